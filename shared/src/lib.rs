@@ -1,1 +1,46 @@
-//! stub
+//! The contract that every Skein role shares: words, ids, routing, formats and the bucket.
+//!
+//! Connector, compactor and reader never import one another. They meet in the bucket, and this crate
+//! says what they find there.
+//!
+//! # Glossary
+//! - **record**: one Kafka record. **payload**: its value, `(org, metric, timestamps[], values[],
+//!   metadata)`. **point**: `(org, metric, timestamp_ms, f64)`. **series**: the points of one
+//!   `(org, metric)`.
+//! - **source**: a named Kafka cluster. **incarnation**: one life of a topic. **chain**: the ledger of
+//!   one `(source, topic, incarnation, partition)`. **position**: an offset in a chain; a record's
+//!   identity.
+//! - **shard**: an independent group of orgs, `org-mod-K-R` (orgs with `id mod K = R`) or `org-N`.
+//! - **state object**: records of one shard, as they came. **frame**: one record inside it.
+//!   **block**: a compressed run of frames or points. **flush**: the objects one worker seals together.
+//! - **tenure**: one unbroken stretch of one worker reading one partition.
+//! - **ledger**: per chain, the contiguous durable spans of offsets; its entry is the unit of atomicity.
+//! - **window**: half-open event-time span. **segment**: immutable file of encoded series of one
+//!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
+//!   they hold. **generation**: number of a shard's manifest.
+//!
+//! # Layers
+//! Modules stand in the order in which data flows; a module imports only from modules above it.
+
+pub mod units;
+pub mod ids;
+pub mod offset;
+pub mod window;
+pub mod promise;
+pub mod error_kind;
+pub mod error;
+pub mod series;
+pub mod shard_map;
+pub mod payload;
+pub mod format;
+pub mod telemetry;
+pub mod retry;
+pub mod bucket;
+pub mod source_binding;
+pub mod shard_map_log;
+pub mod ledger;
+pub mod manifest_log;
+pub mod segment_fetch;
+
+pub use error::{Error, Result};
+pub use error_kind::ErrorKind;

@@ -1,0 +1,1 @@
+//! Byte formats of everything in the bucket.

@@ -1,0 +1,1 @@
+//! Bytes to points, with reasons for refusal.

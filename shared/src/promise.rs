@@ -1,0 +1,56 @@
+//! The numbered promises. Asserts, tests and reports cite them by these names.
+
+/// What Skein promises at every instant, whatever fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Promise {
+    /// SK-1: committed offset ≤ ledger end ≤ durable records.
+    CommitBehindLedger,
+    /// SK-2: the ledger of a partition is contiguous and has no overlap.
+    LedgerContiguous,
+    /// SK-3: a record below the ledger's end is one valid frame, in quarantine, or in a recorded lost span.
+    NothingLost,
+    /// SK-4: a revoked or fenced worker cannot add twice, remove or alter what readers see.
+    Fenced,
+    /// SK-5: SIGTERM replays nothing if the flush fits the deadline; `kill -9` at most one flush interval.
+    BoundedReplay,
+    /// SK-6: memory stays within the budget plus a stated constant.
+    BoundedMemory,
+    /// SK-7: an object is complete or invisible; every byte is checksummed.
+    CompleteOrInvisible,
+    /// SK-8: a poison record never blocks a partition; a corrupt object is never skipped silently.
+    PoisonNeverBlocks,
+    /// SK-9: manifest commits are atomic under concurrent, stalled and repeated compactors.
+    AtomicManifest,
+    /// SK-10: segment bytes are a pure function of records, seals and encoder version.
+    PureSegments,
+    /// SK-11: points in = points out + duplicates + not owned + quarantined + deleted.
+    Conservation,
+    /// SK-12: every (org, timestamp) has exactly one visible owner, and that owner wrote it.
+    OneOwner,
+    /// SK-13: a stitched read equals what one system would have returned.
+    StitchedEqualsOne,
+    /// SK-14: no transition of one org changes a byte of another's.
+    Isolation,
+    /// SK-15: when faults stop, lag returns to zero; nothing stays stuck.
+    Liveness,
+    /// SK-16: the same seed gives the same trace.
+    SameSeedSameTrace,
+}
+
+impl Promise {
+    /// The number in `SK-n`.
+    pub const fn number(self) -> u8 {
+        self as u8 + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Promise;
+
+    #[test]
+    fn numbers_run_from_one_to_sixteen() {
+        assert_eq!(Promise::CommitBehindLedger.number(), 1);
+        assert_eq!(Promise::SameSeedSameTrace.number(), 16);
+    }
+}

@@ -1,0 +1,135 @@
+//! Event time: timestamps, half-open spans and the windows that segments are cut by.
+
+use std::fmt;
+
+use crate::units::Millis;
+
+/// Milliseconds since the UTC epoch; may be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct TimestampMs(pub i64);
+
+/// Event times `[from, to)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeSpan {
+    /// First instant inside.
+    pub from: TimestampMs,
+    /// First instant beyond.
+    pub to: TimestampMs,
+}
+
+/// How dense the points of a segment are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resolution {
+    /// As they came.
+    Raw,
+}
+
+/// Width of a window of raw points, aligned to the UTC epoch.
+pub const RAW_WINDOW: Millis = Millis(24 * 3600 * 1000);
+
+/// One window of raw points, `[start, start + 24 h)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window(i64);
+
+impl Window {
+    /// The window that holds `timestamp`.
+    pub const fn of(timestamp: TimestampMs) -> Self {
+        Self(timestamp.0.div_euclid(RAW_WINDOW.0.cast_signed()))
+    }
+
+    /// The window with this number: days since the epoch.
+    pub const fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Days since the epoch.
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+
+    /// First instant inside; saturates at the ends of the representable time.
+    pub const fn start(self) -> TimestampMs {
+        TimestampMs(self.0.saturating_mul(RAW_WINDOW.0.cast_signed()))
+    }
+
+    /// The event times it holds.
+    pub const fn span(self) -> TimeSpan {
+        let end = TimestampMs(self.start().0.saturating_add(RAW_WINDOW.0.cast_signed()));
+        TimeSpan {
+            from: self.start(),
+            to: end,
+        }
+    }
+}
+
+impl TimeSpan {
+    /// All of time.
+    pub const ALL: Self = Self {
+        from: TimestampMs(i64::MIN),
+        to: TimestampMs(i64::MAX),
+    };
+
+    /// Whether `timestamp` lies inside.
+    pub fn contains(self, timestamp: TimestampMs) -> bool {
+        self.from <= timestamp && timestamp < self.to
+    }
+
+    /// Whether both hold a common instant.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+}
+
+impl fmt::Display for TimestampMs {
+    /// RFC 3339 in UTC with milliseconds, or the bare number where that has no year of four digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(time) if self.0 >= -62_135_596_800_000 => write!(f, "{time:.3}"),
+            Ok(_) | Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Resolution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Raw => f.write_str("raw"),
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.start().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_timestamp_lies_in_its_window() {
+        for ms in [
+            i64::MIN + 86_400_000,
+            -86_400_001,
+            -1,
+            0,
+            1,
+            86_399_999,
+            86_400_000,
+            1 << 60,
+        ] {
+            let t = TimestampMs(ms);
+            assert!(Window::of(t).span().contains(t), "{ms}");
+        }
+    }
+
+    #[test]
+    fn times_print_as_rfc_3339() {
+        assert_eq!(
+            TimestampMs(1_700_000_000_123).to_string(),
+            "2023-11-14T22:13:20.123Z"
+        );
+    }
+}
