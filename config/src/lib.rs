@@ -1,1 +1,24 @@
-//! stub
+//! Settings of every role, and who owns which org at which event time.
+//!
+//! Layers, each over the one before: the embedded `default.toml` and `shards.toml`, a file (`--config`), the
+//! environment (`SKEIN_BUCKET__ENDPOINT`), flags. An unknown key is refused, and a value out of bounds is
+//! refused with its key, its value, what is allowed and the layer that set it.
+//!
+//! A role gets its own section, never the whole: [`Settings`] is what the command line holds.
+
+pub mod error;
+pub mod bound;
+pub mod property;
+pub mod kafka;
+pub mod bucket;
+pub mod shards;
+pub mod limits;
+pub mod connector;
+pub mod compactor;
+pub mod telemetry;
+pub mod settings;
+pub mod load;
+pub mod cutover;
+
+pub use error::{Error, Result};
+pub use settings::Settings;

@@ -1,0 +1,48 @@
+//! `[compactor]`: memory, reads and merges.
+
+use serde::{Deserialize, Serialize};
+use skein_shared::units::{ByteCount, MIB};
+
+use crate::bound::{Bounds, Breach};
+
+/// Settings of the compactor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompactorSettings {
+    /// Bytes that reads, payload arenas, encoders and uploads of all tasks take together.
+    pub memory_budget: ByteCount,
+    /// Tasks at the same time; 0 is one for each core.
+    pub threads: u32,
+    /// Size of one ranged GET.
+    pub read_bytes: ByteCount,
+    /// Ranged GETs in flight for one task.
+    pub read_concurrency: u32,
+    /// Segments of at most this size go out as one request; larger ones in parts of it.
+    pub part_bytes: ByteCount,
+    /// Live segments a window may have before they are merged with the new input.
+    pub max_live_segments: u32,
+}
+
+impl CompactorSettings {
+    pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
+        let mut bounds = Bounds::of("compactor", breaches);
+        bounds.range(
+            "memory_budget",
+            &self.memory_budget,
+            ByteCount::mib(128)..=ByteCount::mib(4096),
+        );
+        bounds.range("threads", &self.threads, 0..=1024);
+        bounds.range(
+            "read_bytes",
+            &self.read_bytes,
+            ByteCount(64 * 1024)..=ByteCount::mib(64),
+        );
+        bounds.range("read_concurrency", &self.read_concurrency, 1..=256);
+        bounds.range(
+            "part_bytes",
+            &self.part_bytes,
+            ByteCount(5 * MIB)..=ByteCount::mib(64),
+        );
+        bounds.range("max_live_segments", &self.max_live_segments, 1..=64);
+    }
+}

@@ -1,0 +1,129 @@
+//! `[connector]`: when objects roll and flush, and what memory they may take.
+
+use serde::{Deserialize, Serialize};
+use skein_shared::units::{ByteCount, MIB, Millis};
+
+use crate::bound::{Bounds, Breach};
+
+/// Settings of the connector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorSettings {
+    /// Longest time between two flushes of one worker.
+    pub flush_interval: Millis,
+    /// Records in all objects of a flush that start it early.
+    pub flush_records: u64,
+    /// Raw bytes in all objects of a flush that start it early.
+    pub flush_bytes: ByteCount,
+    /// Payloads after which an object is sealed and a new one opened.
+    pub roll_records: u64,
+    /// Stored bytes after which an object is sealed and a new one opened.
+    pub roll_bytes: ByteCount,
+    /// Bytes that librdkafka's queue, open blocks and parts in flight take together.
+    pub memory_budget: ByteCount,
+    /// Largest raw size of a block.
+    pub block_bytes: ByteCount,
+    /// Size of an object's first parts; only its last may be smaller.
+    pub part_bytes: ByteCount,
+    /// Objects that end below this go out as one request.
+    pub small_object_bytes: ByteCount,
+    /// Threads that compress blocks; 0 is one for each core.
+    pub compression_threads: u32,
+    /// Requests to the bucket at the same time.
+    pub upload_concurrency: u32,
+    /// Time to look up where the ledger of newly assigned partitions ends.
+    pub lookup_timeout: Millis,
+    /// Time to flush partitions that are taken away before they are given up.
+    pub drain_timeout: Millis,
+    /// Time for the last flush after SIGTERM.
+    pub shutdown_timeout: Millis,
+    /// What to do with a partition whose records Kafka lost or replaced.
+    pub on_lost_offsets: OnLostOffsets,
+}
+
+/// What to do with a partition when Kafka no longer has the records that follow the ledger's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnLostOffsets {
+    /// Stop it and raise an alert; the other partitions go on.
+    Stop,
+}
+
+/// What the memory budget leaves to each user of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryShares {
+    /// librdkafka's queue of fetched records.
+    pub kafka_queue: ByteCount,
+    /// Open blocks, compressed blocks and parts in flight.
+    pub buffers: ByteCount,
+}
+
+/// Smallest raw size of a block: what a full budget shrinks every shard's block to.
+pub const MIN_BLOCK_BYTES: ByteCount = ByteCount(64 * 1024);
+
+/// Smallest part that S3 takes, other than an object's last.
+pub const MIN_PART_BYTES: ByteCount = ByteCount::mib(5);
+
+impl ConnectorSettings {
+    /// Splits the budget: a quarter to librdkafka's queue, at most 256 MiB, the rest to buffers.
+    pub fn memory_shares(&self) -> MemoryShares {
+        let queue = (self.memory_budget.0 / 4).min(256 * MIB);
+        MemoryShares {
+            kafka_queue: ByteCount(queue),
+            buffers: ByteCount(self.memory_budget.0 - queue),
+        }
+    }
+
+    pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
+        let mut bounds = Bounds::of("connector", breaches);
+        bounds.range(
+            "flush_interval",
+            &self.flush_interval,
+            Millis(100)..=Millis::seconds(86_400),
+        );
+        bounds.range("flush_records", &self.flush_records, 1..=1_000_000_000);
+        bounds.range(
+            "flush_bytes",
+            &self.flush_bytes,
+            ByteCount::mib(1)..=ByteCount::mib(1 << 20),
+        );
+        bounds.range("roll_records", &self.roll_records, 1..=100_000_000);
+        bounds.range(
+            "roll_bytes",
+            &self.roll_bytes,
+            ByteCount::mib(1)..=ByteCount::mib(48 << 10),
+        );
+        bounds.range(
+            "block_bytes",
+            &self.block_bytes,
+            MIN_BLOCK_BYTES..=ByteCount::mib(64),
+        );
+        bounds.range(
+            "part_bytes",
+            &self.part_bytes,
+            MIN_PART_BYTES..=ByteCount::mib(1024),
+        );
+        bounds.range(
+            "small_object_bytes",
+            &self.small_object_bytes,
+            MIN_PART_BYTES..=ByteCount::mib(64),
+        );
+        bounds.range("compression_threads", &self.compression_threads, 0..=1024);
+        bounds.range("upload_concurrency", &self.upload_concurrency, 1..=4096);
+        bounds.range(
+            "lookup_timeout",
+            &self.lookup_timeout,
+            Millis(100)..=Millis::seconds(300),
+        );
+        bounds.range(
+            "drain_timeout",
+            &self.drain_timeout,
+            Millis(100)..=Millis::seconds(300),
+        );
+        bounds.range(
+            "shutdown_timeout",
+            &self.shutdown_timeout,
+            Millis(100)..=Millis::seconds(3600),
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! Reads the layers, puts them over one another, and refuses what cannot be used.

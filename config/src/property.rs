@@ -1,0 +1,88 @@
+//! Properties that are handed on to librdkafka as they are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use figment::value::{Dict, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Names and values of librdkafka properties. `Debug` and `Serialize` hide secrets.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Properties(pub BTreeMap<String, String>);
+
+/// What stands in for a secret wherever settings are shown.
+pub const HIDDEN: &str = "(hidden)";
+
+/// Whether the value of `property` must not be shown.
+pub fn is_secret(property: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "password",
+        "secret",
+        "token",
+        ".pem",
+        "oauthbearer.config",
+        "jaas",
+    ];
+    WORDS.iter().any(|word| property.contains(word))
+}
+
+impl Properties {
+    fn shown(&self) -> BTreeMap<&str, &str> {
+        let mut shown = BTreeMap::new();
+        for (name, value) in &self.0 {
+            let value = if is_secret(name) { HIDDEN } else { value };
+            shown.insert(name.as_str(), value);
+        }
+        shown
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.shown()).finish()
+    }
+}
+
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.shown().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Properties {
+    /// Takes quoted names (`"sasl.mechanism" = …`) and bare ones, which TOML reads as nested tables.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let dict = Dict::deserialize(deserializer)?;
+        let mut flat = BTreeMap::new();
+        flatten("", &dict, &mut flat).map_err(de::Error::custom)?;
+        Ok(Self(flat))
+    }
+}
+
+fn flatten(prefix: &str, dict: &Dict, flat: &mut BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in dict {
+        // No property of librdkafka has an underscore, and no environment variable a dot.
+        let name = format!("{prefix}{}", name.replace('_', "."));
+        match value {
+            Value::Dict(_, inner) => flatten(&format!("{name}."), inner, flat)?,
+            Value::String(_, text) => drop(flat.insert(name, text.clone())),
+            Value::Char(_, one) => drop(flat.insert(name, one.to_string())),
+            Value::Bool(_, bool) => drop(flat.insert(name, bool.to_string())),
+            Value::Num(_, number) => drop(flat.insert(name, number_text(*number))),
+            Value::Empty(..) | Value::Array(..) => {
+                return Err(format!(
+                    "property `{name}` must be a text, a number or a boolean"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn number_text(number: figment::value::Num) -> String {
+    let whole = number.to_i128().map(|n| n.to_string());
+    let whole = whole.or_else(|| number.to_u128().map(|n| n.to_string()));
+    whole
+        .or_else(|| number.to_f64().map(|n| n.to_string()))
+        .unwrap_or_default()
+}
