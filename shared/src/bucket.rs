@@ -1,1 +1,174 @@
-//! bucket.
+//! The one seam to object storage: S3 and stores that speak its protocol.
+//!
+//! Keys given to a [`Bucket`] are without the settings' prefix; it adds it. Every write carries a
+//! [`WriteId`] in the object's metadata, so that a lost reply, a 412 after a retry or a repeated
+//! completion is resolved by what the object *is*, never by the mere fact that it exists.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::ids::WriteId;
+
+mod settings;
+mod request_count;
+mod checksum;
+mod s3;
+mod ranged_get;
+mod listing;
+mod conditional_put;
+mod multipart;
+mod probe;
+
+pub use conditional_put::{Created, ObjectMeta};
+pub use listing::Listed;
+pub use multipart::{CompletedObject, MultipartUpload, UploadedPart};
+pub use ranged_get::Tail;
+pub use request_count::{Operation, RequestCounts};
+pub use settings::{BucketSettings, Credentials};
+
+/// A bucket, or a prefix of one. Clones share connections, retry budget and request counts.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    store: Arc<s3::Store>,
+}
+
+impl Bucket {
+    /// Connects and asks whether the bucket is there.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket) that says what to do: the store does not answer, the bucket
+    /// is missing, the credentials are refused, the region is another.
+    pub async fn open(settings: &BucketSettings) -> Result<Self> {
+        let store = Arc::new(s3::Store::connect(settings).await?);
+        store.head_bucket().await?;
+        Ok(Self { store })
+    }
+
+    /// The bucket's URL for messages: `s3://bucket/prefix`.
+    pub fn url(&self) -> &str {
+        self.store.url()
+    }
+
+    /// Proves with racing writers that the store honours `If-None-Match: *`. Its keys lie under `probe/`
+    /// and are removed again.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`](crate::Error::Unfit) when a round had not exactly one winner.
+    pub async fn probe(&self) -> Result<()> {
+        probe::probe(&self.store).await
+    }
+
+    /// Creates `key` unless it exists. Safe to repeat with the same `id` and `body` after any error.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket). Of kind `Transient` it leaves open whether the object was
+    /// written: repeat with the same `id`.
+    pub async fn create(&self, key: &str, body: Bytes, id: WriteId) -> Result<Created> {
+        conditional_put::create(&self.store, key, body, id).await
+    }
+
+    /// Writes `key`, whatever is there: only for keys that no one else ever writes.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn put(&self, key: &str, body: Bytes, id: WriteId) -> Result<()> {
+        conditional_put::put(&self.store, key, body, id).await
+    }
+
+    /// Reads a whole object and checks it against the checksum that the store keeps for it.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket) with cause `NotFound` when there is none, `Damaged` when
+    /// its bytes do not match, `Refused` when it is larger than 1 GiB.
+    pub async fn get(&self, key: &str) -> Result<Bytes> {
+        ranged_get::get(&self.store, key).await
+    }
+
+    /// As [`get`](Self::get), but a missing object is `None`.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn find(&self, key: &str) -> Result<Option<Bytes>> {
+        ranged_get::find(&self.store, key).await
+    }
+
+    /// What the store says about an object, without its bytes; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
+        conditional_put::head(&self.store, key).await
+    }
+
+    /// Reads exactly `range` of an object; an empty range makes no request.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket) with cause `NotFound` when there is no object, `Damaged`
+    /// when it ends before the range does.
+    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
+        ranged_get::get_range(&self.store, key, range).await
+    }
+
+    /// Reads the last `max_bytes` of an object, or all of a smaller one.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn get_tail(&self, key: &str, max_bytes: u64) -> Result<Tail> {
+        ranged_get::get_tail(&self.store, key, max_bytes).await
+    }
+
+    /// Every object whose key starts with `prefix` and lies after `start_after`, in key order.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn list(&self, prefix: &str, start_after: Option<&str>) -> Result<Vec<Listed>> {
+        listing::list(&self.store, prefix, start_after).await
+    }
+
+    /// As [`list`](Self::list), but one request and at most `max_keys` objects (1 to 1,000).
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn list_page(
+        &self,
+        prefix: &str,
+        start_after: Option<&str>,
+        max_keys: u16,
+    ) -> Result<Vec<Listed>> {
+        listing::list_page(&self.store, prefix, start_after, max_keys).await
+    }
+
+    /// Names, without slashes, of the folders directly under `prefix` (which ends in `/` or is empty), in
+    /// order.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn list_folders(&self, prefix: &str) -> Result<Vec<String>> {
+        listing::list_folders(&self.store, prefix).await
+    }
+
+    /// Deletes an object; one that is not there is no error.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        conditional_put::delete(&self.store, key).await
+    }
+
+    /// Starts a multipart upload of an object; it is invisible until completed.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket). After one of kind `Transient` an upload may have been
+    /// started that nobody knows of; the bucket's lifecycle rule removes it.
+    pub async fn start_multipart(&self, key: &str, id: WriteId) -> Result<MultipartUpload> {
+        multipart::start(&self.store, key, id).await
+    }
+
+    /// Requests made so far by this bucket and its clones.
+    pub fn requests(&self) -> RequestCounts {
+        self.store.requests().snapshot()
+    }
+}

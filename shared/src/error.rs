@@ -6,7 +6,7 @@ use crate::error_kind::ErrorKind;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why the bucket refused a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BucketCause {
     /// 5xx other than throttling, a time-out, a lost connection.
     Unavailable,

@@ -1,0 +1,61 @@
+//! Where the bucket is and how to reach it.
+
+use std::fmt;
+
+use crate::retry::RetryPolicy;
+
+/// Where the bucket is and how to reach it.
+#[derive(Debug, Clone)]
+pub struct BucketSettings {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Prefix of every key, without slashes at its ends; empty for none.
+    pub prefix: String,
+    /// URL of the store, `http://…` or `https://…`; `None` is AWS.
+    pub endpoint: Option<String>,
+    /// Region that requests are signed for.
+    pub region: String,
+    /// Whether the bucket's name goes into the path, not into the host name: for most stores outside AWS.
+    pub path_style: bool,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// Retries and time-outs.
+    pub retry: RetryPolicy,
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub enum Credentials {
+    /// What AWS' own chain finds: environment, profile, web identity, container, instance.
+    Chain,
+    /// One pair of keys.
+    Static {
+        /// Its public half.
+        access_key: String,
+        /// Its secret half; never printed.
+        secret_key: String,
+    },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chain => f.write_str("Chain"),
+            Self::Static { access_key, .. } => f
+                .debug_struct("Static")
+                .field("access_key", access_key)
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+impl BucketSettings {
+    /// The URL for messages: `s3://bucket/prefix`.
+    pub fn url(&self) -> String {
+        let Self { bucket, prefix, .. } = self;
+        if prefix.is_empty() {
+            return format!("s3://{bucket}");
+        }
+        format!("s3://{bucket}/{prefix}")
+    }
+}
