@@ -1,1 +1,26 @@
-//! Byte formats of everything in the bucket.
+//! Byte formats of everything in the bucket. `docs/formats.md` describes them byte by byte.
+//!
+//! Nothing here does I/O: bytes come in, values go out, and back. Bytes that break their format give
+//! [`crate::Error::Decode`], never a panic.
+
+pub mod checksum;
+pub mod envelope;
+pub mod object_key;
+pub mod digest;
+pub mod varint;
+pub mod frame;
+pub mod block;
+pub mod state_object;
+pub mod flush_manifest;
+pub mod ledger_entry;
+pub mod shard_map_version;
+pub mod source_identity;
+pub mod points_csv;
+pub mod number_chunk;
+pub mod timestamp_column;
+pub mod value_column;
+pub mod order_column;
+pub mod segment_writer;
+pub mod segment_reader;
+pub mod quarantine;
+pub mod shard_manifest;

@@ -1,0 +1,218 @@
+//! Every object key: built and parsed here and nowhere else.
+//!
+//! Keys of state, segments and quarantine begin with four hex digits of xxh3-64 of the rest, so that no
+//! prefix is hot. The other kinds are listed and therefore begin with their kind.
+
+mod parse;
+
+use std::fmt;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::ids::{Chain, FlushId, Generation, ShardId, SourceName};
+use crate::offset::Offset;
+use crate::window::{Resolution, TimestampMs, Window};
+
+/// Key of an object, without the prefix of the bucket's URL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKey {
+    /// `<hash>/state/<shard>/<yyyy-mm-dd>/<hh>/<flush>-<number>`
+    State {
+        /// Whose records.
+        shard: ShardId,
+        /// When it was opened.
+        hour: Hour,
+        /// With which objects it was sealed.
+        flush: FlushId,
+        /// Its number within the flush.
+        number: u32,
+    },
+    /// `<hash>/segment/<shard>/<resolution>/<window>/<generation>-<attempt>-<number>`
+    Segment {
+        /// Whose points.
+        shard: ShardId,
+        /// How dense they are.
+        resolution: Resolution,
+        /// Of which window.
+        window: Window,
+        /// Which manifest was to name it first.
+        generation: Generation,
+        /// Which try wrote it.
+        attempt: Attempt,
+        /// Its number within the try.
+        number: u32,
+    },
+    /// `<hash>/quarantine/<shard>/<generation>-<attempt>`
+    Quarantine {
+        /// Whose compactor refused the records.
+        shard: ShardId,
+        /// Which manifest was to name it.
+        generation: Generation,
+        /// Which try wrote it.
+        attempt: Attempt,
+    },
+    /// `flushes/<flush>`
+    Flush(FlushId),
+    /// `ledger/<source>/<topic>/<incarnation>/<partition>/genesis`
+    Genesis(Chain),
+    /// `ledger/<source>/<topic>/<incarnation>/<partition>/<from, 20 digits>`
+    LedgerEntry {
+        /// Of which chain.
+        chain: Chain,
+        /// Its first offset.
+        from: Offset,
+    },
+    /// `sources/<name>`
+    Source(SourceName),
+    /// `shard-map/<version, 20 digits>`
+    ShardMap(u64),
+    /// `manifest/<shard>/<2^64 - 1 - generation, 20 digits>`, so that the newest is listed first.
+    Manifest {
+        /// Whose.
+        shard: ShardId,
+        /// Which.
+        generation: Generation,
+    },
+}
+
+/// One try to write a shard's segments: random, so that two tries never share a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(pub u64);
+
+/// An hour of UTC, as the number of hours since the epoch; years 0000 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hour(i64);
+
+impl Hour {
+    const MILLIS: i64 = 3_600_000;
+    /// 0000-01-01T00 and 9999-12-30T22: the ends that a date can print.
+    const FIRST: i64 = -17_268_672;
+    const LAST: i64 = 70_389_502;
+
+    /// The hour that holds `time`; a time outside the years 0000 to 9999 gives the nearest end.
+    pub fn of(time: TimestampMs) -> Self {
+        Self(
+            time.0
+                .div_euclid(Self::MILLIS)
+                .clamp(Self::FIRST, Self::LAST),
+        )
+    }
+
+    /// Its first instant.
+    pub const fn start(self) -> TimestampMs {
+        TimestampMs(self.0 * Self::MILLIS)
+    }
+}
+
+/// Where objects that are found by listing lie.
+#[derive(Debug)]
+pub struct Prefix;
+
+impl Prefix {
+    /// Every chain of every source.
+    pub const LEDGER: &str = "ledger/";
+    /// Every flush manifest.
+    pub const FLUSHES: &str = "flushes/";
+    /// Every source.
+    pub const SOURCES: &str = "sources/";
+    /// Every version of the shard map, oldest first.
+    pub const SHARD_MAP: &str = "shard-map/";
+    /// Every shard's manifests.
+    pub const MANIFESTS: &str = "manifest/";
+    /// What the start-up probe writes and removes.
+    pub const PROBE: &str = "probe/";
+
+    /// Every entry of one chain, in order, and then its genesis.
+    pub fn chain(chain: &Chain) -> String {
+        format!("{}{chain}/", Self::LEDGER)
+    }
+
+    /// Every manifest of one shard, newest first.
+    pub fn manifests(shard: ShardId) -> String {
+        format!("{}{shard}/", Self::MANIFESTS)
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = self.without_hash();
+        if self.is_hashed() {
+            write!(f, "{}/", hash_of(&rest))?;
+        }
+        f.write_str(&rest)
+    }
+}
+
+impl ObjectKey {
+    fn is_hashed(&self) -> bool {
+        match self {
+            Self::State { .. } | Self::Segment { .. } | Self::Quarantine { .. } => true,
+            Self::Flush(_)
+            | Self::Genesis(_)
+            | Self::LedgerEntry { .. }
+            | Self::Source(_)
+            | Self::ShardMap(_)
+            | Self::Manifest { .. } => false,
+        }
+    }
+
+    fn without_hash(&self) -> String {
+        match self {
+            Self::State {
+                shard,
+                hour,
+                flush,
+                number,
+            } => format!("state/{shard}/{hour}/{flush}-{number}"),
+            Self::Segment {
+                shard,
+                resolution,
+                window,
+                generation,
+                attempt,
+                number,
+            } => format!(
+                "segment/{shard}/{resolution}/{}/{:020}-{attempt}-{number}",
+                window.number(),
+                generation.0
+            ),
+            Self::Quarantine {
+                shard,
+                generation,
+                attempt,
+            } => format!("quarantine/{shard}/{:020}-{attempt}", generation.0),
+            Self::Flush(flush) => format!("{}{flush}", Prefix::FLUSHES),
+            Self::Genesis(chain) => format!("{}genesis", Prefix::chain(chain)),
+            Self::LedgerEntry { chain, from } => format!("{}{:020}", Prefix::chain(chain), from.0),
+            Self::Source(name) => format!("{}{name}", Prefix::SOURCES),
+            Self::ShardMap(version) => format!("{}{version:020}", Prefix::SHARD_MAP),
+            Self::Manifest { shard, generation } => {
+                format!(
+                    "{}{:020}",
+                    Prefix::manifests(*shard),
+                    u64::MAX - generation.0
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for Hour {
+    /// `yyyy-mm-dd/hh`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.start().0)
+            .expect("an Hour lies within the years 0000 to 9999");
+        f.write_str(&time.strftime("%Y-%m-%d/%H").to_string())
+    }
+}
+
+fn hash_of(rest: &str) -> String {
+    let hex = format!("{:016x}", xxh3_64(rest.as_bytes()));
+    hex[..4].to_owned()
+}

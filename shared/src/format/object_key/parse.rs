@@ -1,0 +1,265 @@
+//! Keys from text: the inverse of `Display`, and nothing besides.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::format::object_key::{Attempt, Hour, ObjectKey};
+use crate::ids::{Chain, FlushId, Generation, Incarnation, PartitionId, SourceName, TopicName};
+use crate::offset::Offset;
+use crate::window::{Resolution, TimestampMs, Window};
+
+impl FromStr for ObjectKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = |reason: &str| Error::Invalid {
+            what: "object key",
+            input: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let key = parse(text).ok_or_else(|| invalid("no object of ours has such a key"))?;
+        // One spelling for each key: no leading zeros, no wrong hash, no upper case.
+        let spelled = key.to_string();
+        if spelled == text {
+            Ok(key)
+        } else {
+            Err(invalid(&format!("it should be spelled `{spelled}`")))
+        }
+    }
+}
+
+fn parse(text: &str) -> Option<ObjectKey> {
+    let parts: Vec<&str> = text.split('/').collect();
+    match parts.as_slice() {
+        [_, "state", shard, date, hour, name] => {
+            let (flush, number) = name.rsplit_once('-')?;
+            Some(ObjectKey::State {
+                shard: shard.parse().ok()?,
+                hour: hour_from(date, hour)?,
+                flush: flush.parse::<FlushId>().ok()?,
+                number: number.parse().ok()?,
+            })
+        }
+        [_, "segment", shard, "raw", window, name] => {
+            let (rest, number) = name.rsplit_once('-')?;
+            let (generation, attempt) = rest.split_once('-')?;
+            Some(ObjectKey::Segment {
+                shard: shard.parse().ok()?,
+                resolution: Resolution::Raw,
+                window: Window::from_number(window.parse().ok()?),
+                generation: Generation(generation.parse().ok()?),
+                attempt: attempt_from(attempt)?,
+                number: number.parse().ok()?,
+            })
+        }
+        [_, "quarantine", shard, name] => {
+            let (generation, attempt) = name.split_once('-')?;
+            Some(ObjectKey::Quarantine {
+                shard: shard.parse().ok()?,
+                generation: Generation(generation.parse().ok()?),
+                attempt: attempt_from(attempt)?,
+            })
+        }
+        ["flushes", flush] => Some(ObjectKey::Flush(flush.parse().ok()?)),
+        ["ledger", source, topic, incarnation, partition, last] => {
+            let chain = Chain {
+                source: SourceName::new(*source).ok()?,
+                topic: TopicName::new(*topic).ok()?,
+                incarnation: Incarnation(incarnation.parse().ok()?),
+                partition: PartitionId(partition.parse().ok()?),
+            };
+            ledger_key(chain, last)
+        }
+        ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
+        ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
+        ["manifest", shard, inverted] => {
+            let inverted: u64 = inverted.parse().ok()?;
+            Some(ObjectKey::Manifest {
+                shard: shard.parse().ok()?,
+                generation: Generation(u64::MAX - inverted),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn ledger_key(chain: Chain, last: &str) -> Option<ObjectKey> {
+    if last == "genesis" {
+        return Some(ObjectKey::Genesis(chain));
+    }
+    // Kafka's offsets are never negative.
+    let from: i64 = last.parse().ok().filter(|from| *from >= 0)?;
+    let from = Offset(from);
+    Some(ObjectKey::LedgerEntry { chain, from })
+}
+
+fn hour_from(date: &str, hour: &str) -> Option<Hour> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    let hour: i8 = hour.parse().ok().filter(|hour| (0..24).contains(hour))?;
+    let time = date
+        .at(hour, 0, 0, 0)
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()?;
+    Some(Hour::of(TimestampMs(time.timestamp().as_millisecond())))
+}
+
+fn attempt_from(text: &str) -> Option<Attempt> {
+    u64::from_str_radix(text, 16).ok().map(Attempt)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use crate::ids::{OrgId, ShardId, WorkerId};
+
+    use super::*;
+
+    fn shards() -> impl Strategy<Value = ShardId> {
+        prop_oneof![
+            (1_u32.., any::<u32>()).prop_map(|(modulus, any)| ShardId::Shared {
+                modulus,
+                remainder: any % modulus
+            }),
+            any::<u64>().prop_map(|org| ShardId::Dedicated(OrgId(org))),
+            Just(ShardId::Quarantine),
+        ]
+    }
+
+    fn flushes() -> impl Strategy<Value = FlushId> {
+        (any::<u128>(), any::<u64>()).prop_map(|(worker, counter)| FlushId {
+            worker: WorkerId(Uuid::from_u128(worker)),
+            counter,
+        })
+    }
+
+    fn chains() -> impl Strategy<Value = Chain> {
+        let source = "[a-z0-9-]{1,64}".prop_map(|name| SourceName::new(name).unwrap());
+        let topic = "[A-Za-z0-9_-][A-Za-z0-9._-]{0,40}".prop_map(|n| TopicName::new(n).unwrap());
+        (source, topic, any::<u32>(), any::<u32>()).prop_map(
+            |(source, topic, incarnation, partition)| Chain {
+                source,
+                topic,
+                incarnation: Incarnation(incarnation),
+                partition: PartitionId(partition),
+            },
+        )
+    }
+
+    fn data_keys() -> impl Strategy<Value = ObjectKey> {
+        prop_oneof![
+            (shards(), any::<i64>(), flushes(), any::<u32>()).prop_map(
+                |(shard, ms, flush, number)| {
+                    ObjectKey::State {
+                        shard,
+                        hour: Hour::of(TimestampMs(ms)),
+                        flush,
+                        number,
+                    }
+                }
+            ),
+            (
+                shards(),
+                any::<i64>(),
+                any::<u64>(),
+                any::<u64>(),
+                any::<u32>()
+            )
+                .prop_map(|(shard, window, generation, attempt, number)| {
+                    ObjectKey::Segment {
+                        shard,
+                        resolution: Resolution::Raw,
+                        window: Window::from_number(window),
+                        generation: Generation(generation),
+                        attempt: Attempt(attempt),
+                        number,
+                    }
+                }),
+            (shards(), any::<u64>(), any::<u64>()).prop_map(|(shard, generation, attempt)| {
+                ObjectKey::Quarantine {
+                    shard,
+                    generation: Generation(generation),
+                    attempt: Attempt(attempt),
+                }
+            }),
+        ]
+    }
+
+    fn listed_keys() -> impl Strategy<Value = ObjectKey> {
+        prop_oneof![
+            flushes().prop_map(ObjectKey::Flush),
+            chains().prop_map(ObjectKey::Genesis),
+            (chains(), 0_i64..).prop_map(|(chain, from)| ObjectKey::LedgerEntry {
+                chain,
+                from: Offset(from)
+            }),
+            chains().prop_map(|chain| ObjectKey::Source(chain.source)),
+            any::<u64>().prop_map(ObjectKey::ShardMap),
+            (shards(), any::<u64>()).prop_map(|(shard, generation)| ObjectKey::Manifest {
+                shard,
+                generation: Generation(generation)
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_reads_back(key in prop_oneof![data_keys(), listed_keys()]) {
+            prop_assert_eq!(key.to_string().parse::<ObjectKey>().unwrap(), key);
+        }
+
+        #[test]
+        fn a_key_has_one_spelling(text in "[0-9a-f]{4}/(state|segment|quarantine)/org-[0-9/-]{1,40}") {
+            if let Ok(key) = text.parse::<ObjectKey>() {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn the_newer_manifest_is_listed_first(shard in shards(), older in 0..u64::MAX) {
+            let key = |generation| {
+                let generation = Generation(generation);
+                ObjectKey::Manifest { shard, generation }.to_string()
+            };
+            prop_assert!(key(older + 1) < key(older));
+        }
+    }
+
+    #[test]
+    fn a_key_is_what_the_documents_say() {
+        let flush = FlushId {
+            worker: WorkerId(Uuid::from_u128(0xabc)),
+            counter: 7,
+        };
+        let key = ObjectKey::State {
+            shard: ShardId::Dedicated(OrgId(1000)),
+            hour: Hour::of(TimestampMs(1_700_000_000_123)),
+            flush,
+            number: 3,
+        };
+        let rest = "state/org-1000/2023-11-14/22/00000000000000000000000000000abc-0000000007-3";
+        let text = key.to_string();
+        assert_eq!(&text[5..], rest);
+        let mut wrong_hash = text.clone().into_bytes();
+        wrong_hash[0] = if wrong_hash[0] == b'0' { b'1' } else { b'0' };
+        let wrong_hash = String::from_utf8(wrong_hash).unwrap();
+        let error = wrong_hash.parse::<ObjectKey>().unwrap_err().to_string();
+        assert!(error.contains(&text), "{error}");
+    }
+
+    #[test]
+    fn text_that_names_no_object_is_refused() {
+        for text in [
+            "",
+            "/",
+            "state",
+            "flushes/x",
+            "ledger/a/b/0/0/-1",
+            "probe/x",
+            "shard-map/1",
+        ] {
+            assert!(text.parse::<ObjectKey>().is_err(), "{text}");
+        }
+    }
+}
