@@ -1,5 +1,7 @@
 //! `[kafka]`: which cluster and topics, and the only place where Kafka clients are configured.
 
+pub mod cluster;
+
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 use skein_shared::ids::SourceName;

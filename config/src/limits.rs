@@ -1,6 +1,7 @@
 //! `[limits]`: what one payload may hold. Records beyond are quarantined, never dropped.
 
 use serde::{Deserialize, Serialize};
+use skein_shared::payload::Limits;
 use skein_shared::units::{ByteCount, Millis};
 
 use crate::bound::{Bounds, Breach};
@@ -24,6 +25,18 @@ pub struct LimitSettings {
 }
 
 impl LimitSettings {
+    /// The same as the payload decoder takes them.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            payload_bytes: self.payload_bytes,
+            points: self.points,
+            metadata_entries: self.metadata_entries,
+            metadata_bytes: self.metadata_bytes,
+            past: self.timestamp_past,
+            future: self.timestamp_future,
+        }
+    }
+
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
         let mut bounds = Bounds::of("limits", breaches);
         bounds.range(

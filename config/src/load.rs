@@ -1,1 +1,224 @@
 //! Reads the layers, puts them over one another, and refuses what cannot be used.
+
+use std::path::{Path, PathBuf};
+
+use figment::error::Kind;
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+
+use crate::bound::Breach;
+use crate::error::{Error, Fault, Result};
+use crate::property::{HIDDEN, is_secret};
+use crate::settings::Settings;
+
+/// Every default with its reason.
+pub const DEFAULT_TOML: &str = include_str!("../default.toml");
+
+/// The default routing with its reason.
+pub const SHARDS_TOML: &str = include_str!("../shards.toml");
+
+/// A setting given on the command line.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// As it is typed: `--brokers`.
+    pub name: &'static str,
+    /// The key it sets: `kafka.brokers`.
+    pub key: &'static str,
+    /// The value.
+    pub value: Value,
+}
+
+/// What lies over the defaults, lowest first.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    /// File given with `--config`.
+    pub file: Option<PathBuf>,
+    /// Variables of the process; those that do not start with `SKEIN_` or hold no `__` are not settings.
+    pub environment: Vec<(String, String)>,
+    /// Flags.
+    pub flags: Vec<Flag>,
+}
+
+impl Layers {
+    /// A file, the environment of this process, and flags.
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
+        let text = |os: std::ffi::OsString| os.into_string().ok();
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((text(k)?, text(v)?)));
+        Self {
+            file,
+            environment: environment.collect(),
+            flags,
+        }
+    }
+}
+
+/// Reads all layers and checks every bound.
+///
+/// # Errors
+/// [`Error::Unreadable`] for a file that cannot be read or parsed, [`Error::Faults`] for unknown keys, wrong
+/// types and values out of bounds.
+pub fn load(layers: &Layers) -> Result<Settings> {
+    let mut figment = Figment::new()
+        .merge(Layer::from_toml("default", DEFAULT_TOML)?)
+        .merge(Layer::from_toml("default", SHARDS_TOML)?);
+    if let Some(file) = &layers.file {
+        figment = figment.merge(read_file(file)?);
+    }
+    for (variable, text) in &layers.environment {
+        if let Some(layer) = Layer::from_variable(variable, text) {
+            figment = figment.merge(layer);
+        }
+    }
+    for flag in &layers.flags {
+        figment = figment.merge(Layer::from_flag(flag));
+    }
+    let settings: Settings = figment
+        .extract()
+        .map_err(|error| explain(&figment, error))?;
+    let breaches = settings.breaches();
+    if breaches.is_empty() {
+        return Ok(settings);
+    }
+    let faults = breaches
+        .into_iter()
+        .map(|breach| with_origin(&figment, breach));
+    Err(Error::Faults(faults.collect()))
+}
+
+/// One layer: its values, and the name by which a fault in it is reported.
+struct Layer {
+    origin: String,
+    dict: Dict,
+}
+
+impl Layer {
+    fn from_toml(origin: &str, text: &str) -> Result<Self> {
+        let unreadable = |error: figment::Error| Error::Unreadable {
+            file: origin.to_owned(),
+            reason: error.to_string(),
+        };
+        let mut profiles = Toml::string(text).data().map_err(unreadable)?;
+        Ok(Self {
+            origin: origin.to_owned(),
+            dict: profiles.remove(&Profile::Default).unwrap_or_default(),
+        })
+    }
+
+    fn from_variable(variable: &str, text: &str) -> Option<Self> {
+        let key = variable.strip_prefix("SKEIN_")?;
+        let key = key
+            .contains("__")
+            .then(|| key.to_ascii_lowercase().replace("__", "."))?;
+        let value: Value = text
+            .parse()
+            .unwrap_or_else(|never: std::convert::Infallible| match never {});
+        Some(Self::nested(format!("environment {variable}"), &key, value))
+    }
+
+    fn from_flag(flag: &Flag) -> Self {
+        Self::nested(format!("flag {}", flag.name), flag.key, flag.value.clone())
+    }
+
+    fn nested(origin: String, key: &str, value: Value) -> Self {
+        let dict = figment::util::nest(key, value)
+            .into_dict()
+            .unwrap_or_default();
+        Self { origin, dict }
+    }
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.origin.clone())
+    }
+
+    fn data(&self) -> std::result::Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.dict.clone()))
+    }
+}
+
+fn read_file(file: &Path) -> Result<Layer> {
+    let text = std::fs::read_to_string(file).map_err(|error| Error::Unreadable {
+        file: file.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    Layer::from_toml(&file.display().to_string(), &text)
+}
+
+fn with_origin(figment: &Figment, breach: Breach) -> Fault {
+    Fault {
+        origin: origin_of(figment, &breach.key),
+        key: breach.key,
+        value: breach.value,
+        allowed: breach.allowed,
+    }
+}
+
+/// The layer that set `key`, or the nearest section around it.
+fn origin_of(figment: &Figment, key: &str) -> String {
+    let mut key = key;
+    loop {
+        if let Some(metadata) = figment.find_metadata(key) {
+            return metadata.name.to_string();
+        }
+        match key.rsplit_once('.') {
+            Some((section, _)) => key = section,
+            None => return "default".to_owned(),
+        }
+    }
+}
+
+/// Says in our words what figment found while it read types.
+fn explain(figment: &Figment, error: figment::Error) -> Error {
+    let faults = error.into_iter().map(|error| {
+        let mut path = error.path.clone();
+        let allowed = match &error.kind {
+            Kind::UnknownField(name, known) => {
+                if path.last() != Some(name) {
+                    path.push(name.clone());
+                }
+                format!("a known key: {}", known.join(", "))
+            }
+            Kind::MissingField(name) => {
+                path.push(name.to_string());
+                "a value".to_owned()
+            }
+            Kind::InvalidType(_, wanted) if wanted.contains("string") => {
+                "a text; sizes and times carry their unit, \"8 MiB\", \"30 s\"".to_owned()
+            }
+            Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) => wanted.clone(),
+            Kind::UnknownVariant(_, known) => known.join(", "),
+            other => other.to_string(),
+        };
+        let key = path.join(".");
+        Fault {
+            value: shown_value(figment, &key),
+            origin: origin_of(figment, &key),
+            key,
+            allowed,
+        }
+    });
+    Error::Faults(faults.collect())
+}
+
+fn shown_value(figment: &Figment, key: &str) -> String {
+    if is_secret(key) {
+        return HIDDEN.to_owned();
+    }
+    match figment.find_value(key) {
+        Ok(Value::String(_, text)) => text,
+        Ok(Value::Num(_, number)) => {
+            let whole = number.to_i128().map(|n| n.to_string());
+            whole
+                .or_else(|| number.to_f64().map(|n| n.to_string()))
+                .unwrap_or_default()
+        }
+        Ok(Value::Bool(_, bool)) => bool.to_string(),
+        Ok(other) => format!("{other:?}"),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

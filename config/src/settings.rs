@@ -7,10 +7,11 @@ use crate::bound::{Bounds, Breach};
 use crate::bucket::BucketSection;
 use crate::compactor::CompactorSettings;
 use crate::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
+use crate::error::{Error, Fault, Result};
 use crate::kafka::KafkaSettings;
 use crate::limits::LimitSettings;
 use crate::shards::ShardSettings;
-use crate::telemetry::TelemetrySettings;
+use crate::telemetry::TelemetrySection;
 
 /// Every setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +30,64 @@ pub struct Settings {
     /// What one payload may hold.
     pub limits: LimitSettings,
     /// Logs and metrics.
-    pub telemetry: TelemetrySettings,
+    pub telemetry: TelemetrySection,
+}
+
+/// A setting without a default that a command cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// `kafka.brokers`.
+    Brokers,
+    /// `kafka.topics`.
+    Topics,
+    /// `bucket.url`.
+    Bucket,
 }
 
 impl Settings {
+    /// Demands settings that have no default.
+    ///
+    /// # Errors
+    /// [`Error::Faults`] that names every one that is missing and how to give it.
+    pub fn require(&self, needs: &[Need]) -> Result<()> {
+        let missing: Vec<Fault> = needs
+            .iter()
+            .filter_map(|need| self.missing(*need))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Faults(missing))
+        }
+    }
+
+    fn missing(&self, need: Need) -> Option<Fault> {
+        let (key, variable, is_missing) = match need {
+            Need::Brokers => (
+                "kafka.brokers",
+                "SKEIN_KAFKA__BROKERS",
+                self.kafka.brokers.is_empty(),
+            ),
+            Need::Topics => (
+                "kafka.topics",
+                "SKEIN_KAFKA__TOPICS",
+                self.kafka.topics.is_empty(),
+            ),
+            Need::Bucket => (
+                "bucket.url",
+                "SKEIN_BUCKET__URL",
+                self.bucket.url.is_empty(),
+            ),
+        };
+        let flag = key.rsplit('.').next().unwrap_or(key);
+        is_missing.then(|| Fault {
+            key: key.to_owned(),
+            value: String::new(),
+            allowed: format!("a value; give --{flag}, {variable} or a file with --config"),
+            origin: "default".to_owned(),
+        })
+    }
+
     /// Every value that is out of bounds, alone or together with others.
     pub fn breaches(&self) -> Vec<Breach> {
         let mut breaches = Vec::new();
@@ -67,4 +122,40 @@ pub fn connector_floor(shards: u64, payload_bytes: ByteCount) -> ByteCount {
     let buffers = blocks + 2 * MIN_PART_BYTES.0 + 4 * payload_bytes.0;
     let budget = (buffers.div_ceil(3) * 4).max(4 * 32 * MIB);
     ByteCount::mib(budget.div_ceil(MIB))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Layers, load};
+
+    #[test]
+    fn the_floor_rises_with_the_shards_and_the_default_budget_is_above_it() {
+        let payload = ByteCount::mib(8);
+        let mut last = ByteCount(0);
+        for shards in [1, 64, 70, 1000, 4096] {
+            let floor = connector_floor(shards, payload);
+            assert!(floor >= last && floor >= ByteCount::mib(128));
+            last = floor;
+        }
+        assert!(connector_floor(1000, payload) <= ByteCount::mib(1024));
+    }
+
+    #[test]
+    fn what_a_command_needs_is_named_with_the_ways_to_give_it() {
+        let settings = load(&Layers::default()).unwrap();
+        let error = settings
+            .require(&[Need::Brokers, Need::Bucket])
+            .unwrap_err()
+            .to_string();
+        for word in [
+            "kafka.brokers",
+            "--brokers",
+            "SKEIN_KAFKA__BROKERS",
+            "bucket.url",
+            "--config",
+        ] {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
 }

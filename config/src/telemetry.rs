@@ -1,15 +1,14 @@
 //! `[telemetry]`: logs and metrics.
 
 use serde::{Deserialize, Serialize};
+use skein_shared::telemetry;
 
 use crate::bound::{Bounds, Breach};
 
 /// Settings of logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TelemetrySettings {
-    /// Filter of the log: `info`, `warn,skein_connector=debug`. `SKEIN_LOG` overrides it.
-    pub log: String,
+pub struct TelemetrySection {
     /// Form of the log on stderr.
     pub log_format: LogFormat,
     /// `address:port` on which metrics are served; empty is nowhere.
@@ -26,7 +25,19 @@ pub enum LogFormat {
     Json,
 }
 
-impl TelemetrySettings {
+impl TelemetrySection {
+    /// What logs and metrics are started with.
+    pub fn settings(&self) -> telemetry::TelemetrySettings {
+        let log_format = match self.log_format {
+            LogFormat::Text => telemetry::LogFormat::Text,
+            LogFormat::Json => telemetry::LogFormat::Json,
+        };
+        telemetry::TelemetrySettings {
+            log_format,
+            metrics_address: self.metrics_listen.parse().ok(),
+        }
+    }
+
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
         let mut bounds = Bounds::of("telemetry", breaches);
         let listen = &self.metrics_listen;

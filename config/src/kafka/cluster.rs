@@ -1,0 +1,172 @@
+//! Administrative calls to a cluster, each bounded in time and with an error that says what to do.
+
+use std::collections::BTreeMap;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use skein_shared::ids::TopicName;
+
+use crate::error::{Error, Result};
+use crate::kafka::KafkaSettings;
+
+/// What a cluster says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterView {
+    /// The cluster's own id; `None` where the broker has none.
+    pub cluster_id: Option<String>,
+    /// Every topic and its number of partitions.
+    pub topics: BTreeMap<TopicName, u32>,
+}
+
+impl KafkaSettings {
+    /// Asks the cluster for its id and topics. Blocks, at most for twice `metadata_timeout`.
+    ///
+    /// # Errors
+    /// [`Error::KafkaClient`], [`Error::KafkaUnreachable`].
+    pub fn look(&self) -> Result<ClusterView> {
+        let timeout = self.metadata_timeout.duration();
+        let client: BaseConsumer =
+            self.client_config()
+                .create()
+                .map_err(|error| Error::KafkaClient {
+                    brokers: self.brokers.clone(),
+                    reason: error.to_string(),
+                })?;
+        let metadata =
+            client
+                .fetch_metadata(None, timeout)
+                .map_err(|error| Error::KafkaUnreachable {
+                    brokers: self.brokers.clone(),
+                    reason: error.to_string(),
+                })?;
+        let partitions = |topic: &rdkafka::metadata::MetadataTopic| {
+            let count =
+                u32::try_from(topic.partitions().len()).expect("a partition's number fits 32 bits");
+            Some((TopicName::new(topic.name()).ok()?, count))
+        };
+        Ok(ClusterView {
+            topics: metadata.topics().iter().filter_map(partitions).collect(),
+            cluster_id: client.client().fetch_cluster_id(timeout),
+        })
+    }
+
+    /// The topics of `view` that the settings ask for. A pattern may match none: topics may come later.
+    ///
+    /// # Errors
+    /// [`Error::MissingTopic`] for a name that the cluster does not have.
+    ///
+    /// # Panics
+    /// If the settings were not checked.
+    pub fn matching_topics(&self, view: &ClusterView) -> Result<Vec<TopicName>> {
+        let mut wanted = Vec::new();
+        for topic in &self.topics {
+            if topic.starts_with('^') {
+                let pattern =
+                    regex::Regex::new(topic).expect("settings are checked when they are loaded");
+                wanted.extend(
+                    view.topics
+                        .keys()
+                        .filter(|name| pattern.is_match(name.as_str()))
+                        .cloned(),
+                );
+                continue;
+            }
+            let name = view.topics.keys().find(|name| name.as_str() == topic);
+            wanted.push(name.cloned().ok_or_else(|| Error::MissingTopic {
+                topic: topic.clone(),
+                brokers: self.brokers.clone(),
+            })?);
+        }
+        wanted.sort();
+        wanted.dedup();
+        Ok(wanted)
+    }
+
+    /// Creates a topic with the cluster's default replication.
+    ///
+    /// # Errors
+    /// [`Error::KafkaRefused`] with the broker's words, also when the topic exists.
+    pub async fn create_topic(&self, topic: &TopicName, partitions: u32) -> Result<()> {
+        let refused = |reason: String| Error::KafkaRefused {
+            operation: "create topic",
+            topic: topic.to_string(),
+            reason,
+        };
+        let timeout = Some(self.metadata_timeout.duration());
+        let options = AdminOptions::new()
+            .request_timeout(timeout)
+            .operation_timeout(timeout);
+        let count = i32::try_from(partitions)
+            .map_err(|_| refused(format!("{partitions} partitions are too many")))?;
+        let new_topic = NewTopic::new(topic.as_str(), count, TopicReplication::Fixed(-1));
+        let admin: AdminClient<DefaultClientContext> = self
+            .client_config()
+            .create()
+            .map_err(|error| refused(error.to_string()))?;
+        let results = admin.create_topics([&new_topic], &options).await;
+        for result in results.map_err(|error| refused(error.to_string()))? {
+            result.map_err(|(_, code)| refused(code.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::load::{Layers, load};
+    use skein_shared::units::Millis;
+
+    fn settings(topics: &[&str]) -> KafkaSettings {
+        let mut kafka = load(&Layers::default()).unwrap().kafka;
+        kafka.topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        kafka
+    }
+
+    fn view(topics: &[&str]) -> ClusterView {
+        let topics = topics
+            .iter()
+            .map(|name| (TopicName::new(*name).unwrap(), 64));
+        ClusterView {
+            cluster_id: None,
+            topics: topics.collect(),
+        }
+    }
+
+    #[test]
+    fn topics_are_found_by_name_and_by_pattern_once_each() {
+        let found = settings(&["b", "^[ab]$"])
+            .matching_topics(&view(&["a", "b", "c"]))
+            .unwrap();
+        let names: Vec<&str> = found.iter().map(TopicName::as_str).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(
+            settings(&["^x"]).matching_topics(&view(&["a"])).unwrap(),
+            []
+        );
+    }
+
+    #[test]
+    fn a_topic_that_the_cluster_lacks_is_named() {
+        let error = settings(&["gone"])
+            .matching_topics(&view(&["a"]))
+            .unwrap_err();
+        assert!(error.to_string().contains("topic=`gone`"), "{error}");
+    }
+
+    #[test]
+    fn an_unreachable_broker_is_reported_within_the_time_limit() {
+        let mut kafka = settings(&[]);
+        // Port 1 of the loopback: nobody listens there without being root.
+        kafka.brokers = "127.0.0.1:1".to_owned();
+        kafka.metadata_timeout = Millis(300);
+        let before = Instant::now();
+        let error = kafka.look().unwrap_err();
+        assert!(matches!(error, Error::KafkaUnreachable { .. }), "{error}");
+        assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+        assert!(before.elapsed() < Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,3 @@
+//! Integration tests of the contract, and of the layout of the whole workspace.
+
+mod layering;
