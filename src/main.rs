@@ -1,1 +1,27 @@
-fn main() {}
+//! `skein`: parse, set up telemetry, one match, exit code.
+
+mod exit_code;
+mod failure;
+mod output;
+mod signals;
+mod cli;
+
+use std::process;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+
+fn main() -> process::ExitCode {
+    let cli = Cli::parse();
+    match cli::run(cli) {
+        Ok(code) => code.into(),
+        Err(Failure::BrokenPipe) => ExitCode::Ok.into(),
+        Err(Failure::Said(code, message)) => {
+            eprintln!("skein: {message}");
+            code.into()
+        }
+    }
+}

@@ -16,7 +16,7 @@ pub struct Fault {
     pub value: String,
     /// What would be right.
     pub allowed: String,
-    /// The layer that set it: a file, a variable, a flag, or `default`.
+    /// The layer that set it: a file, a variable, a flag, or `default`; empty where it is no longer known.
     pub origin: String,
 }
 
@@ -97,10 +97,11 @@ impl fmt::Display for Fault {
             allowed,
             origin,
         } = self;
-        write!(
-            f,
-            "key=`{key}` value=`{value}` allowed=`{allowed}` origin=`{origin}`"
-        )
+        write!(f, "key=`{key}` value=`{value}` allowed=`{allowed}`")?;
+        if origin.is_empty() {
+            return Ok(());
+        }
+        write!(f, " origin=`{origin}`")
     }
 }
 

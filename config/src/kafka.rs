@@ -117,7 +117,7 @@ impl KafkaSettings {
         let fetch_bytes = (queue.0 / 4).clamp(MIB, 16 * MIB);
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         for (name, value) in self.client_config().config_map() {
-            config.set(*name, *value);
+            config.set(name, value);
         }
         config.set("group.id", &self.group);
         if !self.member.is_empty() {
@@ -143,7 +143,7 @@ impl KafkaSettings {
         config.set("compression.type", "none");
         config.set("linger.ms", "20");
         for (name, value) in self.client_config().config_map() {
-            config.set(*name, *value);
+            config.set(name, value);
         }
         config.set("acks", "all");
         config.set("enable.idempotence", "true");

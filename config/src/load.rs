@@ -24,7 +24,7 @@ pub struct Flag {
     /// As it is typed: `--brokers`.
     pub name: &'static str,
     /// The key it sets: `kafka.brokers`.
-    pub key: &'static str,
+    pub key: String,
     /// The value.
     pub value: Value,
 }
@@ -38,6 +38,36 @@ pub struct Layers {
     pub environment: Vec<(String, String)>,
     /// Flags.
     pub flags: Vec<Flag>,
+}
+
+impl Flag {
+    /// A flag whose value is a text.
+    pub fn text(name: &'static str, key: &str, text: &str) -> Self {
+        Self {
+            name,
+            key: key.to_owned(),
+            value: Value::from(text),
+        }
+    }
+
+    /// A flag whose value is a list of texts.
+    pub fn list(name: &'static str, key: &str, texts: &[String]) -> Self {
+        Self {
+            name,
+            key: key.to_owned(),
+            value: Value::from(texts.to_vec()),
+        }
+    }
+
+    /// A flag that names its key itself: `KEY=VALUE`, where the value is written as in the environment.
+    pub fn assignment(name: &'static str, assignment: &str) -> Option<Self> {
+        let (key, text) = assignment.split_once('=')?;
+        Some(Self {
+            name,
+            key: key.trim().to_owned(),
+            value: parse_value(text),
+        })
+    }
 }
 
 impl Layers {
@@ -110,14 +140,15 @@ impl Layer {
         let key = key
             .contains("__")
             .then(|| key.to_ascii_lowercase().replace("__", "."))?;
-        let value: Value = text
-            .parse()
-            .unwrap_or_else(|never: std::convert::Infallible| match never {});
-        Some(Self::nested(format!("environment {variable}"), &key, value))
+        Some(Self::nested(
+            format!("environment {variable}"),
+            &key,
+            parse_value(text),
+        ))
     }
 
     fn from_flag(flag: &Flag) -> Self {
-        Self::nested(format!("flag {}", flag.name), flag.key, flag.value.clone())
+        Self::nested(format!("flag {}", flag.name), &flag.key, flag.value.clone())
     }
 
     fn nested(origin: String, key: &str, value: Value) -> Self {
@@ -136,6 +167,12 @@ impl Provider for Layer {
     fn data(&self) -> std::result::Result<Map<Profile, Dict>, figment::Error> {
         Ok(Profile::Default.collect(self.dict.clone()))
     }
+}
+
+/// Reads a value as it stands in the environment: a number, a boolean, `[a, b]`, `{k = v}`, else a text.
+fn parse_value(text: &str) -> Value {
+    text.parse()
+        .unwrap_or_else(|never: std::convert::Infallible| match never {})
 }
 
 fn read_file(file: &Path) -> Result<Layer> {

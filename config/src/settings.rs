@@ -1,5 +1,8 @@
 //! All sections together: what the command line holds and hands on, section by section.
 
+use std::fmt::Write as _;
+
+use figment::value::{Dict, Value};
 use serde::{Deserialize, Serialize};
 use skein_shared::units::{ByteCount, MIB};
 
@@ -62,30 +65,33 @@ impl Settings {
     }
 
     fn missing(&self, need: Need) -> Option<Fault> {
-        let (key, variable, is_missing) = match need {
-            Need::Brokers => (
-                "kafka.brokers",
-                "SKEIN_KAFKA__BROKERS",
-                self.kafka.brokers.is_empty(),
-            ),
-            Need::Topics => (
-                "kafka.topics",
-                "SKEIN_KAFKA__TOPICS",
-                self.kafka.topics.is_empty(),
-            ),
-            Need::Bucket => (
-                "bucket.url",
-                "SKEIN_BUCKET__URL",
-                self.bucket.url.is_empty(),
-            ),
+        let (key, flag, is_missing) = match need {
+            Need::Brokers => ("kafka.brokers", "--brokers", self.kafka.brokers.is_empty()),
+            Need::Topics => ("kafka.topics", "--topics", self.kafka.topics.is_empty()),
+            Need::Bucket => ("bucket.url", "--bucket", self.bucket.url.is_empty()),
         };
-        let flag = key.rsplit('.').next().unwrap_or(key);
+        let variable = format!("SKEIN_{}", key.to_uppercase().replace('.', "__"));
         is_missing.then(|| Fault {
             key: key.to_owned(),
             value: String::new(),
-            allowed: format!("a value; give --{flag}, {variable} or a file with --config"),
+            allowed: format!("a value; give {flag}, {variable} or a file with --config"),
             origin: "default".to_owned(),
         })
+    }
+
+    /// The settings as a file that gives them again, but for secrets, which are hidden.
+    ///
+    /// # Panics
+    /// Never: every section serializes.
+    pub fn to_toml(&self) -> String {
+        let tree = Value::serialize(self).expect("every section serializes");
+        let mut text = String::new();
+        write_section(
+            "",
+            tree.as_dict().expect("settings are sections"),
+            &mut text,
+        );
+        text
     }
 
     /// Every value that is out of bounds, alone or together with others.
@@ -110,6 +116,48 @@ impl Settings {
             let allowed = format!("at least {floor} for {shards} shards (and quarantine)");
             Bounds::of("connector", breaches).refuse("memory_budget", &budget, allowed);
         }
+    }
+}
+
+fn write_section(name: &str, section: &Dict, into: &mut String) {
+    if !name.is_empty() {
+        let _ = writeln!(into, "{}[{name}]", if into.is_empty() { "" } else { "\n" });
+    }
+    for (key, value) in section
+        .iter()
+        .filter(|(_, value)| value.as_dict().is_none())
+    {
+        // A key with a dot is a librdkafka property, and its quotes keep it one key.
+        let key = if key.contains('.') {
+            format!("{key:?}")
+        } else {
+            key.clone()
+        };
+        let _ = writeln!(into, "{key} = {}", written(value));
+    }
+    for (key, value) in section {
+        if let Some(inner) = value.as_dict() {
+            let name = if name.is_empty() {
+                key.clone()
+            } else {
+                format!("{name}.{key}")
+            };
+            write_section(&name, inner, into);
+        }
+    }
+}
+
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Char(_, one) => format!("{:?}", one.to_string()),
+        Value::Bool(_, bool) => bool.to_string(),
+        Value::Num(_, number) => number.to_i128().map_or_else(String::new, |n| n.to_string()),
+        Value::Array(_, values) => {
+            let values: Vec<String> = values.iter().map(written).collect();
+            format!("[{}]", values.join(", "))
+        }
+        Value::Empty(..) | Value::Dict(..) => String::new(),
     }
 }
 

@@ -81,11 +81,9 @@ fn each_layer_overrides_the_one_before() {
         ("SKEIN_KAFKA__BROKERS", "environment:1"),
     ];
     let (_dir, mut layers) = layers(Some(file), &environment);
-    layers.flags.push(Flag {
-        name: "--brokers",
-        key: "kafka.brokers",
-        value: Value::from("flag:1"),
-    });
+    layers
+        .flags
+        .push(Flag::text("--brokers", "kafka.brokers", "flag:1"));
     let kafka = load(&layers).unwrap().kafka;
     assert_eq!(kafka.member, "");
     assert_eq!(kafka.source, "file");
@@ -107,12 +105,12 @@ fn variables_that_are_not_settings_are_left_alone() {
 #[test]
 fn an_unknown_key_is_refused_by_name() {
     check_fault(
-        "[connector]\nflush_intervall = '1 s'",
-        "connector.flush_intervall",
+        "[connector]\nflush_every = '1 s'",
+        "connector.flush_every",
         "1 s",
         "flush_interval",
     );
-    check_fault("[conector]\nx = 1", "conector", "{x = 1}", "connector");
+    check_fault("[connectors]\nx = 1", "connectors", "{x = 1}", "connector");
 }
 
 #[test]
@@ -249,4 +247,13 @@ fn librdkafka_properties_pass_through_but_not_those_that_promises_rest_on() {
         "true",
         "after the ledger",
     );
+}
+
+#[test]
+fn the_settings_print_as_a_file_that_gives_them_again() {
+    let file = "[kafka]\ntopics = ['a', '^b\\.']\n[kafka.properties]\nfetch.min.bytes = 7";
+    let (_dir, with_file) = layers(Some(file), &[]);
+    let settings = load(&with_file).unwrap();
+    let (_dir, printed) = layers(Some(&settings.to_toml()), &[]);
+    assert_eq!(load(&printed).unwrap(), settings);
 }

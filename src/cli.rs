@@ -1,0 +1,59 @@
+//! The command line: one file a subcommand, each thin.
+
+mod settings_args;
+mod config;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, Outcome};
+
+pub(crate) use settings_args::SettingsArgs;
+
+/// Timeseries payloads from Kafka to state in S3 and on to compressed per-series files.
+///
+/// The path: `produce` puts points into Kafka, `connect` takes them out into state objects, `compact`
+/// rebuilds those into one sorted file a shard and day, `read` gives them back. `demo` does all of it in
+/// one process.
+#[derive(Debug, Parser)]
+#[command(name = "skein", version, max_term_width = 110, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  skein demo                                    the whole path on embedded services, checked point by point
+  skein dev up --dir /tmp/skein                 a broker and a bucket to try, until Ctrl-C; then, elsewhere:
+  skein --config /tmp/skein/skein.toml produce --topic points --orgs 3 --series 10 --points 1000
+  skein --config /tmp/skein/skein.toml connect --until-end
+  skein --config /tmp/skein/skein.toml compact run
+  skein --config /tmp/skein/skein.toml read --all --format csv
+
+Exit codes, the same for every command:
+  0 all is well   1 internal, may succeed when tried again   2 usage, settings or permission
+  3 a difference was found or a check failed   4 inconclusive   5 another process won a race
+  6 timed out while waiting   7 refused as irreversible
+
+Data goes to stdout and talk to stderr; SKEIN_LOG=debug makes it talk more.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Config(config::ConfigArgs),
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(cli: Cli) -> Outcome {
+    match cli.command {
+        Command::Config(args) => config::run(&args, &cli.settings),
+    }
+}
+
+/// A runtime for the commands that talk to servers.
+fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(|error| Failure::Said(ExitCode::Internal, format!("start runtime failed; reason=`{error}`")))
+}

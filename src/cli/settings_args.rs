@@ -1,0 +1,54 @@
+//! Flags that every command shares: where settings come from.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use skein_config::Settings;
+use skein_config::load::{Flag, Layers, load};
+use skein_config::settings::Need;
+
+use crate::failure::Failure;
+
+/// Flags that set settings.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings (flag over environment SKEIN_SECTION__KEY over file over default)")]
+pub(crate) struct SettingsArgs {
+    /// Settings file (TOML); `skein config check` shows every key
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Kafka's bootstrap servers: sets kafka.brokers
+    #[arg(long, global = true, value_name = "HOST:PORT,…")]
+    brokers: Option<String>,
+    /// Topics to read, or patterns that start with `^`: sets kafka.topics
+    #[arg(long, global = true, value_name = "TOPIC,…", value_delimiter = ',')]
+    topics: Option<Vec<String>>,
+    /// Where everything is kept, s3://BUCKET[/PREFIX]: sets bucket.url
+    #[arg(long, global = true, value_name = "URL")]
+    bucket: Option<String>,
+    /// Any other setting: `--set connector.flush_interval="1 min"`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl SettingsArgs {
+    /// Loads all layers, checks them, and demands what the command needs.
+    pub(crate) fn load(&self, needs: &[Need]) -> Result<Settings, Failure> {
+        let settings = load(&Layers::of_process(self.config.clone(), self.flags()?))?;
+        settings.require(needs)?;
+        Ok(settings)
+    }
+
+    fn flags(&self) -> Result<Vec<Flag>, Failure> {
+        let mut flags = Vec::new();
+        for assignment in &self.set {
+            let flag = Flag::assignment("--set", assignment);
+            flags.push(flag.ok_or_else(|| Failure::usage(format!("--set {assignment} is not KEY=VALUE")))?);
+        }
+        let texts = [("--brokers", "kafka.brokers", &self.brokers), ("--bucket", "bucket.url", &self.bucket)];
+        for (name, key, text) in texts {
+            flags.extend(text.as_ref().map(|text| Flag::text(name, key, text)));
+        }
+        flags.extend(self.topics.as_ref().map(|topics| Flag::list("--topics", "kafka.topics", topics)));
+        Ok(flags)
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a command did not do what it was asked, in words for a person and a code for a script.
+
+use std::fmt::Display;
+use std::io;
+
+use skein_shared::ErrorKind;
+
+use crate::exit_code::ExitCode;
+
+/// Result of a command.
+pub(crate) type Outcome = Result<ExitCode, Failure>;
+
+/// A command's end before its time.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Said on stderr, with its exit code.
+    Said(ExitCode, String),
+    /// The reader of our output has gone, which is its right: nothing is said.
+    BrokenPipe,
+}
+
+impl Failure {
+    /// A failure of the kind that an error asks the caller to treat it as.
+    pub(crate) fn of(kind: ErrorKind, error: &dyn Display) -> Self {
+        Self::Said(ExitCode::of(kind), error.to_string())
+    }
+
+    /// A wrong command line.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Said(ExitCode::Usage, message.into())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::BrokenPipe;
+        }
+        Self::Said(ExitCode::Internal, format!("write output failed; reason=`{error}`"))
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+/// Errors of the crates carry the kind that decides the exit code.
+macro_rules! failure_from {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::of(error.kind(), &error)
+            }
+        }
+    )*};
+}
+failure_from!(skein_shared::Error, skein_config::Error);
