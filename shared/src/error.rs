@@ -107,6 +107,28 @@ impl Error {
         }
     }
 
+    /// Moves the place of a decode by where its bytes begin in the object; other errors stay as they are.
+    #[must_use]
+    pub fn moved_by(self, bytes: u64) -> Self {
+        match self {
+            Self::Decode {
+                format,
+                object,
+                at,
+                reason,
+            } => Self::Decode {
+                format,
+                object,
+                at: at.saturating_add(bytes),
+                reason,
+            },
+            other @ (Self::Invalid { .. }
+            | Self::Bucket { .. }
+            | Self::Taken { .. }
+            | Self::Unfit { .. }) => other,
+        }
+    }
+
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -1,6 +1,7 @@
 //! Event time: timestamps, half-open spans and the windows that segments are cut by.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::units::Millis;
 
@@ -94,6 +95,17 @@ impl fmt::Display for Resolution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Raw => f.write_str("raw"),
+        }
+    }
+}
+
+impl FromStr for Resolution {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "raw" => Ok(Self::Raw),
+            _ => Err(format!("resolution `{text}` is unknown to this build")),
         }
     }
 }

@@ -1,0 +1,302 @@
+//! Reads a segment's runs, without I/O.
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::format::checksum::crc32c;
+use crate::format::order_column::{self, ChainIndex, ChainTable, OrderRun, OrderShape};
+use crate::format::run_page::{PageBlock, RunPage};
+use crate::format::segment_footer::{RunFence, SegmentIdentity};
+use crate::format::series_metadata::{self, RunMetadata};
+use crate::format::{timestamp_column, value_column};
+use crate::ids::SeriesKey;
+use crate::window::{TimeSpan, TimestampMs};
+
+const FORMAT: &str = "segment run";
+
+/// The points of one series, in buffers that are used again.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SeriesBuffer {
+    /// Milliseconds since the epoch, strictly ascending.
+    pub timestamps_ms: Vec<i64>,
+    /// As many values.
+    pub values: Vec<f64>,
+    /// Where they came from; the stretches' points add up to as many.
+    pub orders: Vec<OrderRun>,
+}
+
+impl SeriesBuffer {
+    /// Forgets the points and keeps the memory.
+    pub fn clear(&mut self) {
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.orders.clear();
+    }
+
+    /// Appends a stretch; joined to the last where both are of the same record.
+    pub fn push_order(&mut self, stretch: OrderRun) {
+        match self.orders.last_mut() {
+            Some(last) if last.order == stretch.order => last.points += stretch.points,
+            Some(_) | None => self.orders.push(stretch),
+        }
+    }
+}
+
+/// What a run's reader has to know of the segment.
+#[derive(Debug, Clone)]
+pub struct RunContext {
+    /// Begin of the segment's window.
+    pub window_start: TimestampMs,
+    /// For each chain of the segment the index that orders shall carry.
+    pub chains: Vec<ChainIndex>,
+}
+
+impl RunContext {
+    /// For a segment of `identity` with `own` chains, whose orders shall mean the chains of `target`.
+    ///
+    /// # Panics
+    /// If `target` lacks a chain of the segment: orders of several segments could not be compared.
+    pub fn new(identity: &SegmentIdentity, own: &ChainTable, target: &ChainTable) -> Self {
+        Self {
+            window_start: identity.window.start(),
+            chains: own
+                .indexes_in(target)
+                .expect("the target table is a union that holds the segment's chains"),
+        }
+    }
+}
+
+/// The bytes of one run, with its page and orders read.
+#[derive(Debug)]
+pub struct Run {
+    fence: RunFence,
+    bytes: Bytes,
+    page: RunPage,
+    orders: Vec<OrderRun>,
+    /// For each series, its first stretch in `orders`.
+    first_orders: Vec<usize>,
+}
+
+impl Run {
+    /// Reads page and orders of the run in `bytes`, which are those of [`RunFence::span`].
+    ///
+    /// # Errors
+    /// Corrupt, with the place in the object.
+    pub fn open(fence: RunFence, bytes: Bytes, context: &RunContext) -> Result<Self> {
+        let span = fence.span();
+        if bytes.len() as u64 != span.end - span.start {
+            return refuse(fence.offset, "the run is cut off");
+        }
+        let orders_at = fence.block_bytes as usize;
+        let page_at = orders_at + fence.order_bytes as usize;
+        let place = |at: usize| fence.offset + at as u64;
+        if crc32c(&bytes[page_at..]) != fence.page_crc32c {
+            return refuse(place(page_at), "crc32c of the index page does not match");
+        }
+        let page = RunPage::decode(&bytes[page_at..], context.window_start.0)
+            .map_err(|error| error.moved_by(place(page_at)))?;
+        check_page(&page, &fence)?;
+        let stored = &bytes[orders_at..page_at];
+        if crc32c(stored) != page.orders.crc32c {
+            return refuse(place(orders_at), "crc32c of the orders does not match");
+        }
+        let shape = OrderShape {
+            stretches: page.orders.stretches as usize,
+            raw_bytes: page.orders.raw_bytes as usize,
+            chain_count: context.chains.len(),
+        };
+        let mut orders = order_column::decode(stored, shape)
+            .map_err(|error| error.moved_by(place(orders_at)))?;
+        for stretch in &mut orders {
+            stretch.order.chain = context.chains[stretch.order.chain.0 as usize];
+        }
+        let Some(first_orders) = first_orders(&page, &orders) else {
+            return refuse(place(orders_at), "orders and points differ in count");
+        };
+        Ok(Self {
+            fence,
+            bytes,
+            page,
+            orders,
+            first_orders,
+        })
+    }
+
+    /// How many series the run holds.
+    pub fn series_count(&self) -> usize {
+        self.page.series.len()
+    }
+
+    /// The series at `index`.
+    pub fn series(&self, index: usize) -> Option<SeriesKey> {
+        Some(SeriesKey {
+            org: self.page.org,
+            metric: self.page.series.get(index)?.metric,
+        })
+    }
+
+    /// The index of `key`.
+    pub fn find(&self, key: SeriesKey) -> Option<usize> {
+        (key.org == self.page.org)
+            .then(|| self.page.find(key.metric))
+            .flatten()
+    }
+
+    /// Appends the points of the series at `index` that lie in `span`, with their orders.
+    ///
+    /// # Errors
+    /// Corrupt, with the place in the object.
+    ///
+    /// # Panics
+    /// If there is no such series.
+    pub fn read(&self, index: usize, span: TimeSpan, buffer: &mut SeriesBuffer) -> Result<()> {
+        let blocks = &self.page.blocks[self.page.series[index].blocks.clone()];
+        let mut orders = OrderFeed {
+            rest: &self.orders[self.first_orders[index]..],
+            used: 0,
+        };
+        for block in blocks {
+            let start = buffer.timestamps_ms.len();
+            if TimestampMs(block.last_ms) < span.from || span.to <= TimestampMs(block.first_ms) {
+                orders.skip(block.points);
+                continue;
+            }
+            self.read_block(block, buffer)?;
+            let decoded = &buffer.timestamps_ms[start..];
+            let skipped = decoded.partition_point(|ts| TimestampMs(*ts) < span.from);
+            let end = decoded.partition_point(|ts| TimestampMs(*ts) < span.to);
+            buffer.timestamps_ms.truncate(start + end);
+            buffer.timestamps_ms.drain(start..start + skipped);
+            buffer.values.truncate(start + end);
+            buffer.values.drain(start..start + skipped);
+            let (skipped, end) = (narrow(skipped), narrow(end));
+            orders.skip(skipped);
+            orders.take(end - skipped, buffer);
+            orders.skip(block.points - end);
+        }
+        Ok(())
+    }
+
+    fn read_block(&self, block: &PageBlock, buffer: &mut SeriesBuffer) -> Result<()> {
+        let place = self.fence.offset + u64::from(block.offset);
+        let bytes = &self.bytes[block.offset as usize..block.end() as usize];
+        if crc32c(bytes) != block.crc32c {
+            return refuse(place, "crc32c of the block does not match");
+        }
+        let (timestamps, values) = bytes.split_at(block.timestamp_bytes as usize);
+        let count = block.points as usize;
+        timestamp_column::decode(timestamps, count, block.first_ms, &mut buffer.timestamps_ms)
+            .map_err(|error| error.moved_by(place))?;
+        if buffer.timestamps_ms.last() != Some(&block.last_ms) {
+            return refuse(place, "the last timestamp is not the one in the index page");
+        }
+        value_column::decode(values, count, &mut buffer.values)
+            .map_err(|error| error.moved_by(place + u64::from(block.timestamp_bytes)))
+    }
+}
+
+/// Reads a run's metadata; `bytes` are those of [`RunFence::metadata_span`].
+///
+/// # Errors
+/// Corrupt, with the place in the object.
+pub fn read_metadata(
+    fence: &RunFence,
+    bytes: &[u8],
+    context: &RunContext,
+) -> Result<Vec<RunMetadata>> {
+    if fence.metadata_bytes == 0 {
+        return Ok(Vec::new());
+    }
+    let at = fence.metadata_offset;
+    if bytes.len() != fence.metadata_bytes as usize || crc32c(bytes) != fence.metadata_crc32c {
+        return refuse(at, "crc32c of the series metadata does not match");
+    }
+    let raw_bytes = fence.metadata_raw_bytes as usize;
+    let mut rows = series_metadata::decode(bytes, raw_bytes, context.chains.len())
+        .map_err(|error| error.moved_by(at))?;
+    if rows.last().is_some_and(|row| row.series >= fence.series) {
+        return refuse(at, "metadata of a series that the run does not hold");
+    }
+    for row in &mut rows {
+        let chain = &mut row.metadata.order.chain;
+        *chain = context.chains[chain.0 as usize];
+    }
+    Ok(rows)
+}
+
+/// The page says what the fence says.
+fn check_page(page: &RunPage, fence: &RunFence) -> Result<()> {
+    let first = page.series.first().map(|series| series.metric);
+    let last = page.series.last().map(|series| series.metric);
+    let same = page.org == fence.org
+        && first == Some(fence.first_metric)
+        && last == Some(fence.last_metric)
+        && page.series.len() == fence.series as usize
+        && page.points() == fence.points
+        && page.block_bytes() == fence.block_bytes
+        && u64::from(page.orders.stretches) <= fence.points;
+    if same {
+        return Ok(());
+    }
+    refuse(fence.offset, "index page and top index disagree")
+}
+
+/// For each series its first stretch; `None` when the stretches do not fill the series exactly.
+fn first_orders(page: &RunPage, orders: &[OrderRun]) -> Option<Vec<usize>> {
+    let mut firsts = Vec::with_capacity(page.series.len());
+    let mut next = 0;
+    for series in &page.series {
+        firsts.push(next);
+        let blocks = &page.blocks[series.blocks.clone()];
+        let mut left: u64 = blocks.iter().map(|block| u64::from(block.points)).sum();
+        while left > 0 {
+            left = left.checked_sub(u64::from(orders.get(next)?.points))?;
+            next += 1;
+        }
+    }
+    (next == orders.len()).then_some(firsts)
+}
+
+/// Stretches of a series, handed out point by point.
+struct OrderFeed<'a> {
+    rest: &'a [OrderRun],
+    used: u32,
+}
+
+impl OrderFeed<'_> {
+    fn skip(&mut self, points: u32) {
+        self.advance(points, |_| ());
+    }
+
+    fn take(&mut self, points: u32, buffer: &mut SeriesBuffer) {
+        self.advance(points, |stretch| buffer.push_order(stretch));
+    }
+
+    fn advance(&mut self, mut points: u32, mut each: impl FnMut(OrderRun)) {
+        while points > 0 {
+            let stretch = self.rest[0];
+            let taken = points.min(stretch.points - self.used);
+            each(OrderRun {
+                points: taken,
+                ..stretch
+            });
+            points -= taken;
+            self.used += taken;
+            if self.used == stretch.points {
+                self.rest = &self.rest[1..];
+                self.used = 0;
+            }
+        }
+    }
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).expect("a block has at most 8,192 points")
+}
+
+fn refuse<T>(at: u64, reason: &str) -> Result<T> {
+    Err(Error::decode(FORMAT, at, reason))
+}
+
+#[cfg(test)]
+mod tests;

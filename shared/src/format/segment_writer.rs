@@ -1,0 +1,325 @@
+//! Writes a segment front to back, as bytes for a multipart upload, without I/O.
+//!
+//! `head | runs | metadata | footer | trailer`; see `docs/formats.md`. The bytes are a pure function of
+//! the input (SK-10): no write id, time or attempt is inside.
+
+mod run_builder;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+
+use crate::format::checksum;
+use crate::format::digest::ContentDigest;
+use crate::format::order_column::{ChainTable, OrderRun};
+use crate::format::segment_footer::{self, METADATA, RUNS, RunFence, Section, SegmentFooter};
+use crate::ids::SeriesKey;
+use crate::window::TimestampMs;
+
+pub use crate::format::run_page::BLOCK_POINTS;
+pub use crate::format::segment_footer::SegmentIdentity;
+pub use crate::format::series_metadata::SeriesMetadata;
+
+use self::run_builder::{BlockPoints, OrderCursor, RunBuilder};
+
+/// Version of the choices that the encoder takes; the same input and version give the same bytes.
+pub const ENCODER_VERSION: u32 = 0;
+
+/// The points of one series, in strictly ascending time.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesPoints<'a> {
+    /// Milliseconds since the epoch, strictly ascending, inside the segment's window; not empty.
+    pub timestamps_ms: &'a [i64],
+    /// As many values.
+    pub values: &'a [f64],
+    /// Where they came from; the stretches' points add up to as many.
+    pub orders: &'a [OrderRun],
+}
+
+/// What a segment holds, as its manifest says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Size of the object.
+    pub size_bytes: u64,
+    /// Size of footer and trailer: what one GET has to fetch to open it.
+    pub tail_bytes: u32,
+    /// CRC32C of the object.
+    pub crc32c: u32,
+    /// Digest of its points.
+    pub digest: ContentDigest,
+    /// How many points.
+    pub points: u64,
+    /// How many series.
+    pub series: u64,
+    /// Smallest timestamp.
+    pub first_timestamp: TimestampMs,
+    /// Greatest timestamp.
+    pub last_timestamp: TimestampMs,
+    /// Smallest series.
+    pub first_series: SeriesKey,
+    /// Greatest series.
+    pub last_series: SeriesKey,
+}
+
+/// Points and bytes by what they are and how they are encoded, for reports.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EncodingBytes(pub BTreeMap<&'static str, EncodingCount>);
+
+/// What one encoding was used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EncodingCount {
+    /// Blocks (or pages, or sections) encoded so.
+    pub blocks: u64,
+    /// Points in them; 0 where points have no meaning.
+    pub points: u64,
+    /// Bytes they take.
+    pub bytes: u64,
+}
+
+/// A finished segment.
+#[derive(Debug)]
+pub struct FinishedSegment {
+    /// The bytes that [`SegmentWriter::take_bytes`] has not handed out.
+    pub rest: Bytes,
+    /// What its manifest says.
+    pub summary: SegmentSummary,
+    /// Bytes by encoding.
+    pub encodings: EncodingBytes,
+}
+
+/// Takes series in `(org, metric)` order and gives the segment's bytes.
+///
+/// Holds at most one run, the metadata (compressed) and one fence for each run, beside the bytes that
+/// have not been taken.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    footer: SegmentFooter,
+    run: RunBuilder,
+    metadata: Vec<u8>,
+    runs_hash: SectionHash,
+    pending: Vec<u8>,
+    written_bytes: u64,
+    crc32c: u32,
+    last_series: Option<SeriesKey>,
+    encodings: EncodingBytes,
+}
+
+/// xxh3-64 of a section that is written bit by bit.
+#[derive(Default)]
+struct SectionHash(Box<Xxh3Default>);
+
+impl fmt::Debug for SectionHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SectionHash({:016x})", self.0.digest())
+    }
+}
+
+impl SegmentWriter {
+    /// Begins a segment. `chains` are the chains that the orders' indexes mean: exactly those whose
+    /// records are in the segment, so that the bytes depend on nothing else.
+    pub fn new(identity: SegmentIdentity, chains: ChainTable) -> Self {
+        let mut writer = Self {
+            footer: SegmentFooter {
+                identity,
+                encoder_version: ENCODER_VERSION,
+                points: 0,
+                series: 0,
+                digest: ContentDigest::EMPTY,
+                chains,
+                sections: Vec::new(),
+                runs: Vec::new(),
+            },
+            run: RunBuilder::default(),
+            metadata: Vec::new(),
+            runs_hash: SectionHash::default(),
+            pending: Vec::new(),
+            written_bytes: 0,
+            crc32c: 0,
+            last_series: None,
+            encodings: EncodingBytes::default(),
+        };
+        writer.append(&segment_footer::head());
+        writer
+    }
+
+    /// Takes one series.
+    ///
+    /// # Panics
+    /// If `key` is not greater than the one before, or `points` break what [`SeriesPoints`] says: a
+    /// segment out of order would lose points for its readers.
+    pub fn push_series(
+        &mut self,
+        key: SeriesKey,
+        points: &SeriesPoints<'_>,
+        metadata: Option<&SeriesMetadata>,
+    ) {
+        self.check(key, points);
+        self.last_series = Some(key);
+        self.footer.series += 1;
+        self.footer.points += points.values.len() as u64;
+        self.footer
+            .digest
+            .add_points(key, points.timestamps_ms, points.values);
+        let mut orders = OrderCursor::new(points.orders);
+        let mut metadata = metadata.cloned();
+        for range in block_ranges(points.values.len()) {
+            if !self.run.has_room_for(key.org, range.len()) {
+                self.end_run();
+            }
+            let block = BlockPoints {
+                timestamps_ms: &points.timestamps_ms[range.clone()],
+                values: &points.values[range],
+            };
+            self.run
+                .push_block(key, block, &mut orders, &mut self.encodings);
+            if let Some(metadata) = metadata.take() {
+                self.run.push_metadata(metadata);
+            }
+        }
+    }
+
+    /// Hands out what is written so far once there are `at_least_bytes` of it.
+    pub fn take_bytes(&mut self, at_least_bytes: usize) -> Option<Bytes> {
+        let enough = !self.pending.is_empty() && self.pending.len() >= at_least_bytes;
+        enough.then(|| std::mem::take(&mut self.pending).into())
+    }
+
+    /// Bytes written so far, handed out or not.
+    pub fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// Points taken so far.
+    pub fn points(&self) -> u64 {
+        self.footer.points
+    }
+
+    /// Ends the segment; `None` when no series was pushed: there are no empty segments.
+    pub fn finish(mut self) -> Option<FinishedSegment> {
+        let last_series = self.last_series?;
+        self.end_run();
+        let runs_end = self.written_bytes;
+        let metadata = std::mem::take(&mut self.metadata);
+        self.append(&metadata);
+        self.footer.sections = vec![
+            Section {
+                name: RUNS.to_owned(),
+                bytes: segment_footer::HEAD_BYTES as u64..runs_end,
+                xxh3: self.runs_hash.0.digest(),
+                required: true,
+            },
+            Section {
+                name: METADATA.to_owned(),
+                bytes: runs_end..self.written_bytes,
+                xxh3: xxh3_64(&metadata),
+                required: false,
+            },
+        ];
+        for run in &mut self.footer.runs {
+            run.metadata_offset += runs_end;
+        }
+        let tail = self.footer.encode();
+        self.append(&tail);
+        self.encodings.count("footer", 0, tail.len());
+        let (first_timestamp, last_timestamp) = self.footer.time_bounds();
+        let summary = SegmentSummary {
+            size_bytes: self.written_bytes,
+            tail_bytes: u32::try_from(tail.len()).expect("an envelope stays below 4 GiB"),
+            crc32c: self.crc32c,
+            digest: self.footer.digest,
+            points: self.footer.points,
+            series: self.footer.series,
+            first_timestamp,
+            last_timestamp,
+            first_series: self.footer.runs.first().map(RunFence::first_series)?,
+            last_series,
+        };
+        Some(FinishedSegment {
+            rest: self.pending.into(),
+            summary,
+            encodings: self.encodings,
+        })
+    }
+
+    fn check(&self, key: SeriesKey, points: &SeriesPoints<'_>) {
+        assert!(
+            self.last_series.is_none_or(|last| last < key),
+            "series are pushed in order"
+        );
+        let count = points.values.len();
+        assert!(count > 0, "a series has points");
+        assert_eq!(
+            count,
+            points.timestamps_ms.len(),
+            "a value for each timestamp"
+        );
+        let ordered: u64 = points.orders.iter().map(|run| u64::from(run.points)).sum();
+        assert_eq!(count as u64, ordered, "an order for each point");
+        let span = self.footer.identity.window.span();
+        for timestamp in [points.timestamps_ms[0], points.timestamps_ms[count - 1]] {
+            let inside = span.contains(TimestampMs(timestamp));
+            assert!(inside, "points lie in the segment's window: {timestamp}");
+        }
+    }
+
+    fn end_run(&mut self) {
+        let run = std::mem::take(&mut self.run);
+        let chain_count = self.footer.chains.chains().len();
+        let window_start = self.footer.identity.window.start();
+        let Some(ended) = run.end(window_start.0, chain_count) else {
+            return;
+        };
+        self.footer.runs.push(RunFence {
+            offset: self.written_bytes,
+            metadata_offset: self.metadata.len() as u64,
+            ..ended.fence
+        });
+        self.encodings
+            .count("orders", 0, ended.fence.order_bytes as usize);
+        self.encodings
+            .count("index pages", 0, ended.fence.page_bytes as usize);
+        self.encodings
+            .count("series metadata", 0, ended.metadata.len());
+        self.metadata.extend_from_slice(&ended.metadata);
+        self.runs_hash.0.update(&ended.bytes);
+        self.append(&ended.bytes);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let length = bytes.len() as u64;
+        self.crc32c = if self.written_bytes == 0 {
+            checksum::crc32c(bytes)
+        } else {
+            checksum::combine(self.crc32c, checksum::crc32c(bytes), length)
+        };
+        self.pending.extend_from_slice(bytes);
+        self.written_bytes += length;
+    }
+}
+
+impl EncodingBytes {
+    /// Takes another segment's counts in.
+    pub fn add(&mut self, other: &Self) {
+        for (name, count) in &other.0 {
+            let sum = self.0.entry(name).or_default();
+            sum.blocks += count.blocks;
+            sum.points += count.points;
+            sum.bytes += count.bytes;
+        }
+    }
+
+    fn count(&mut self, name: &'static str, points: usize, bytes: usize) {
+        let sum = self.0.entry(name).or_default();
+        sum.blocks += 1;
+        sum.points += points as u64;
+        sum.bytes += bytes as u64;
+    }
+}
+
+/// Cuts `points` into as few blocks as there may be, of equal size but for one point.
+fn block_ranges(points: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let blocks = points.div_ceil(BLOCK_POINTS);
+    (0..blocks).map(move |index| points * index / blocks..points * (index + 1) / blocks)
+}

@@ -1,0 +1,195 @@
+//! Collects the blocks of one run.
+
+use super::EncodingBytes;
+use crate::format::checksum::crc32c;
+use crate::format::order_column::{self, OrderRun};
+use crate::format::run_page::{PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage};
+use crate::format::segment_footer::RunFence;
+use crate::format::series_metadata::{self, RunMetadata, SeriesMetadata};
+use crate::format::{timestamp_column, value_column};
+use crate::ids::{OrgId, SeriesKey};
+use crate::window::TimestampMs;
+
+/// Points of a run: about 512 KiB at two bytes a point. Cut by this count and not by the bytes, so that
+/// blocks can be encoded in any order.
+const RUN_POINTS: u64 = 256 * 1024;
+
+/// An open run.
+#[derive(Debug, Default)]
+pub(super) struct RunBuilder {
+    bytes: Vec<u8>,
+    page: RunPage,
+    points: u64,
+    stretches: Vec<OrderRun>,
+    /// Where the stretches of the newest series begin.
+    series_stretches: usize,
+    metadata: Vec<RunMetadata>,
+}
+
+/// The points of one block.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockPoints<'a> {
+    pub(super) timestamps_ms: &'a [i64],
+    pub(super) values: &'a [f64],
+}
+
+/// A run that is complete.
+#[derive(Debug)]
+pub(super) struct EndedRun {
+    /// `blocks | orders | page`
+    pub(super) bytes: Vec<u8>,
+    /// Its metadata, compressed; empty when there is none.
+    pub(super) metadata: Vec<u8>,
+    /// Without the offsets.
+    pub(super) fence: RunFence,
+}
+
+impl RunBuilder {
+    /// Whether a block of so many points of `org` may join the run.
+    pub(super) fn has_room_for(&self, org: OrgId, points: usize) -> bool {
+        self.page.blocks.is_empty()
+            || self.page.org == org
+                && self.page.blocks.len() < RUN_BLOCKS
+                && self.points + points as u64 <= RUN_POINTS
+    }
+
+    /// Takes one block and its orders, which it takes off `orders`.
+    pub(super) fn push_block(
+        &mut self,
+        key: SeriesKey,
+        block: BlockPoints<'_>,
+        orders: &mut OrderCursor<'_>,
+        encodings: &mut EncodingBytes,
+    ) {
+        let points = block.values.len();
+        let begins = self
+            .page
+            .series
+            .last()
+            .is_none_or(|last| last.metric != key.metric);
+        if begins {
+            self.page.org = key.org;
+            let first = self.page.blocks.len();
+            self.page.series.push(PageSeries {
+                metric: key.metric,
+                blocks: first..first,
+            });
+        }
+        if begins {
+            self.series_stretches = self.stretches.len();
+        }
+        orders.take(points, self.series_stretches, &mut self.stretches);
+        let start = self.bytes.len();
+        let timestamps = timestamp_column::encode(block.timestamps_ms, &mut self.bytes);
+        let middle = self.bytes.len();
+        let values = value_column::encode(block.values, &mut self.bytes);
+        let end = self.bytes.len();
+        encodings.count(timestamps.name(), points, middle - start);
+        encodings.count(values.name(), points, end - middle);
+        self.page.blocks.push(PageBlock {
+            points: narrow(points),
+            first_ms: block.timestamps_ms[0],
+            last_ms: block.timestamps_ms[points - 1],
+            offset: narrow(start),
+            timestamp_bytes: narrow(middle - start),
+            value_bytes: narrow(end - middle),
+            crc32c: crc32c(&self.bytes[start..end]),
+        });
+        let series = self.page.series.last_mut().expect("a series has begun");
+        series.blocks.end = self.page.blocks.len();
+        self.points += points as u64;
+    }
+
+    /// Takes the metadata of the series whose block was pushed last.
+    pub(super) fn push_metadata(&mut self, metadata: SeriesMetadata) {
+        self.metadata.push(RunMetadata {
+            series: narrow(self.page.series.len() - 1),
+            metadata,
+        });
+    }
+
+    /// Ends the run; `None` when it is empty.
+    pub(super) fn end(mut self, window_start_ms: i64, chain_count: usize) -> Option<EndedRun> {
+        let first_metric = self.page.series.first()?.metric;
+        let last_metric = self.page.series.last()?.metric;
+        let block_bytes = self.bytes.len();
+        let (orders, raw_bytes) = order_column::encode(&self.stretches, chain_count);
+        self.bytes.extend_from_slice(&orders);
+        self.page.orders = PageOrders {
+            stretches: narrow(self.stretches.len()),
+            raw_bytes: narrow(raw_bytes),
+            crc32c: crc32c(&orders),
+        };
+        let page = self.page.encode(window_start_ms);
+        self.bytes.extend_from_slice(&page);
+        let (metadata, metadata_raw_bytes) = if self.metadata.is_empty() {
+            (Vec::new(), 0)
+        } else {
+            series_metadata::encode(&self.metadata)
+        };
+        let blocks = self.page.blocks.iter();
+        let fence = RunFence {
+            org: self.page.org,
+            first_metric,
+            last_metric,
+            points: self.points,
+            series: narrow(self.page.series.len()),
+            first_timestamp: TimestampMs(blocks.clone().map(|block| block.first_ms).min()?),
+            last_timestamp: TimestampMs(blocks.map(|block| block.last_ms).max()?),
+            offset: 0,
+            block_bytes: narrow(block_bytes),
+            order_bytes: narrow(orders.len()),
+            page_bytes: narrow(page.len()),
+            page_crc32c: crc32c(&page),
+            metadata_offset: 0,
+            metadata_bytes: narrow(metadata.len()),
+            metadata_raw_bytes: narrow(metadata_raw_bytes),
+            metadata_crc32c: crc32c(&metadata),
+        };
+        Some(EndedRun {
+            bytes: self.bytes,
+            metadata,
+            fence,
+        })
+    }
+}
+
+/// The stretches of a series, handed out block by block.
+#[derive(Debug)]
+pub(super) struct OrderCursor<'a> {
+    rest: &'a [OrderRun],
+    used: u32,
+}
+
+impl<'a> OrderCursor<'a> {
+    pub(super) fn new(stretches: &'a [OrderRun]) -> Self {
+        Self {
+            rest: stretches,
+            used: 0,
+        }
+    }
+
+    /// Appends the next `points` to `out`; equal neighbours from `series_start` on become one stretch,
+    /// so that how a caller cut them does not show in the bytes.
+    fn take(&mut self, points: usize, series_start: usize, out: &mut Vec<OrderRun>) {
+        let mut left = narrow(points);
+        while left > 0 {
+            let stretch = self.rest[0];
+            let points = left.min(stretch.points - self.used);
+            match out[series_start..].last_mut() {
+                Some(last) if last.order == stretch.order => last.points += points,
+                Some(_) | None => out.push(OrderRun { points, ..stretch }),
+            }
+            left -= points;
+            self.used += points;
+            if self.used == stretch.points {
+                self.rest = &self.rest[1..];
+                self.used = 0;
+            }
+        }
+    }
+}
+
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).expect("a run stays far below 4 GiB")
+}

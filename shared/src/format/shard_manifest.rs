@@ -1,0 +1,183 @@
+//! A shard's list of live segments, and the input positions that they hold.
+
+mod body;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::format::digest::ContentDigest;
+use crate::format::envelope::{self, Kind};
+use crate::format::segment_writer::SegmentSummary;
+use crate::ids::{Chain, Generation, OrgId, ShardId, WriteId};
+use crate::offset::Offset;
+use crate::window::{Resolution, TimeSpan, Window};
+
+/// What is true of a shard from one commit to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardManifest {
+    /// Whose.
+    pub shard: ShardId,
+    /// Its number; one more than the one before it.
+    pub generation: Generation,
+    /// Per chain the first offset that is *not* yet in the segments (nor in quarantine, nor not owned).
+    /// A chain that is absent has not been read at all.
+    pub positions: BTreeMap<Chain, Offset>,
+    /// The live segments, by window, then generation.
+    pub segments: Vec<SegmentEntry>,
+    /// The decisions this generation was made with.
+    pub versions: ManifestVersions,
+    /// Lists of the records that could not become points.
+    pub quarantine: Vec<QuarantineRef>,
+    /// Where the points of all input went, from the first generation on.
+    pub counts: ConservationCounts,
+}
+
+/// The versions of decisions that a manifest was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ManifestVersions {
+    /// Newest version of the shard map.
+    pub shard_map: u64,
+    /// Newest version of the cutover timelines.
+    pub timeline: u64,
+    /// Encoder of the segments this generation added.
+    pub encoder: u32,
+}
+
+/// One live segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentEntry {
+    /// Its object key.
+    pub key: String,
+    /// Event times it holds.
+    pub window: Window,
+    /// How dense its points are.
+    pub resolution: Resolution,
+    /// The generation that added it.
+    pub generation: Generation,
+    /// Identity of the write that made it.
+    pub write_id: WriteId,
+    /// Sizes, counts, digest and bounds.
+    pub summary: SegmentSummary,
+}
+
+/// One quarantine list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRef {
+    /// Its object key.
+    pub key: String,
+    /// How many records it lists.
+    pub records: u64,
+    /// CRC32C of the object.
+    pub crc32c: u32,
+}
+
+/// Where points went: `points_in = points in live segments + duplicates + not_owned` (SK-11). Records in
+/// quarantine never became points and are counted as records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConservationCounts {
+    /// Records that counted, quarantined ones too.
+    pub records: u64,
+    /// Records in quarantine.
+    pub quarantined_records: u64,
+    /// Points of the records that decoded.
+    pub points_in: u64,
+    /// Points that lost to another of equal `(org, metric, timestamp)`.
+    pub duplicates: u64,
+    /// Points that the org's timeline gives to another pipeline.
+    pub not_owned: u64,
+}
+
+impl ShardManifest {
+    /// The state before the first commit.
+    pub fn empty(shard: ShardId) -> Self {
+        Self {
+            shard,
+            generation: Generation(0),
+            positions: BTreeMap::new(),
+            segments: Vec::new(),
+            versions: ManifestVersions::default(),
+            quarantine: Vec::new(),
+            counts: ConservationCounts::default(),
+        }
+    }
+
+    /// The generation before this one; `None` for the first.
+    pub fn previous(&self) -> Option<Generation> {
+        match self.generation.0 {
+            0 | 1 => None,
+            n => Some(Generation(n - 1)),
+        }
+    }
+
+    /// Where reading of `chain` goes on; the start of all offsets when it has not been read.
+    pub fn position(&self, chain: &Chain) -> Offset {
+        self.positions.get(chain).copied().unwrap_or_default()
+    }
+
+    /// Points in all live segments.
+    pub fn live_points(&self) -> u64 {
+        self.segments.iter().map(|s| s.summary.points).sum()
+    }
+
+    /// Sum of the digests of all live segments.
+    pub fn live_digest(&self) -> ContentDigest {
+        let mut digest = ContentDigest::EMPTY;
+        for segment in &self.segments {
+            digest.add(segment.summary.digest);
+        }
+        digest
+    }
+
+    /// Encodes into the bytes of an object.
+    pub fn encode(&self, write_id: WriteId) -> Bytes {
+        envelope::seal(
+            Kind::ShardManifest,
+            write_id,
+            &body::ManifestBody::from(self),
+        )
+    }
+
+    /// Reads [`ShardManifest::encode`] back.
+    ///
+    /// # Errors
+    /// Corrupt when the bytes break the format.
+    pub fn decode(bytes: &[u8]) -> Result<(WriteId, Self)> {
+        let (write_id, body) = envelope::open::<body::ManifestBody>(Kind::ShardManifest, bytes)?;
+        let refuse = |reason| Error::decode(Kind::ShardManifest.name(), 0, reason);
+        Ok((write_id, body.read().map_err(refuse)?))
+    }
+}
+
+impl SegmentEntry {
+    /// Whether the segment may hold points of `org` in `span`.
+    pub fn may_hold(&self, org: OrgId, span: TimeSpan) -> bool {
+        let summary = &self.summary;
+        summary.first_series.org <= org
+            && org <= summary.last_series.org
+            && span.from <= summary.last_timestamp
+            && summary.first_timestamp < span.to
+    }
+}
+
+impl ConservationCounts {
+    /// Takes another run's counts in.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.quarantined_records += other.quarantined_records;
+        self.points_in += other.points_in;
+        self.duplicates += other.duplicates;
+        self.not_owned += other.not_owned;
+    }
+
+    /// Points that must be in the live segments, if nothing was lost (SK-11).
+    pub fn expected_points(&self) -> Option<u64> {
+        self.points_in
+            .checked_sub(self.duplicates)?
+            .checked_sub(self.not_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests;

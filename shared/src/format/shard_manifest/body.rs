@@ -1,0 +1,261 @@
+//! The manifest's protobuf body.
+
+use prost::Message;
+use uuid::Uuid;
+
+use super::{ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest};
+use crate::format::chain_groups::{self, ChainGroup};
+use crate::format::digest::ContentDigest;
+use crate::format::segment_writer::SegmentSummary;
+use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
+use crate::offset::Offset;
+use crate::window::{TimestampMs, Window};
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ManifestBody {
+    #[prost(string, tag = "1")]
+    shard: String,
+    #[prost(uint64, tag = "2")]
+    generation: u64,
+    #[prost(message, repeated, tag = "3")]
+    positions: Vec<ChainGroup>,
+    #[prost(message, repeated, tag = "4")]
+    segments: Vec<SegmentBody>,
+    #[prost(message, optional, tag = "5")]
+    versions: Option<VersionsBody>,
+    #[prost(message, repeated, tag = "6")]
+    quarantine: Vec<QuarantineBody>,
+    #[prost(message, optional, tag = "7")]
+    counts: Option<CountsBody>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct VersionsBody {
+    #[prost(uint64, tag = "1")]
+    shard_map: u64,
+    #[prost(uint64, tag = "2")]
+    timeline: u64,
+    #[prost(uint32, tag = "3")]
+    encoder: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SegmentBody {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(sint64, tag = "2")]
+    window: i64,
+    #[prost(string, tag = "3")]
+    resolution: String,
+    #[prost(uint64, tag = "4")]
+    generation: u64,
+    #[prost(bytes = "vec", tag = "5")]
+    write_id: Vec<u8>,
+    #[prost(uint64, tag = "6")]
+    size_bytes: u64,
+    #[prost(uint32, tag = "7")]
+    tail_bytes: u32,
+    #[prost(fixed32, tag = "8")]
+    crc32c: u32,
+    #[prost(bytes = "vec", tag = "9")]
+    digest: Vec<u8>,
+    #[prost(uint64, tag = "10")]
+    points: u64,
+    #[prost(uint64, tag = "11")]
+    series: u64,
+    #[prost(sint64, tag = "12")]
+    first_ms: i64,
+    #[prost(sint64, tag = "13")]
+    last_ms: i64,
+    #[prost(message, optional, tag = "14")]
+    first_series: Option<SeriesBody>,
+    #[prost(message, optional, tag = "15")]
+    last_series: Option<SeriesBody>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SeriesBody {
+    #[prost(uint64, tag = "1")]
+    org: u64,
+    #[prost(fixed64, tag = "2")]
+    metric: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct QuarantineBody {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(uint64, tag = "2")]
+    records: u64,
+    #[prost(fixed32, tag = "3")]
+    crc32c: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CountsBody {
+    #[prost(uint64, tag = "1")]
+    records: u64,
+    #[prost(uint64, tag = "2")]
+    quarantined_records: u64,
+    #[prost(uint64, tag = "3")]
+    points_in: u64,
+    #[prost(uint64, tag = "4")]
+    duplicates: u64,
+    #[prost(uint64, tag = "5")]
+    not_owned: u64,
+}
+
+impl From<&ShardManifest> for ManifestBody {
+    fn from(manifest: &ShardManifest) -> Self {
+        let positions = manifest.positions.iter();
+        Self {
+            shard: manifest.shard.to_string(),
+            generation: manifest.generation.0,
+            positions: chain_groups::group(positions.map(|(chain, offset)| (chain, offset.0))),
+            segments: manifest.segments.iter().map(SegmentBody::from).collect(),
+            versions: Some(VersionsBody {
+                shard_map: manifest.versions.shard_map,
+                timeline: manifest.versions.timeline,
+                encoder: manifest.versions.encoder,
+            }),
+            quarantine: manifest
+                .quarantine
+                .iter()
+                .map(QuarantineBody::from)
+                .collect(),
+            counts: Some(CountsBody::from(&manifest.counts)),
+        }
+    }
+}
+
+impl ManifestBody {
+    pub(super) fn read(self) -> Result<ShardManifest, String> {
+        if self.generation == 0 {
+            return Err("generation 0 is never written".into());
+        }
+        let positions = chain_groups::ungroup(self.positions)?;
+        let versions = self.versions.unwrap_or_default();
+        let segments = self.segments.into_iter().map(SegmentBody::read);
+        let quarantine = self.quarantine.into_iter().map(|list| QuarantineRef {
+            key: list.key,
+            records: list.records,
+            crc32c: list.crc32c,
+        });
+        Ok(ShardManifest {
+            shard: self.shard.parse()?,
+            generation: Generation(self.generation),
+            positions: positions
+                .into_iter()
+                .map(|(chain, offset)| (chain, Offset(offset)))
+                .collect(),
+            segments: segments.collect::<Result<_, _>>()?,
+            versions: ManifestVersions {
+                shard_map: versions.shard_map,
+                timeline: versions.timeline,
+                encoder: versions.encoder,
+            },
+            quarantine: quarantine.collect(),
+            counts: self.counts.unwrap_or_default().read(),
+        })
+    }
+}
+
+impl From<&SegmentEntry> for SegmentBody {
+    fn from(entry: &SegmentEntry) -> Self {
+        let summary = &entry.summary;
+        Self {
+            key: entry.key.clone(),
+            window: entry.window.number(),
+            resolution: entry.resolution.to_string(),
+            generation: entry.generation.0,
+            write_id: entry.write_id.0.as_bytes().to_vec(),
+            size_bytes: summary.size_bytes,
+            tail_bytes: summary.tail_bytes,
+            crc32c: summary.crc32c,
+            digest: summary.digest.to_bytes().to_vec(),
+            points: summary.points,
+            series: summary.series,
+            first_ms: summary.first_timestamp.0,
+            last_ms: summary.last_timestamp.0,
+            first_series: Some(SeriesBody::from(summary.first_series)),
+            last_series: Some(SeriesBody::from(summary.last_series)),
+        }
+    }
+}
+
+impl SegmentBody {
+    fn read(self) -> Result<SegmentEntry, String> {
+        let write_id = Uuid::from_slice(&self.write_id).map_err(|_| "write id is not 16 bytes")?;
+        Ok(SegmentEntry {
+            window: Window::from_number(self.window),
+            resolution: self.resolution.parse()?,
+            generation: Generation(self.generation),
+            write_id: WriteId(write_id),
+            summary: SegmentSummary {
+                size_bytes: self.size_bytes,
+                tail_bytes: self.tail_bytes,
+                crc32c: self.crc32c,
+                digest: ContentDigest::from_bytes(&self.digest).ok_or("digest is not 16 bytes")?,
+                points: self.points,
+                series: self.series,
+                first_timestamp: TimestampMs(self.first_ms),
+                last_timestamp: TimestampMs(self.last_ms),
+                first_series: self.first_series.ok_or("first series is missing")?.read(),
+                last_series: self.last_series.ok_or("last series is missing")?.read(),
+            },
+            key: self.key,
+        })
+    }
+}
+
+impl From<SeriesKey> for SeriesBody {
+    fn from(key: SeriesKey) -> Self {
+        Self {
+            org: key.org.0,
+            metric: key.metric.0,
+        }
+    }
+}
+
+impl SeriesBody {
+    fn read(self) -> SeriesKey {
+        SeriesKey {
+            org: OrgId(self.org),
+            metric: MetricId(self.metric),
+        }
+    }
+}
+
+impl From<&QuarantineRef> for QuarantineBody {
+    fn from(list: &QuarantineRef) -> Self {
+        Self {
+            key: list.key.clone(),
+            records: list.records,
+            crc32c: list.crc32c,
+        }
+    }
+}
+
+impl From<&ConservationCounts> for CountsBody {
+    fn from(counts: &ConservationCounts) -> Self {
+        Self {
+            records: counts.records,
+            quarantined_records: counts.quarantined_records,
+            points_in: counts.points_in,
+            duplicates: counts.duplicates,
+            not_owned: counts.not_owned,
+        }
+    }
+}
+
+impl CountsBody {
+    fn read(self) -> ConservationCounts {
+        ConservationCounts {
+            records: self.records,
+            quarantined_records: self.quarantined_records,
+            points_in: self.points_in,
+            duplicates: self.duplicates,
+            not_owned: self.not_owned,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ids::{Incarnation, MetricId, PartitionId, SeriesKey, SourceName, TopicName};
+use crate::window::TimestampMs;
+
+fn chain(topic: u8, partition: u32) -> Chain {
+    Chain {
+        source: SourceName::new("kafka").unwrap(),
+        topic: TopicName::new(format!("points-{topic}")).unwrap(),
+        incarnation: Incarnation(0),
+        partition: PartitionId(partition),
+    }
+}
+
+fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
+    let series = |number| SeriesKey {
+        org: OrgId(number),
+        metric: MetricId(u64::MAX - number),
+    };
+    let mut digest = ContentDigest::EMPTY;
+    digest.add_hash(u128::from(points) << 70);
+    SegmentEntry {
+        key: format!("segment-{number}"),
+        window: Window::from_number(window),
+        resolution: Resolution::Raw,
+        generation: Generation(number),
+        write_id: WriteId::random(),
+        summary: SegmentSummary {
+            size_bytes: points * 2,
+            tail_bytes: 77,
+            crc32c: 5,
+            digest,
+            points,
+            series: 3,
+            first_timestamp: TimestampMs(window * 86_400_000),
+            last_timestamp: TimestampMs(window * 86_400_000 + 99),
+            first_series: series(number),
+            last_series: series(number + 1),
+        },
+    }
+}
+
+prop_compose! {
+    fn manifest()(
+        generation in 1_u64..,
+        positions in proptest::collection::btree_map((0_u8..3, 0_u32..40), 0..i64::MAX, 0..20),
+        segments in proptest::collection::vec((1_u64..99, -9_i64..9, 0_u64..1 << 40), 0..5),
+        counts in any::<[u32; 5]>(),
+    ) -> ShardManifest {
+        let [records, quarantined_records, points_in, duplicates, not_owned] = counts.map(u64::from);
+        ShardManifest {
+            shard: ShardId::Shared { modulus: 64, remainder: 3 },
+            generation: Generation(generation),
+            positions: positions
+                .into_iter()
+                .map(|((topic, partition), offset)| (chain(topic, partition), Offset(offset)))
+                .collect(),
+            segments: segments.into_iter().map(|(n, window, points)| entry(n, window, points)).collect(),
+            versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0 },
+            quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
+            counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_manifest_reads_back(manifest in manifest()) {
+        let write_id = WriteId::random();
+        let bytes = manifest.encode(write_id);
+        prop_assert_eq!(ShardManifest::decode(&bytes).unwrap(), (write_id, manifest));
+    }
+
+    #[test]
+    fn any_damage_is_refused(manifest in manifest(), at: prop::sample::Index, flip in 1_u8..) {
+        let bytes = manifest.encode(WriteId::random());
+        let at = at.index(bytes.len());
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= flip;
+        prop_assert!(ShardManifest::decode(&damaged).is_err());
+        prop_assert!(ShardManifest::decode(&bytes[..at]).is_err());
+    }
+}
+
+#[test]
+fn a_chain_that_was_never_read_stands_at_the_start() {
+    let mut manifest = ShardManifest::empty(ShardId::Quarantine);
+    assert_eq!(manifest.previous(), None);
+    assert_eq!(manifest.position(&chain(0, 1)), Offset(0));
+    manifest.positions.insert(chain(0, 1), Offset(7));
+    assert_eq!(manifest.position(&chain(0, 1)), Offset(7));
+}
+
+#[test]
+fn a_segment_is_asked_only_for_its_orgs_and_times() {
+    let segment = entry(5, 1, 10);
+    let span = |from, to| TimeSpan {
+        from: TimestampMs(from),
+        to: TimestampMs(to),
+    };
+    assert!(segment.may_hold(OrgId(5), TimeSpan::ALL));
+    assert!(segment.may_hold(OrgId(6), span(86_400_099, 86_400_100)));
+    assert!(!segment.may_hold(OrgId(7), TimeSpan::ALL));
+    assert!(!segment.may_hold(OrgId(5), span(0, 86_400_000)));
+    assert!(!segment.may_hold(OrgId(5), span(86_400_100, 99_999_999)));
+}
+
+#[test]
+fn conservation_counts_what_must_be_live() {
+    let mut counts = ConservationCounts {
+        points_in: 10,
+        duplicates: 3,
+        not_owned: 1,
+        ..ConservationCounts::default()
+    };
+    assert_eq!(counts.expected_points(), Some(6));
+    counts.add(ConservationCounts {
+        duplicates: 7,
+        ..ConservationCounts::default()
+    });
+    assert_eq!(counts.expected_points(), None);
+}
