@@ -1,1 +1,197 @@
-//! ledger.
+//! The ledger in the bucket: per chain a genesis and contiguous entries, each created if absent, none
+//! ever changed or deleted.
+
+mod check;
+mod end;
+
+pub use check::{ChainFault, ChainFinding};
+pub use end::ChainEnd;
+
+use futures::{StreamExt, TryStreamExt};
+
+use crate::bucket::{Bucket, Created};
+use crate::error::{Error, Result};
+use crate::format::ledger_entry::{Genesis, LedgerEntry};
+use crate::format::object_key::{ObjectKey, Prefix};
+use crate::ids::{Chain, Incarnation, PartitionId, SourceName, TopicName, WriteId};
+use crate::offset::Offset;
+
+const FORMAT: &str = "ledger";
+const CONCURRENT_GETS: usize = 32;
+
+/// The ledger of one bucket.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    bucket: Bucket,
+}
+
+/// What became of an attempt to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// The entry stands.
+    Ours,
+    /// Another worker's entry begins at that offset.
+    Taken(LedgerEntry),
+}
+
+impl Ledger {
+    /// The ledger in `bucket`.
+    pub fn new(bucket: Bucket) -> Self {
+        Self { bucket }
+    }
+
+    /// Every chain that has any object, in order, with or without a genesis.
+    ///
+    /// # Errors
+    /// `Invalid` when a folder under `ledger/` is none of ours.
+    pub async fn chains(&self) -> Result<Vec<Chain>> {
+        let mut prefixes = vec![Prefix::LEDGER.to_owned()];
+        // source, topic, incarnation, partition
+        for _ in 0..4 {
+            prefixes = self.folders_under(prefixes).await?;
+        }
+        let mut chains = Vec::with_capacity(prefixes.len());
+        for prefix in prefixes {
+            chains.push(chain_of(&prefix)?);
+        }
+        chains.sort();
+        Ok(chains)
+    }
+
+    /// The chain's genesis; `None` when it has none yet.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged.
+    pub async fn genesis(&self, chain: &Chain) -> Result<Option<Genesis>> {
+        let key = ObjectKey::Genesis(chain.clone()).to_string();
+        match self.bucket.find(&key).await? {
+            Some(bytes) => read_genesis(&key, &bytes, chain).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Creates the chain's genesis unless there is one, and gives the one that stands.
+    ///
+    /// # Errors
+    /// `Corrupt` when the one that stands is damaged.
+    pub async fn create_genesis(&self, genesis: &Genesis) -> Result<Genesis> {
+        let key = ObjectKey::Genesis(genesis.chain.clone()).to_string();
+        let id = WriteId::random();
+        match self.bucket.create(&key, genesis.encode(id), id).await? {
+            Created::Ours => Ok(genesis.clone()),
+            Created::Taken => {
+                let bytes = self.bucket.get(&key).await?;
+                read_genesis(&key, &bytes, &genesis.chain)
+            }
+        }
+    }
+
+    /// The entries from `from` to the chain's end. `from` is the genesis' start or an entry's end.
+    ///
+    /// # Errors
+    /// `Corrupt` when an entry is damaged or they are not contiguous from `from` on (SK-2).
+    pub async fn entries(&self, chain: &Chain, from: Offset) -> Result<Vec<LedgerEntry>> {
+        let prefix = Prefix::chain(chain);
+        let after = (from.0 > 0).then(|| entry_key(chain, Offset(from.0 - 1)));
+        let listed = self.bucket.list(&prefix, after.as_deref()).await?;
+        let keys = listed.into_iter().map(|object| object.key);
+        let entries: Vec<LedgerEntry> = futures::stream::iter(keys.filter(|key| is_entry(key)))
+            .map(|key| self.read_entry(key))
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        let mut expected = from;
+        for entry in &entries {
+            if entry.span.from != expected {
+                let key = entry_key(chain, entry.span.from);
+                let reason = format!("the chain goes on at {expected}: run `skein verify`");
+                return Err(Error::decode(FORMAT, 0, reason).in_object(&key));
+            }
+            expected = entry.span.to;
+        }
+        Ok(entries)
+    }
+
+    /// Appends `entry`, which begins at the chain's end. A repeated call with the same `write_id` after an
+    /// error is safe: the entry is recognised as its own.
+    ///
+    /// # Errors
+    /// `Corrupt` when the entry that took the place is damaged.
+    pub async fn append(&self, entry: &LedgerEntry, write_id: WriteId) -> Result<Appended> {
+        let key = entry_key(&entry.chain, entry.span.from);
+        match self
+            .bucket
+            .create(&key, entry.encode(write_id), write_id)
+            .await?
+        {
+            Created::Ours => Ok(Appended::Ours),
+            Created::Taken => self.read_entry(key).await.map(Appended::Taken),
+        }
+    }
+
+    async fn read_entry(&self, key: String) -> Result<LedgerEntry> {
+        let bytes = self.bucket.get(&key).await?;
+        read_entry(&key, &bytes)
+    }
+
+    async fn folders_under(&self, prefixes: Vec<String>) -> Result<Vec<String>> {
+        let listings: Vec<Vec<String>> = futures::stream::iter(prefixes)
+            .map(|prefix| async move {
+                let names = self.bucket.list_folders(&prefix).await?;
+                let folders = names.into_iter().map(|name| format!("{prefix}{name}/"));
+                Ok::<_, Error>(folders.collect())
+            })
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        Ok(listings.into_iter().flatten().collect())
+    }
+}
+
+fn entry_key(chain: &Chain, from: Offset) -> String {
+    let chain = chain.clone();
+    ObjectKey::LedgerEntry { chain, from }.to_string()
+}
+
+/// Whether a key of a chain's listing is an entry's; the other one is the genesis'.
+fn is_entry(key: &str) -> bool {
+    !key.ends_with("/genesis")
+}
+
+fn read_entry(key: &str, bytes: &[u8]) -> Result<LedgerEntry> {
+    let (_, entry) = LedgerEntry::decode(bytes).map_err(|error| error.in_object(key))?;
+    if entry_key(&entry.chain, entry.span.from) == key {
+        return Ok(entry);
+    }
+    let reason = format!("holds the entry of {} {}", entry.chain, entry.span);
+    Err(Error::decode(FORMAT, 0, reason).in_object(key))
+}
+
+fn read_genesis(key: &str, bytes: &[u8], chain: &Chain) -> Result<Genesis> {
+    let (_, genesis) = Genesis::decode(bytes).map_err(|error| error.in_object(key))?;
+    if genesis.chain == *chain {
+        return Ok(genesis);
+    }
+    let reason = format!("holds the genesis of {}", genesis.chain);
+    Err(Error::decode(FORMAT, 0, reason).in_object(key))
+}
+
+fn chain_of(prefix: &str) -> Result<Chain> {
+    let refuse = |reason: String| Error::Invalid {
+        what: "ledger folder",
+        input: prefix.to_owned(),
+        reason,
+    };
+    let not_ours =
+        || refuse("it is not `ledger/<source>/<topic>/<incarnation>/<partition>/`".into());
+    let parts: Vec<&str> = prefix.trim_end_matches('/').split('/').collect();
+    let ["ledger", source, topic, incarnation, partition] = parts.as_slice() else {
+        return Err(not_ours());
+    };
+    Ok(Chain {
+        source: SourceName::new(*source).map_err(refuse)?,
+        topic: TopicName::new(*topic).map_err(refuse)?,
+        incarnation: Incarnation(incarnation.parse().map_err(|_| not_ours())?),
+        partition: PartitionId(partition.parse().map_err(|_| not_ours())?),
+    })
+}

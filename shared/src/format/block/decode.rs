@@ -132,7 +132,9 @@ impl BlockDecoder {
         self.raw.reserve(raw_bytes);
         self.decompressor
             .decompress_to_buffer(stored, &mut self.raw)
-            .map_err(|error| Error::decode(FORMAT, PREFIX_BYTES as u64, format!("zstd: {error}")))?;
+            .map_err(|error| {
+                Error::decode(FORMAT, PREFIX_BYTES as u64, format!("zstd: {error}"))
+            })?;
         Ok(&self.raw)
     }
 }
@@ -191,8 +193,8 @@ impl<'a> Block<'a> {
         for frame in self.frames() {
             let frame = frame?;
             let hash = frame_hash(seeds[frame.stream], &frame.record, frame.body);
-            let (sum, last_body) = sums[frame.stream]
-                .get_or_insert_with(|| (self.empty_summary(&frame), frame.body));
+            let (sum, last_body) =
+                sums[frame.stream].get_or_insert_with(|| (self.empty_summary(&frame), frame.body));
             sum.last.offset = frame.record.offset;
             sum.last.timestamp = frame.record.timestamp;
             sum.frames += 1;
@@ -297,7 +299,11 @@ impl Header {
             ));
         };
         if prefix[..SYNC_BYTES] != marker.0 {
-            return Err(Error::decode(FORMAT, 0, "the object's sync marker is not there"));
+            return Err(Error::decode(
+                FORMAT,
+                0,
+                "the object's sync marker is not there",
+            ));
         }
         let header = &prefix[SYNC_BYTES..];
         let orgs = OrgRange {

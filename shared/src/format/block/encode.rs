@@ -53,7 +53,10 @@ impl BlockBuffer {
         );
         let delta = (record.offset.0 - next.0).cast_unsigned();
         // A record without a time repeats the one before, which costs one byte.
-        let time = record.timestamp.time().map_or(self.last_time, |time| time.0);
+        let time = record
+            .timestamp
+            .time()
+            .map_or(self.last_time, |time| time.0);
         let time_delta = time.wrapping_sub(self.last_time);
         let length = varint::len_u64(slot as u64)
             + varint::len_u64(delta)
@@ -161,7 +164,9 @@ impl BlockBuffer {
         }
         out.extend_from_slice(&[codec, 0, 0, 0]);
         // A range that runs backwards says that no org could be read.
-        let orgs = self.orgs.map_or([u64::MAX, 0], |orgs| [orgs.first.0, orgs.last.0]);
+        let orgs = self
+            .orgs
+            .map_or([u64::MAX, 0], |orgs| [orgs.first.0, orgs.last.0]);
         for org in orgs {
             out.extend_from_slice(&org.to_le_bytes());
         }
