@@ -14,17 +14,21 @@ use crate::ids::WriteId;
 
 mod settings;
 mod request_count;
-mod checksum;
+mod checksum_header;
+mod refusal;
 mod s3;
+mod open;
+mod head;
 mod ranged_get;
 mod listing;
 mod conditional_put;
 mod multipart;
 mod probe;
 
-pub use conditional_put::{Created, ObjectMeta};
+pub use conditional_put::Created;
+pub use head::ObjectMeta;
 pub use listing::Listed;
-pub use multipart::{CompletedObject, MultipartUpload, UploadedPart};
+pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload, UploadedPart};
 pub use ranged_get::Tail;
 pub use request_count::{Operation, RequestCounts};
 pub use settings::{BucketSettings, Credentials};
@@ -42,8 +46,7 @@ impl Bucket {
     /// [`Error::Bucket`](crate::Error::Bucket) that says what to do: the store does not answer, the bucket
     /// is missing, the credentials are refused, the region is another.
     pub async fn open(settings: &BucketSettings) -> Result<Self> {
-        let store = Arc::new(s3::Store::connect(settings).await?);
-        store.head_bucket().await?;
+        let store = Arc::new(open::open(settings).await?);
         Ok(Self { store })
     }
 
@@ -100,7 +103,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
-        conditional_put::head(&self.store, key).await
+        head::head(&self.store, key).await
     }
 
     /// Reads exactly `range` of an object; an empty range makes no request.

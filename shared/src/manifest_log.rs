@@ -33,7 +33,11 @@ pub async fn newest(bucket: &Bucket, shard: ShardId) -> Result<ShardManifest> {
 ///
 /// # Errors
 /// As [`newest`]; a missing one is [`Error::Bucket`] with cause `NotFound`.
-pub async fn load(bucket: &Bucket, shard: ShardId, generation: Generation) -> Result<ShardManifest> {
+pub async fn load(
+    bucket: &Bucket,
+    shard: ShardId,
+    generation: Generation,
+) -> Result<ShardManifest> {
     let key = ObjectKey::Manifest { shard, generation }.to_string();
     let bytes = bucket.get(&key).await?;
     let (_, manifest) = ShardManifest::decode(&bytes).map_err(|error| error.in_object(&key))?;
@@ -89,7 +93,10 @@ pub async fn commit(bucket: &Bucket, manifest: &ShardManifest, id: WriteId) -> R
     let ShardManifest {
         shard, generation, ..
     } = manifest;
-    assert!(generation.0 > 0, "a commit needs a generation; shard=`{shard}`");
+    assert!(
+        generation.0 > 0,
+        "a commit needs a generation; shard=`{shard}`"
+    );
     let key = ObjectKey::Manifest {
         shard: *shard,
         generation: *generation,
@@ -109,11 +116,11 @@ fn generation_of(key: &str, shard: ShardId) -> Result<Generation> {
             shard: found,
             generation,
         }) if found == shard => Ok(generation),
-        Ok(_) | Err(_) => Err(Error::decode(
-            "manifest key",
-            0,
-            format!("is not a manifest of {shard}"),
-        )
-        .in_object(key)),
+        Ok(_) | Err(_) => {
+            Err(
+                Error::decode("manifest key", 0, format!("is not a manifest of {shard}"))
+                    .in_object(key),
+            )
+        }
     }
 }

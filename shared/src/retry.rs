@@ -1,18 +1,17 @@
 //! The only retry loop: which failures are tried again, how often, and how long it waits between.
 //!
-//! Exponential back-off with full jitter (each wait is uniform in `[0, base · 2ⁿ]`, capped). Two bounds:
-//! attempts per request, and a budget of retries for the whole process, so that an outage is not answered
-//! with a multiple of the load. Libraries below have their own retries switched off.
+//! Exponential back-off with full jitter: each wait is uniform between nothing and a bound that doubles.
+//! Two limits: tries per request, and a budget of retries that all requests share, so that an outage is
+//! not answered with a multiple of the load. The retries of the libraries below are switched off.
 
-use std::cell::Cell;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
+use backon::{BackoffBuilder, ExponentialBuilder};
 
 use crate::error::{Error, Result};
 use crate::error_kind::ErrorKind;
-use crate::units::Millis;
+use crate::units::{MIB, Millis};
 
 /// How failed requests are tried again, and how long one try may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +26,13 @@ pub struct RetryPolicy {
     pub budget: u32,
     /// Longest wait for a connection.
     pub connect_timeout: Millis,
-    /// Longest wait for the answer to a try without a body; a body adds a second per
+    /// Longest wait for the answer to a try that moves no body; a body adds a second per
     /// [`SLOWEST_BYTES_PER_SECOND`].
     pub attempt_timeout: Millis,
 }
 
 /// The slowest transfer that still counts as alive.
-pub const SLOWEST_BYTES_PER_SECOND: u64 = 1024 * 1024;
+pub const SLOWEST_BYTES_PER_SECOND: u64 = MIB;
 
 /// In what time an empty budget is full again.
 const REFILL_TIME: Duration = Duration::from_mins(1);
@@ -46,10 +45,10 @@ pub struct Retrier {
 }
 
 impl Default for RetryPolicy {
-    /// Eight tries within about half a minute: rides out a leader election or a partition split.
+    /// Ten tries within 16 s on average, 33 s at most: rides out the restart of a server.
     fn default() -> Self {
         Self {
-            attempts: 8,
+            attempts: 10,
             base: Millis(100),
             cap: Millis(10_000),
             budget: 500,
@@ -61,27 +60,21 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// How long one try may take that moves `body_bytes`.
-    pub fn attempt_timeout(&self, body_bytes: u64) -> Duration {
+    pub fn time_limit(&self, body_bytes: u64) -> Duration {
         let transfer_ms = body_bytes.saturating_mul(1000) / SLOWEST_BYTES_PER_SECOND;
         self.attempt_timeout
             .duration()
             .saturating_add(Duration::from_millis(transfer_ms))
     }
 
-    /// The same policy with at most `attempts` tries per request.
-    #[must_use]
-    pub fn at_most(&self, attempts: u32) -> Self {
-        Self {
-            attempts: self.attempts.min(attempts),
-            ..self.clone()
-        }
-    }
-
-    fn waits(&self) -> impl Iterator<Item = Duration> + Send + Sync + Unpin + use<> {
+    /// The waits between the tries of one request.
+    fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
+        let retries = usize::try_from(self.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+        // Its own jitter adds to the wait and never shortens it: full jitter spreads a crowd better.
         ExponentialBuilder::new()
             .with_min_delay(self.base.duration())
             .with_max_delay(self.cap.duration())
-            .with_max_times(usize::try_from(self.attempts.saturating_sub(1)).unwrap_or(usize::MAX))
+            .with_max_times(retries)
             .build()
             .map(|longest| longest.mul_f64(fastrand::f64()))
     }
@@ -99,58 +92,70 @@ impl Retrier {
         &self.policy
     }
 
-    /// Calls `attempt` until it succeeds, fails with an error that is not
-    /// [`ErrorKind::Transient`], or a bound is reached. `on_retry` sees each error that is tried again.
+    /// Calls `attempt` until it succeeds, fails with an error that is not [`ErrorKind::Transient`], or a
+    /// limit is reached. `on_retry` sees each error that is followed by another try.
     ///
     /// # Errors
-    /// The last attempt's error; one that was given up on says after how many attempts and why.
+    /// The last try's; one that was given up on says after how many tries and why.
     ///
     /// # Cancel safety
     /// As safe as `attempt`: nothing is kept between calls but the budget.
-    pub async fn run<T, F, Fut>(&self, attempt: F, on_retry: impl Fn(&Error)) -> Result<T>
+    pub async fn run<T, F, Fut>(&self, mut attempt: F, on_retry: impl Fn(&Error)) -> Result<T>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let mut attempt = attempt;
-        let attempts = Cell::new(0_u32);
-        let budget_is_empty = Cell::new(false);
-        let counted = || {
-            attempts.set(attempts.get() + 1);
-            attempt()
-        };
-        let outcome = counted
-            .retry(self.policy.waits())
-            .sleep(tokio::time::sleep)
-            .when(|error: &Error| {
-                if error.kind() != ErrorKind::Transient || attempts.get() >= self.policy.attempts {
-                    return false;
-                }
-                budget_is_empty.set(!self.spend_one());
-                !budget_is_empty.get()
-            })
-            .notify(|error, _| on_retry(error))
-            .await;
-        outcome.map_err(|error| give_up(error, attempts.get(), budget_is_empty.get()))
+        let mut waits = self.policy.waits();
+        let mut tries = 0_u32;
+        loop {
+            tries += 1;
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            if error.kind() != ErrorKind::Transient {
+                return Err(error);
+            }
+            let Some(wait) = waits.next() else {
+                return Err(given_up(error, tries, ""));
+            };
+            if !self.spend_one() {
+                return Err(given_up(error, tries, ": the retry budget is spent"));
+            }
+            on_retry(&error);
+            tokio::time::sleep(wait).await;
+        }
     }
 
     fn spend_one(&self) -> bool {
         self.budget
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .spend_one(Instant::now())
     }
 }
 
-#[expect(
-    clippy::fn_params_excessive_bools,
-    reason = "placeholder"
-)]
-fn give_up(error: Error, attempts: u32, budget_is_empty: bool) -> Error {
-    let _ = (attempts, budget_is_empty);
-    error
+fn given_up(error: Error, tries: u32, why: &str) -> Error {
+    match error {
+        Error::Bucket {
+            operation,
+            key,
+            cause,
+            reason,
+        } => Error::Bucket {
+            operation,
+            key,
+            cause,
+            reason: format!("{reason}; gave up, tries={tries}{why}"),
+        },
+        other @ (Error::Decode { .. }
+        | Error::Invalid { .. }
+        | Error::Taken { .. }
+        | Error::Unfit { .. }) => other,
+    }
 }
 
+/// A bucket of tokens, one a retry.
 #[derive(Debug)]
 struct RetryBudget {
     capacity: f64,
@@ -178,5 +183,102 @@ impl RetryBudget {
         }
         self.tokens -= 1.0;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::error::BucketCause;
+
+    fn failure(cause: BucketCause) -> Error {
+        Error::Bucket {
+            operation: "get",
+            key: "k".into(),
+            cause,
+            reason: "no".into(),
+        }
+    }
+
+    fn quick(attempts: u32, budget: u32) -> Retrier {
+        Retrier::new(RetryPolicy {
+            attempts,
+            budget,
+            base: Millis(1),
+            cap: Millis(2),
+            ..RetryPolicy::default()
+        })
+    }
+
+    /// Tries that `retrier` makes of a request that always fails, and the last error's text.
+    async fn tries_until_error(retrier: &Retrier, cause: BucketCause) -> (u32, String) {
+        let tries = Cell::new(0);
+        let attempt = || {
+            tries.set(tries.get() + 1);
+            async { Err::<(), _>(failure(cause)) }
+        };
+        let error = retrier.run(attempt, |_| ()).await.unwrap_err();
+        (tries.get(), error.to_string())
+    }
+
+    #[tokio::test]
+    async fn only_transient_failures_are_tried_again() {
+        for cause in [
+            BucketCause::Denied,
+            BucketCause::NotFound,
+            BucketCause::Refused,
+            BucketCause::Damaged,
+        ] {
+            assert_eq!(tries_until_error(&quick(5, 9), cause).await.0, 1);
+        }
+        for cause in [BucketCause::Unavailable, BucketCause::Throttled] {
+            let (tries, text) = tries_until_error(&quick(5, 9), cause).await;
+            assert_eq!(tries, 5);
+            assert!(text.contains("tries=5"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_requests_share_one_budget_of_retries() {
+        let retrier = quick(4, 5);
+        let causes = BucketCause::Unavailable;
+        assert_eq!(tries_until_error(&retrier, causes).await.0, 4);
+        let (tries, text) = tries_until_error(&retrier, causes).await;
+        assert_eq!(tries, 3);
+        assert!(text.contains("budget"), "{text}");
+    }
+
+    #[test]
+    fn an_empty_budget_is_full_again_after_a_minute() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::full(60, start);
+        let spend =
+            |budget: &mut RetryBudget, now| (0..99).filter(|_| budget.spend_one(now)).count();
+        assert_eq!(spend(&mut budget, start), 60);
+        assert_eq!(spend(&mut budget, start + Duration::from_secs(10)), 10);
+        assert_eq!(spend(&mut budget, start + Duration::from_secs(3600)), 60);
+    }
+
+    #[test]
+    fn waits_lie_under_a_doubling_bound() {
+        let policy = RetryPolicy::default();
+        for _ in 0..100 {
+            let waits: Vec<Duration> = policy.waits().collect();
+            assert_eq!(waits.len(), 9);
+            for (n, wait) in (0..).zip(waits) {
+                let bound = policy.base.0 << n;
+                assert!(wait <= Duration::from_millis(bound).min(policy.cap.duration()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_try_may_take_longer_the_more_it_moves() {
+        let policy = RetryPolicy::default();
+        assert_eq!(policy.time_limit(0), Duration::from_secs(15));
+        assert_eq!(policy.time_limit(64 * MIB), Duration::from_secs(15 + 64));
+        assert!(policy.time_limit(u64::MAX) > Duration::from_secs(1 << 20));
     }
 }

@@ -2,7 +2,14 @@
 
 use std::net::SocketAddr;
 
-use crate::error::Result;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{Error, Result};
+
+/// Environment variable that filters log lines: `debug`, `info,skein_connector=trace`, …
+const FILTER_VARIABLE: &str = "SKEIN_LOG";
+const DEFAULT_FILTER: &str = "info";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,11 +31,59 @@ pub struct TelemetrySettings {
 }
 
 /// Starts logging to standard error, filtered by the environment's `SKEIN_LOG` (default `info`), and the
-/// metrics listener where it has an address. Needs a tokio runtime for the listener.
+/// metrics listener where it has an address.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) for a filter that does not parse, an address that is taken, or a
-/// second call.
-pub fn init(_settings: &TelemetrySettings) -> Result<()> {
-    todo!()
+/// [`Error::Invalid`] for a filter that does not parse, an address that is taken, or a second call.
+pub fn init(settings: &TelemetrySettings) -> Result<()> {
+    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter_of(&filter)?)
+        .with_writer(std::io::stderr);
+    let started = match settings.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    };
+    started.map_err(|error| Error::Invalid {
+        what: "start of logging",
+        input: format!("{:?}", settings.log_format),
+        reason: error.to_string(),
+    })?;
+    let Some(address) = settings.metrics_address else {
+        return Ok(());
+    };
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .install()
+        .map_err(|error| Error::Invalid {
+            what: "metrics address",
+            input: address.to_string(),
+            reason: format!("{error}; choose a free one"),
+        })
+}
+
+fn filter_of(text: &str) -> Result<EnvFilter> {
+    let text = if text.trim().is_empty() {
+        DEFAULT_FILTER
+    } else {
+        text
+    };
+    EnvFilter::try_new(text).map_err(|error| Error::Invalid {
+        what: FILTER_VARIABLE,
+        input: text.to_owned(),
+        reason: format!("{error}; write for example `info` or `info,skein_connector=debug`"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_does_not_parse_is_named() {
+        assert!(filter_of("").is_ok());
+        assert!(filter_of("info,skein_connector=debug").is_ok());
+        let error = filter_of("a=b=c").unwrap_err().to_string();
+        assert!(error.contains("SKEIN_LOG"), "{error}");
+    }
 }

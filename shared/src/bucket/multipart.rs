@@ -1,14 +1,38 @@
-//! Multipart uploads.
-use super::s3::Store;
-use crate::error::Result;
-use crate::ids::WriteId;
-use bytes::Bytes;
+//! Multipart uploads: parts in parallel while the object still grows, then one completion.
+
 use std::sync::Arc;
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+
+use super::checksum_header;
+use super::head::{Expected, WRITE_ID, Whose, whose};
+use super::request_count::Operation;
+use super::s3::{Attempt, Store};
+use crate::error::{BucketCause, Error, Result};
+use crate::format::checksum::{combine, crc32c};
+use crate::ids::WriteId;
+
+/// Most parts that S3 takes.
+pub const MAX_PARTS: u32 = 10_000;
+
+/// Smallest part that S3 takes, but for the last.
+pub const MIN_PART_BYTES: u64 = 5 * crate::units::MIB;
 
 /// An upload under way. Clones are the same upload, so that parts can be sent in parallel.
 #[derive(Debug, Clone)]
 pub struct MultipartUpload {
     store: Arc<Store>,
+    upload: Arc<Upload>,
+}
+
+#[derive(Debug)]
+struct Upload {
+    full_key: String,
+    upload_id: String,
+    write_id: WriteId,
 }
 
 /// A part that the store has.
@@ -33,39 +57,200 @@ pub struct CompletedObject {
     pub crc32c: u32,
 }
 
+/// Starts an upload.
+pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<MultipartUpload> {
+    let full_key = store.full_key(key)?;
+    let attempt = Attempt::bare(Operation::StartMultipart, &full_key);
+    let start_once = || {
+        let request = store
+            .client()
+            .create_multipart_upload()
+            .bucket(store.bucket())
+            .key(&full_key)
+            .metadata(WRITE_ID, id.to_string())
+            .checksum_algorithm(ChecksumAlgorithm::Crc32C)
+            .checksum_type(ChecksumType::FullObject);
+        store.send(attempt, request.send())
+    };
+    let answer = store.retrying(start_once).await?;
+    let upload_id = answer
+        .upload_id()
+        .ok_or_else(|| attempt.failed(BucketCause::Refused, "the answer has no upload id"))?
+        .to_owned();
+    Ok(MultipartUpload {
+        store: Arc::clone(store),
+        upload: Arc::new(Upload {
+            full_key,
+            upload_id,
+            write_id: id,
+        }),
+    })
+}
+
 impl MultipartUpload {
     /// Key of the object, without the settings' prefix.
     pub fn key(&self) -> &str {
-        let _ = &self.store;
-        todo!()
+        self.upload
+            .full_key
+            .strip_prefix(self.store.prefix())
+            .expect("the full key was made with this prefix")
     }
 
-    /// Uploads one part: numbers 1 to 10,000, 5 MiB to 5 GiB, the last may be smaller. Safe to repeat.
+    /// Uploads one part: numbers 1 to [`MAX_PARTS`], [`MIN_PART_BYTES`] to 5 GiB; the last may be smaller.
+    /// Safe to repeat.
     ///
     /// # Errors
-    /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn upload_part(&self, _number: u32, _body: Bytes) -> Result<UploadedPart> {
-        todo!()
+    /// [`Error::Bucket`] with cause `NotFound` when the upload is gone.
+    ///
+    /// # Panics
+    /// If the number lies outside its range.
+    pub async fn upload_part(&self, number: u32, body: Bytes) -> Result<UploadedPart> {
+        assert!((1..=MAX_PARTS).contains(&number), "part number {number}");
+        let part_bytes = body.len() as u64;
+        let crc = crc32c(&body);
+        let attempt = Attempt {
+            operation: Operation::UploadPart,
+            key: &self.upload.full_key,
+            sent_bytes: part_bytes,
+        };
+        let upload_once = || {
+            let request = self
+                .store
+                .client()
+                .upload_part()
+                .bucket(self.store.bucket())
+                .key(&self.upload.full_key)
+                .upload_id(&self.upload.upload_id)
+                .part_number(signed(number))
+                .checksum_crc32_c(checksum_header::write(crc))
+                .body(ByteStream::from(body.clone()))
+                .customize()
+                .disable_payload_signing();
+            self.store.send(attempt, request.send())
+        };
+        let answer = self.store.retrying(upload_once).await?;
+        let etag = answer
+            .e_tag()
+            .ok_or_else(|| attempt.failed(BucketCause::Refused, "the answer has no ETag"))?
+            .to_owned();
+        Ok(UploadedPart {
+            number,
+            part_bytes,
+            crc32c: crc,
+            etag,
+        })
     }
 
-    /// Makes the object out of `parts`, in the order of their numbers, whatever order they stand in. Safe to
-    /// repeat after any error.
+    /// Makes the object out of `parts`, by their numbers, whatever order they stand in. Safe to repeat
+    /// after any error.
     ///
     /// # Errors
-    /// [`Error::Bucket`](crate::Error::Bucket) with cause `NotFound` when the upload is gone and the
-    /// object is not ours: everything has to be sent again.
-    pub async fn complete(&self, _parts: &[UploadedPart]) -> Result<CompletedObject> {
-        todo!()
+    /// [`Error::Bucket`] with cause `NotFound` when the upload is gone and the object is not ours:
+    /// everything has to be sent again.
+    ///
+    /// # Panics
+    /// If there is no part.
+    pub async fn complete(&self, parts: &[UploadedPart]) -> Result<CompletedObject> {
+        assert!(!parts.is_empty(), "an object has at least one part");
+        let mut parts: Vec<&UploadedPart> = parts.iter().collect();
+        parts.sort_unstable_by_key(|part| part.number);
+        let object = whole(&parts);
+        self.store
+            .retrying(|| self.complete_once(&parts, object))
+            .await?;
+        Ok(object)
     }
 
-    /// Drops the upload and its parts.
+    /// Drops the upload and its parts. One that is gone already is no error.
     ///
     /// # Errors
-    /// [`Error::Bucket`](crate::Error::Bucket).
+    /// [`Error::Bucket`].
     pub async fn abort(&self) -> Result<()> {
-        todo!()
+        let attempt = self.attempt(Operation::AbortMultipart);
+        let abort_once = || async {
+            let request = self
+                .store
+                .client()
+                .abort_multipart_upload()
+                .bucket(self.store.bucket())
+                .key(&self.upload.full_key)
+                .upload_id(&self.upload.upload_id);
+            match self.store.send_and_look(attempt, request.send()).await? {
+                Ok(_) => Ok(()),
+                Err(refusal) if refusal.code() == Some("NoSuchUpload") => Ok(()),
+                Err(refusal) => Err(attempt.refused(&refusal)),
+            }
+        };
+        self.store.retrying(abort_once).await
+    }
+
+    async fn complete_once(&self, parts: &[&UploadedPart], object: CompletedObject) -> Result<()> {
+        let attempt = self.attempt(Operation::CompleteMultipart);
+        let listed = parts.iter().map(|part| completed(part)).collect();
+        let request = self
+            .store
+            .client()
+            .complete_multipart_upload()
+            .bucket(self.store.bucket())
+            .key(&self.upload.full_key)
+            .upload_id(&self.upload.upload_id)
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .set_parts(Some(listed))
+                    .build(),
+            )
+            .checksum_type(ChecksumType::FullObject)
+            .checksum_crc32_c(checksum_header::write(object.crc32c))
+            .mpu_object_size(object.object_bytes.cast_signed());
+        let refusal = match self.store.send_and_look(attempt, request.send()).await? {
+            Ok(_) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let error = attempt.refused(&refusal);
+        if refusal.code() == Some("NoSuchUpload") {
+            return self.resolve_missing_upload(object, error).await;
+        }
+        Err(error)
+    }
+
+    /// An upload that is gone may be one that an earlier try has completed: the object itself tells.
+    async fn resolve_missing_upload(&self, object: CompletedObject, error: Error) -> Result<()> {
+        let expected = Expected {
+            write_id: self.upload.write_id,
+            object_bytes: object.object_bytes,
+            crc32c: object.crc32c,
+        };
+        match whose(&self.store, &self.upload.full_key, expected).await? {
+            Whose::Ours => Ok(()),
+            Whose::Another | Whose::Nobody => Err(error),
+        }
+    }
+
+    fn attempt(&self, operation: Operation) -> Attempt<'_> {
+        Attempt::bare(operation, &self.upload.full_key)
     }
 }
-pub(super) async fn start(_: &Arc<Store>, _: &str, _: WriteId) -> Result<MultipartUpload> {
-    todo!()
+
+/// Size and checksum of the object that the parts make in this order.
+fn whole(parts: &[&UploadedPart]) -> CompletedObject {
+    let empty = CompletedObject {
+        object_bytes: 0,
+        crc32c: crc32c(&[]),
+    };
+    parts.iter().fold(empty, |object, part| CompletedObject {
+        object_bytes: object.object_bytes + part.part_bytes,
+        crc32c: combine(object.crc32c, part.crc32c, part.part_bytes),
+    })
+}
+
+fn completed(part: &UploadedPart) -> CompletedPart {
+    CompletedPart::builder()
+        .part_number(signed(part.number))
+        .e_tag(&part.etag)
+        .checksum_crc32_c(checksum_header::write(part.crc32c))
+        .build()
+}
+
+fn signed(number: u32) -> i32 {
+    i32::try_from(number).expect("a part's number is at most 10,000")
 }

@@ -1,6 +1,71 @@
-//! Probe.
+//! Proves at start-up that the store honours create-if-absent: some ignore the condition and answer 200.
+
+use bytes::Bytes;
+use futures::future::join_all;
+
+use super::conditional_put::{Created, create, delete};
+use super::head::head;
 use super::s3::Store;
-use crate::error::Result;
-pub(super) async fn probe(_: &Store) -> Result<()> {
-    todo!()
+use crate::error::{Error, Result};
+use crate::error_kind::ErrorKind;
+use crate::format::object_key::Prefix;
+use crate::ids::WriteId;
+
+const ROUNDS: usize = 8;
+const WRITERS: usize = 8;
+
+/// Races writers for one key after the other; each has to have exactly one winner.
+pub(super) async fn probe(store: &Store) -> Result<()> {
+    let run = WriteId::random();
+    for round in 0..ROUNDS {
+        let key = format!("{}{run}-{round}", Prefix::PROBE);
+        let outcome = race(store, &key).await;
+        clean_up(store, &key).await?;
+        outcome?;
+    }
+    Ok(())
+}
+
+async fn race(store: &Store, key: &str) -> Result<()> {
+    let writers: [WriteId; WRITERS] = std::array::from_fn(|_| WriteId::random());
+    let writes = writers.iter().map(|id| async {
+        let body = Bytes::from(id.to_string());
+        Ok::<_, Error>((*id, create(store, key, body, *id).await?))
+    });
+    let mut winners = Vec::new();
+    for outcome in join_all(writes).await {
+        let (id, created) = outcome?;
+        if created == Created::Ours {
+            winners.push(id);
+        }
+    }
+    let unfit = |reason: String| Error::Unfit {
+        bucket: store.url().to_owned(),
+        reason: format!("{reason}; use a store that honours `If-None-Match: *` on PutObject"),
+    };
+    let [winner] = winners.as_slice() else {
+        let count = winners.len();
+        return Err(unfit(format!(
+            "{WRITERS} writers created the same key at once and {count} of them won"
+        )));
+    };
+    let stored = head(store, key).await?.and_then(|meta| meta.write_id);
+    if stored != Some(*winner) {
+        return Err(unfit(
+            "the winner of a create-if-absent is not who the object says; user metadata must be kept"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// A writer without the right to delete leaves a few small objects: no reason to refuse.
+async fn clean_up(store: &Store, key: &str) -> Result<()> {
+    match delete(store, key).await {
+        Err(error) if error.kind() == ErrorKind::Invalid => {
+            tracing::warn!(%error, "the probe's object stays");
+            Ok(())
+        }
+        other => other,
+    }
 }

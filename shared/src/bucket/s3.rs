@@ -1,21 +1,235 @@
-//! The S3 client.
-use super::request_count::RequestCounter;
-use super::settings::BucketSettings;
-use crate::error::Result;
+//! The S3 client: its settings, one try under a time limit, and the retry loop around it.
 
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, Credentials as KeyPair, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use tokio::time::timeout;
+
+use super::refusal;
+use super::request_count::{Operation, RequestCounter};
+use super::settings::{BucketSettings, Credentials};
+use crate::error::{BucketCause, Error, Result};
+use crate::retry::Retrier;
+
+/// Longest key that S3 takes.
+const MAX_KEY_BYTES: usize = 1024;
+
+/// What the SDK makes of one request.
+pub(super) type Answer<T, E> = std::result::Result<T, SdkError<E, HttpResponse>>;
+
+/// One bucket of one store.
 #[derive(Debug)]
-pub(super) struct Store {}
+pub(super) struct Store {
+    client: Client,
+    bucket: String,
+    /// Empty, or ends in `/`.
+    prefix: String,
+    url: String,
+    retrier: Retrier,
+    requests: RequestCounter,
+}
+
+/// What one try is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub(super) operation: Operation,
+    /// Full key, for errors.
+    pub(super) key: &'a str,
+    /// Size of the body that is sent.
+    pub(super) sent_bytes: u64,
+}
+
+impl<'a> Attempt<'a> {
+    /// A try that sends no body.
+    pub(super) fn bare(operation: Operation, key: &'a str) -> Self {
+        Self {
+            operation,
+            key,
+            sent_bytes: 0,
+        }
+    }
+
+    /// The error of a try that failed without the SDK's saying so.
+    pub(super) fn failed(self, cause: BucketCause, reason: impl Into<String>) -> Error {
+        Error::Bucket {
+            operation: self.operation.name(),
+            key: self.key.to_owned(),
+            cause,
+            reason: reason.into(),
+        }
+    }
+
+    /// The error that the store's refusal is.
+    pub(super) fn refused<E>(self, refusal: &SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        refusal::to_error(self.operation.name(), self.key, refusal)
+    }
+}
+
 impl Store {
-    pub(super) async fn connect(_: &BucketSettings) -> Result<Self> {
-        todo!()
+    /// Builds the client; asks nothing of the store yet.
+    pub(super) async fn connect(settings: &BucketSettings, retrier: Retrier) -> Result<Self> {
+        if let Some(endpoint) = &settings.endpoint
+            && !["http://", "https://"]
+                .iter()
+                .any(|scheme| endpoint.starts_with(scheme))
+        {
+            return Err(Error::Invalid {
+                what: "bucket endpoint",
+                input: endpoint.clone(),
+                reason: "it must begin with http:// or https://".into(),
+            });
+        }
+        let mut prefix = settings.prefix.trim_matches('/').to_owned();
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
+        Ok(Self {
+            client: Client::from_conf(client_config(settings).await),
+            bucket: settings.bucket.clone(),
+            prefix,
+            url: settings.url(),
+            retrier,
+            requests: RequestCounter::new(),
+        })
     }
-    pub(super) async fn head_bucket(&self) -> Result<()> {
-        todo!()
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
+
+    pub(super) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub(super) fn url(&self) -> &str {
-        todo!()
+        &self.url
     }
+
     pub(super) fn requests(&self) -> &RequestCounter {
-        todo!()
+        &self.requests
     }
+
+    /// The key as the store knows it.
+    pub(super) fn full_key(&self, key: &str) -> Result<String> {
+        let full = format!("{}{key}", self.prefix);
+        if key.is_empty() || full.len() > MAX_KEY_BYTES {
+            return Err(Error::Invalid {
+                what: "object key",
+                input: full,
+                reason: format!("with the bucket's prefix it must have 1 to {MAX_KEY_BYTES} bytes"),
+            });
+        }
+        Ok(full)
+    }
+
+    /// The retry loop.
+    pub(super) async fn retrying<T, F, Fut>(&self, attempt: F) -> Result<T>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        self.retrier
+            .run(attempt, |error| self.requests.retrying(error))
+            .await
+    }
+
+    /// Counts and sends one try.
+    pub(super) async fn send<T, E>(
+        &self,
+        attempt: Attempt<'_>,
+        request: impl Future<Output = Answer<T, E>>,
+    ) -> Result<T>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        self.send_and_look(attempt, request)
+            .await?
+            .map_err(|refusal| attempt.refused(&refusal))
+    }
+
+    /// Counts and sends one try. A refusal comes back as it is, for a caller to whom some are answers.
+    pub(super) async fn send_and_look<T, E>(
+        &self,
+        attempt: Attempt<'_>,
+        request: impl Future<Output = Answer<T, E>>,
+    ) -> Result<Answer<T, E>> {
+        self.requests.sending(attempt.operation, attempt.sent_bytes);
+        self.limited(attempt, attempt.sent_bytes, request).await
+    }
+
+    /// Waits for one step of a try as long as `body_bytes` may take.
+    pub(super) async fn limited<T>(
+        &self,
+        attempt: Attempt<'_>,
+        body_bytes: u64,
+        step: impl Future<Output = T>,
+    ) -> Result<T> {
+        let limit: Duration = self.retrier.policy().time_limit(body_bytes);
+        timeout(limit, step).await.map_err(|_| {
+            let reason = format!("not finished within {limit:?}");
+            attempt.failed(BucketCause::Unavailable, reason)
+        })
+    }
+}
+
+/// Everything the SDK would do on its own is off: retries, time-outs and checksums are ours.
+async fn client_config(settings: &BucketSettings) -> aws_sdk_s3::Config {
+    let http_client = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let region = Region::new(settings.region.clone());
+    let builder = Builder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(settings.retry.connect_timeout.duration())
+                .build(),
+        )
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .http_client(http_client.clone())
+        .region(region.clone())
+        .force_path_style(settings.path_style);
+    let builder = match &settings.endpoint {
+        Some(url) => builder.endpoint_url(url),
+        None => builder,
+    };
+    match &settings.credentials {
+        Credentials::Static {
+            access_key,
+            secret_key,
+        } => builder
+            .credentials_provider(KeyPair::new(access_key, secret_key, None, None, "settings")),
+        Credentials::Chain => with_chain(builder, http_client, region).await,
+    }
+    .build()
+}
+
+async fn with_chain(builder: Builder, http_client: SharedHttpClient, region: Region) -> Builder {
+    let found = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http_client)
+        .region(region)
+        .load()
+        .await;
+    let mut builder = builder;
+    builder.set_credentials_provider(found.credentials_provider());
+    builder
 }

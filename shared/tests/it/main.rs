@@ -1,3 +1,4 @@
 //! Integration tests of the contract, and of the layout of the whole workspace.
 
+mod bucket;
 mod layering;

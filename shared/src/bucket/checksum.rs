@@ -1,1 +1,0 @@
-//! CRC32C as S3 writes it: base64 of the four bytes, big-endian.

@@ -1,0 +1,8 @@
+//! The seam to object storage, against stores that work and stores that fail.
+
+mod conformance;
+mod fault_stub;
+mod faults;
+mod manifests;
+mod start_up;
+mod stores;

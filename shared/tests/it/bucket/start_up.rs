@@ -1,0 +1,97 @@
+//! A bucket that cannot be used is refused at the start, and the message says what to do.
+
+use skein_local::embedded_bucket::{Conditions, EmbeddedBucket};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::{Error, ErrorKind};
+use tokio::net::TcpListener;
+
+use super::stores::{BUCKET, embedded, settings};
+
+async fn refusal(change: impl Fn(&EmbeddedBucket, &mut BucketSettings)) -> Error {
+    let server = embedded(Conditions::Honoured);
+    let mut settings = settings(&server.endpoint());
+    change(&server, &mut settings);
+    Bucket::open(&settings).await.unwrap_err()
+}
+
+#[track_caller]
+fn check(error: &Error, kind: ErrorKind, words: &[&str]) {
+    assert_eq!(error.kind(), kind, "{error}");
+    for word in words {
+        assert!(error.to_string().contains(word), "`{word}` in: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_ignores_conditions_is_refused() {
+    let server = embedded(Conditions::Ignored);
+    let bucket = Bucket::open(&settings(&server.endpoint())).await.unwrap();
+    let error = bucket.probe().await.unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error}");
+    check(
+        &error,
+        ErrorKind::Invalid,
+        &[BUCKET, "8 of them won", "If-None-Match"],
+    );
+    assert_eq!(
+        bucket.list("", None).await.unwrap(),
+        [],
+        "the probe cleans up"
+    );
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_named() {
+    for (access_key, secret_key) in [("skein", "wrong"), ("nobody", "skein-secret")] {
+        let error = refusal(|_, settings| {
+            settings.credentials = Credentials::Static {
+                access_key: access_key.into(),
+                secret_key: secret_key.into(),
+            };
+        })
+        .await;
+        check(
+            &error,
+            ErrorKind::Invalid,
+            &["Denied", "bucket.credentials", BUCKET],
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_bucket_is_named() {
+    let error = refusal(|_, settings| settings.bucket = "no-such-bucket".into()).await;
+    check(
+        &error,
+        ErrorKind::Invalid,
+        &["s3://no-such-bucket", "create it"],
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_that_nobody_serves_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = Bucket::open(&settings(&endpoint)).await.unwrap_err();
+    check(
+        &error,
+        ErrorKind::Transient,
+        &[&endpoint, "refused", "bucket.endpoint", "tries=3"],
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_without_a_scheme_is_refused() {
+    let error = refusal(|_, settings| settings.endpoint = Some("localhost:9000".into())).await;
+    check(&error, ErrorKind::Invalid, &["localhost:9000", "http://"]);
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let text = format!("{:?}", settings("http://127.0.0.1:1"));
+    assert!(
+        text.contains("access_key") && !text.contains("skein-secret"),
+        "{text}"
+    );
+}

@@ -1,0 +1,61 @@
+//! The stores that the tests run on.
+
+use bytes::Bytes;
+use skein_local::embedded_bucket::{BucketOptions, Conditions, EmbeddedBucket, Storage};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::retry::RetryPolicy;
+use skein_shared::units::Millis;
+
+pub(super) const BUCKET: &str = "skein-test";
+
+pub(super) fn embedded(conditions: Conditions) -> EmbeddedBucket {
+    let mut options = BucketOptions::new(Storage::Memory);
+    options.conditions = conditions;
+    let server = EmbeddedBucket::start(options).expect("an embedded bucket starts");
+    server
+        .create_bucket(BUCKET)
+        .expect("a bucket is made in memory");
+    server
+}
+
+/// Settings with waits so short that a test can afford every retry.
+pub(super) fn settings(endpoint: &str) -> BucketSettings {
+    BucketSettings {
+        bucket: BUCKET.into(),
+        prefix: "some/prefix".into(),
+        endpoint: Some(endpoint.into()),
+        region: "us-east-1".into(),
+        path_style: true,
+        credentials: Credentials::Static {
+            access_key: "skein".into(),
+            secret_key: "skein-secret".into(),
+        },
+        retry: RetryPolicy {
+            attempts: 6,
+            base: Millis(1),
+            cap: Millis(5),
+            ..RetryPolicy::default()
+        },
+    }
+}
+
+/// An open bucket over an embedded server; dropping the server ends it.
+pub(super) async fn open_embedded() -> (EmbeddedBucket, Bucket) {
+    let server = embedded(Conditions::Honoured);
+    let bucket = Bucket::open(&settings(&server.endpoint()))
+        .await
+        .expect("the bucket is there");
+    (server, bucket)
+}
+
+/// `len` bytes that look different everywhere.
+pub(super) fn noise(len: usize) -> Bytes {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let bytes = (0..len).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    });
+    bytes.collect()
+}
