@@ -8,6 +8,7 @@
 
 pub mod error;
 pub mod bound;
+mod value_text;
 pub mod property;
 pub mod kafka;
 pub mod bucket;

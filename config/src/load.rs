@@ -11,6 +11,7 @@ use crate::bound::Breach;
 use crate::error::{Error, Fault, Result};
 use crate::property::{HIDDEN, is_secret};
 use crate::settings::Settings;
+use crate::value_text;
 
 /// Every default with its reason.
 pub const DEFAULT_TOML: &str = include_str!("../default.toml");
@@ -243,18 +244,9 @@ fn shown_value(figment: &Figment, key: &str) -> String {
     if is_secret(key) {
         return HIDDEN.to_owned();
     }
-    match figment.find_value(key) {
-        Ok(Value::String(_, text)) => text,
-        Ok(Value::Num(_, number)) => {
-            let whole = number.to_i128().map(|n| n.to_string());
-            whole
-                .or_else(|| number.to_f64().map(|n| n.to_string()))
-                .unwrap_or_default()
-        }
-        Ok(Value::Bool(_, bool)) => bool.to_string(),
-        Ok(other) => format!("{other:?}"),
-        Err(_) => String::new(),
-    }
+    figment
+        .find_value(key)
+        .map_or_else(|_| String::new(), |value| value_text::bare(&value))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::fmt;
 use figment::value::{Dict, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::value_text;
+
 /// Names and values of librdkafka properties. `Debug` and `Serialize` hide secrets.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Properties(pub BTreeMap<String, String>);
@@ -65,10 +67,9 @@ fn flatten(prefix: &str, dict: &Dict, flat: &mut BTreeMap<String, String>) -> Re
         let name = format!("{prefix}{}", name.replace('_', "."));
         match value {
             Value::Dict(_, inner) => flatten(&format!("{name}."), inner, flat)?,
-            Value::String(_, text) => drop(flat.insert(name, text.clone())),
-            Value::Char(_, one) => drop(flat.insert(name, one.to_string())),
-            Value::Bool(_, bool) => drop(flat.insert(name, bool.to_string())),
-            Value::Num(_, number) => drop(flat.insert(name, number_text(*number))),
+            Value::String(..) | Value::Char(..) | Value::Bool(..) | Value::Num(..) => {
+                flat.insert(name, value_text::bare(value));
+            }
             Value::Empty(..) | Value::Array(..) => {
                 return Err(format!(
                     "property `{name}` must be a text, a number or a boolean"
@@ -77,12 +78,4 @@ fn flatten(prefix: &str, dict: &Dict, flat: &mut BTreeMap<String, String>) -> Re
         }
     }
     Ok(())
-}
-
-fn number_text(number: figment::value::Num) -> String {
-    let whole = number.to_i128().map(|n| n.to_string());
-    let whole = whole.or_else(|| number.to_u128().map(|n| n.to_string()));
-    whole
-        .or_else(|| number.to_f64().map(|n| n.to_string()))
-        .unwrap_or_default()
 }

@@ -15,6 +15,7 @@ use crate::kafka::KafkaSettings;
 use crate::limits::LimitSettings;
 use crate::shards::ShardSettings;
 use crate::telemetry::TelemetrySection;
+use crate::value_text;
 
 /// Every setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +134,7 @@ fn write_section(name: &str, section: &Dict, into: &mut String) {
         } else {
             key.clone()
         };
-        let _ = writeln!(into, "{key} = {}", written(value));
+        let _ = writeln!(into, "{key} = {}", value_text::toml(value));
     }
     for (key, value) in section {
         if let Some(inner) = value.as_dict() {
@@ -144,20 +145,6 @@ fn write_section(name: &str, section: &Dict, into: &mut String) {
             };
             write_section(&name, inner, into);
         }
-    }
-}
-
-fn written(value: &Value) -> String {
-    match value {
-        Value::String(_, text) => format!("{text:?}"),
-        Value::Char(_, one) => format!("{:?}", one.to_string()),
-        Value::Bool(_, bool) => bool.to_string(),
-        Value::Num(_, number) => number.to_i128().map_or_else(String::new, |n| n.to_string()),
-        Value::Array(_, values) => {
-            let values: Vec<String> = values.iter().map(written).collect();
-            format!("[{}]", values.join(", "))
-        }
-        Value::Empty(..) | Value::Dict(..) => String::new(),
     }
 }
 
