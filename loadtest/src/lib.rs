@@ -1,1 +1,12 @@
-//! stub
+//! Loads for Skein: payloads computed from a seed, the producer that sends them, and the demo.
+//!
+//! The generator knows what any of its series must hold in the end, from the seed alone and without a
+//! decoder of ours, so that what is read back can be compared point by point.
+
+pub mod error;
+pub mod metrics;
+pub mod generator;
+pub mod producer;
+pub mod demo;
+
+pub use error::{Error, Result};

@@ -56,6 +56,8 @@ impl Metric {
 /// One row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointRow {
+    /// Where the row begins; the first line of the file is 1.
+    pub line: u64,
     /// Whose.
     pub org: OrgId,
     /// Which series.
@@ -116,6 +118,10 @@ impl<R: io::Read> PointsReader<R> {
         })
     }
 
+    fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
     fn row(&self) -> std::result::Result<PointRow, String> {
         let field = |i: usize| {
             str::from_utf8(&self.record[i]).map_err(|_| format!("column {} is not UTF-8", i + 1))
@@ -131,6 +137,7 @@ impl<R: io::Read> PointsReader<R> {
             }
         }
         Ok(PointRow {
+            line: self.line(),
             org: OrgId(org),
             metric: parse_metric(field(1)?, tags)?,
             timestamp: parse_timestamp(field(2)?)?,
@@ -155,7 +162,7 @@ impl<R: io::Read> Iterator for PointsReader<R> {
                 Err(csv_reason(&error))
             }
         };
-        let line = self.record.position().map_or(0, csv::Position::line);
+        let line = self.line();
         Some(row.map_err(|reason| BadRow { line, reason }))
     }
 }

@@ -109,14 +109,13 @@ proptest! {
     }
 
     #[test]
-    fn a_truncated_payload_never_panics_and_never_keeps_all_points(payload in any_payload(), cut in 0_usize..400) {
+    fn a_truncated_payload_never_panics_and_never_loses_a_part_of_the_points(payload in any_payload(), cut in 0_usize..400) {
         let mut bytes = Vec::new();
         payload.encode(&mut bytes);
         let cut = cut % bytes.len();
         if let Ok(view) = PayloadView::parse(&bytes[..cut], &Limits::default(), None) {
-            // A cut between two fields leaves a payload of its own: only metadata can be gone.
-            prop_assert_eq!(points(&view).len(), view.point_count());
-            prop_assert!(payload.values.is_empty() || points(&view) == points_of(&payload));
+            // A cut between two fields leaves a payload of its own, with all of the points or none.
+            prop_assert!(view.point_count() == 0 || points(&view) == points_of(&payload));
         }
     }
 
@@ -139,7 +138,7 @@ proptest! {
         let mut bytes = Vec::new();
         payload.encode(&mut bytes);
         let at = at.index(bytes.len());
-        bytes[at] ^= 1 << bit;
+        bytes[at] ^= 1_u8 << bit;
         if let Ok(view) = PayloadView::parse(&bytes, &Limits::default(), None) {
             prop_assert_eq!(points(&view).len(), view.point_count());
         }

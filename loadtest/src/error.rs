@@ -1,0 +1,77 @@
+//! The one error of this crate.
+
+use std::io;
+
+use skein_shared::error_kind::ErrorKind;
+use skein_shared::units::ByteCount;
+
+/// Result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What failed, where, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting of the load is out of bounds.
+    #[error("the load cannot be made; {key}=`{value}` allowed=`{allowed}`")]
+    Setting {
+        /// Which one.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The input is not points as CSV.
+    #[error("the input cannot be read as points")]
+    Csv(#[source] skein_shared::Error),
+    /// Kafka refused, or did not answer.
+    #[error("{operation} failed; topic=`{topic}` brokers=`{brokers}` reason=`{reason}`")]
+    Kafka {
+        /// What was being done.
+        operation: &'static str,
+        /// With which topic.
+        topic: String,
+        /// On which cluster.
+        brokers: String,
+        /// The client's own words, and what to do.
+        reason: String,
+    },
+    /// A broker that drops old records would drop some that are in no ledger yet.
+    #[error(
+        "partition is full; topic=`{topic}` partition=`{partition}` held=`{held}` limit=`{limit}`: \
+         run `skein connect --until-end`, then produce again"
+    )]
+    BacklogFull {
+        /// Of which topic.
+        topic: String,
+        /// Which one.
+        partition: u32,
+        /// What it holds beyond the ledger's end.
+        held: ByteCount,
+        /// What it may hold.
+        limit: ByteCount,
+    },
+    /// The operating system gave no runtime.
+    #[error("cannot start a runtime")]
+    Runtime(#[source] io::Error),
+    /// Settings, or an administrative call to Kafka.
+    #[error(transparent)]
+    Config(#[from] skein_config::Error),
+    /// Bucket or format.
+    #[error(transparent)]
+    Shared(#[from] skein_shared::Error),
+}
+
+impl Error {
+    /// What the caller must do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Kafka { .. } | Self::BacklogFull { .. } | Self::Runtime(_) => {
+                ErrorKind::Transient
+            }
+            Self::Csv(error) | Self::Shared(error) => error.kind(),
+            Self::Config(error) => error.kind(),
+        }
+    }
+}
