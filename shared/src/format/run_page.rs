@@ -273,6 +273,7 @@ mod tests {
         for block in &mut page.blocks {
             block.points = 8192;
             block.first_ms = 1_700_000_000_000 + 86_300_000;
+            block.last_ms = block.first_ms + 86_300_000;
             block.value_bytes = 65_537;
         }
         assert!(page.encode(1_700_000_000_000).len() <= PAGE_BYTES);

@@ -1,0 +1,223 @@
+//! All series of a segment in order, fetched ahead.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{FETCH_BYTES, SegmentFile, groups};
+use crate::error::Result;
+use crate::format::order_column::ChainTable;
+use crate::format::segment_footer::RunFence;
+use crate::format::segment_reader::{self, Run, RunContext, SeriesBuffer};
+use crate::format::series_metadata::{RunMetadata, SeriesMetadata};
+use crate::ids::{MetricId, OrgId, SeriesKey};
+use crate::window::TimeSpan;
+
+/// Which part of a segment a cursor reads, and in which steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorRange {
+    /// First series.
+    pub first: SeriesKey,
+    /// Last series.
+    pub last: SeriesKey,
+    /// Points outside are left out.
+    pub span: TimeSpan,
+    /// Bytes of one request, unless a single run is longer. A cursor holds twice as much.
+    pub fetch_bytes: u64,
+}
+
+/// All series of a segment (or of a range of keys), one after the other, in order.
+///
+/// Fetches the next step while the caller works on this one. Decodes in the caller's task, so a caller
+/// with many points drives it from a thread of its own. Holds one whole series at a time.
+#[derive(Debug)]
+pub struct SegmentCursor {
+    file: Arc<SegmentFile>,
+    context: RunContext,
+    range: CursorRange,
+    waiting: VecDeque<Vec<RunFence>>,
+    fetching: JoinSet<Result<Vec<FetchedRun>>>,
+    fetched: VecDeque<FetchedRun>,
+    open: Option<OpenRun>,
+}
+
+#[derive(Debug)]
+struct FetchedRun {
+    fence: RunFence,
+    bytes: Bytes,
+    metadata: Bytes,
+}
+
+#[derive(Debug)]
+struct OpenRun {
+    run: Run,
+    metadata: VecDeque<RunMetadata>,
+    next: usize,
+}
+
+impl CursorRange {
+    /// Everything in large steps.
+    pub const ALL: Self = Self {
+        first: SeriesKey {
+            org: OrgId(0),
+            metric: MetricId(0),
+        },
+        last: SeriesKey {
+            org: OrgId(u64::MAX),
+            metric: MetricId(u64::MAX),
+        },
+        span: TimeSpan::ALL,
+        fetch_bytes: FETCH_BYTES,
+    };
+}
+
+impl SegmentCursor {
+    /// Begins before the first series; orders carry the indexes of `chains`.
+    ///
+    /// # Panics
+    /// If `chains` lacks a chain of the segment.
+    pub fn new(file: Arc<SegmentFile>, chains: &ChainTable) -> Self {
+        Self::within(file, chains, CursorRange::ALL)
+    }
+
+    /// Begins before the first series of `range`.
+    ///
+    /// # Panics
+    /// As [`SegmentCursor::new`].
+    pub fn within(file: Arc<SegmentFile>, chains: &ChainTable, range: CursorRange) -> Self {
+        let runs = &file.footer.runs;
+        let first = runs.partition_point(|run| run.last_series() < range.first);
+        let end = runs.partition_point(|run| run.first_series() <= range.last);
+        let runs = runs.get(first..end).unwrap_or_default();
+        Self {
+            context: file.context(chains),
+            range,
+            waiting: groups(runs, range.fetch_bytes)
+                .map(<[RunFence]>::to_vec)
+                .collect(),
+            fetching: JoinSet::new(),
+            fetched: VecDeque::new(),
+            open: None,
+            file,
+        }
+    }
+
+    /// The series that [`SegmentCursor::next`] reads next; `None` at the end.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt with the object's key and the place.
+    ///
+    /// # Cancel safety
+    /// Safe: a fetch goes on and is awaited by the next call.
+    pub async fn peek(&mut self) -> Result<Option<SeriesKey>> {
+        loop {
+            let Some(key) = self
+                .open
+                .as_ref()
+                .and_then(|open| open.run.series(open.next))
+            else {
+                if self.open_next().await? {
+                    continue;
+                }
+                return Ok(None);
+            };
+            if key > self.range.last {
+                return Ok(None);
+            }
+            if key >= self.range.first {
+                return Ok(Some(key));
+            }
+            self.skip();
+        }
+    }
+
+    /// Reads the next series into `buffer` (cleared first) and moves on; `None` at the end. The buffer
+    /// stays empty where the series has no points in the range's span.
+    ///
+    /// # Errors
+    /// As [`SegmentCursor::peek`].
+    pub async fn next(
+        &mut self,
+        buffer: &mut SeriesBuffer,
+    ) -> Result<Option<(SeriesKey, Option<SeriesMetadata>)>> {
+        buffer.clear();
+        let Some(key) = self.peek().await? else {
+            return Ok(None);
+        };
+        let mut metadata = None;
+        // A long series goes on in the next run.
+        while self.peek().await? == Some(key) {
+            let Some(open) = &mut self.open else {
+                break;
+            };
+            let read = open.run.read(open.next, self.range.span, buffer);
+            self.file.located(read)?;
+            metadata = metadata.or(self.skip());
+        }
+        Ok(Some((key, metadata)))
+    }
+
+    /// Moves over one series and gives its metadata.
+    fn skip(&mut self) -> Option<SeriesMetadata> {
+        let open = self.open.as_mut()?;
+        let is_next = |row: &RunMetadata| row.series as usize == open.next;
+        let row = open
+            .metadata
+            .front()
+            .is_some_and(is_next)
+            .then(|| open.metadata.pop_front());
+        open.next += 1;
+        Some(row??.metadata)
+    }
+
+    /// Opens the next run; answers whether there was one.
+    async fn open_next(&mut self) -> Result<bool> {
+        self.open = None;
+        if self.fetched.is_empty() {
+            self.fetch_ahead();
+            let Some(group) = self.fetching.join_next().await else {
+                return Ok(false);
+            };
+            self.fetched = group
+                .expect("a fetch neither panics nor is aborted")?
+                .into();
+            self.fetch_ahead();
+        }
+        let Some(fetched) = self.fetched.pop_front() else {
+            return Ok(false);
+        };
+        let fence = fetched.fence;
+        let rows = segment_reader::read_metadata(&fence, &fetched.metadata, &self.context);
+        let run = Run::open(fence, fetched.bytes, &self.context);
+        self.open = Some(OpenRun {
+            run: self.file.located(run)?,
+            metadata: self.file.located(rows)?.into(),
+            next: 0,
+        });
+        Ok(true)
+    }
+
+    fn fetch_ahead(&mut self) {
+        if !self.fetching.is_empty() {
+            return;
+        }
+        if let Some(group) = self.waiting.pop_front() {
+            self.fetching
+                .spawn(fetch_group(Arc::clone(&self.file), group));
+        }
+    }
+}
+
+async fn fetch_group(file: Arc<SegmentFile>, group: Vec<RunFence>) -> Result<Vec<FetchedRun>> {
+    let (runs, metadata) =
+        futures::try_join!(file.fetch_runs(&group), file.fetch_metadata(&group))?;
+    let fetched = runs.into_iter().zip(metadata);
+    let fetched = fetched.map(|((fence, bytes), metadata)| FetchedRun {
+        fence,
+        bytes,
+        metadata,
+    });
+    Ok(fetched.collect())
+}
