@@ -7,6 +7,8 @@ mod head;
 mod footer;
 mod writer;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use footer::{BlockEntry, BlockSpan, StateFooter, TailRead, read_tail};
 pub use head::{HEAD_BYTES, Head};

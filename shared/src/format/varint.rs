@@ -20,7 +20,7 @@ pub fn put_i64(out: &mut Vec<u8>, value: i64) {
 /// How many bytes [`put_u64`] appends.
 pub const fn len_u64(value: u64) -> usize {
     // 64 - leading zeros = significant bits; zero still takes one byte.
-    (70 - (value | 1).leading_zeros() as usize - 1) / 7
+    (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
 /// How many bytes [`put_i64`] appends.

@@ -5,4 +5,4 @@ mod fault_stub;
 mod faults;
 mod manifests;
 mod start_up;
-mod stores;
+pub(crate) mod stores;

@@ -40,7 +40,7 @@ pub(super) fn settings(endpoint: &str) -> BucketSettings {
 }
 
 /// An open bucket over an embedded server; dropping the server ends it.
-pub(super) async fn open_embedded() -> (EmbeddedBucket, Bucket) {
+pub(crate) async fn open_embedded() -> (EmbeddedBucket, Bucket) {
     let server = embedded(Conditions::Honoured);
     let bucket = Bucket::open(&settings(&server.endpoint()))
         .await
