@@ -23,8 +23,8 @@
 //! Modules stand in the order in which data flows; a module imports only from modules above it.
 
 pub mod units;
-pub mod ids;
 pub mod offset;
+pub mod ids;
 pub mod window;
 pub mod promise;
 pub mod error_kind;

@@ -22,7 +22,10 @@ const CRATES: [(&str, &str); 8] = [
 
 fn root() -> PathBuf {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR"));
-    shared.parent().expect("this crate lies in the workspace").to_owned()
+    shared
+        .parent()
+        .expect("this crate lies in the workspace")
+        .to_owned()
 }
 
 /// Every file of the project below `dir`, without what git ignores or keeps for itself.
@@ -49,7 +52,12 @@ fn sources() -> Vec<Source> {
     paths.sort();
     let read = |path: PathBuf| Source {
         text: fs::read_to_string(&path).unwrap(),
-        path: path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned(),
+        path: path
+            .strip_prefix(&root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned(),
     };
     paths.into_iter().map(read).collect()
 }
@@ -64,8 +72,15 @@ fn assert_none(findings: &[Finding]) {
 fn the_walk_sees_the_sources_of_every_crate() {
     let sources = sources();
     for (name, dir) in CRATES {
-        let start = if dir == "." { "src/main.rs".to_owned() } else { format!("{dir}/src/lib.rs") };
-        assert!(sources.iter().any(|source| source.path == start), "{name}: {start}");
+        let start = if dir == "." {
+            "src/main.rs".to_owned()
+        } else {
+            format!("{dir}/src/lib.rs")
+        };
+        assert!(
+            sources.iter().any(|source| source.path == start),
+            "{name}: {start}"
+        );
     }
 }
 
@@ -82,9 +97,15 @@ fn a_crate_depends_only_on_those_below_it() {
 #[test]
 fn every_member_of_the_workspace_is_known_here() {
     let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let members = text.lines().find(|line| line.starts_with("members = ")).unwrap();
+    let members = text
+        .lines()
+        .find(|line| line.starts_with("members = "))
+        .unwrap();
     for member in members.split('"').skip(1).step_by(2) {
-        assert!(CRATES.iter().any(|(_, dir)| *dir == member), "{member} has no edges here");
+        assert!(
+            CRATES.iter().any(|(_, dir)| *dir == member),
+            "{member} has no edges here"
+        );
     }
 }
 
@@ -93,15 +114,26 @@ fn a_module_imports_only_from_modules_above_it() {
     let sources = sources();
     let mut findings = Vec::new();
     for (_, dir) in CRATES {
-        let src = if dir == "." { "src".to_owned() } else { format!("{dir}/src") };
+        let src = if dir == "." {
+            "src".to_owned()
+        } else {
+            format!("{dir}/src")
+        };
         let start = if dir == "." { "src/main.rs" } else { "lib.rs" };
-        let start = if dir == "." { start.to_owned() } else { format!("{src}/{start}") };
+        let start = if dir == "." {
+            start.to_owned()
+        } else {
+            format!("{src}/{start}")
+        };
         let Some(top) = sources.iter().find(|source| source.path == start) else {
             continue;
         };
         let order = rules::ModuleOrder::of(&top.text);
         let below = format!("{src}/");
-        for source in sources.iter().filter(|source| source.path.starts_with(&below)) {
+        for source in sources
+            .iter()
+            .filter(|source| source.path.starts_with(&below))
+        {
             findings.extend(rules::module_order(&order, &below, source));
         }
     }
@@ -135,7 +167,12 @@ fn no_text_points_at_a_place_outside_the_project() {
         let Ok(text) = fs::read_to_string(&path) else {
             continue;
         };
-        let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let path = path
+            .strip_prefix(root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
         findings.extend(rules::outside_places(&Source { path, text }));
     }
     assert_none(&findings);

@@ -22,7 +22,8 @@ fn order(text: &str) -> Vec<Finding> {
 
 #[test]
 fn an_edge_that_is_not_in_the_table_is_found() {
-    let text = "[dependencies]\nskein-reader.workspace = true\nskein-shared = { path = \"../shared\" }";
+    let text =
+        "[dependencies]\nskein-reader.workspace = true\nskein-shared = { path = \"../shared\" }";
     check(&rules::crate_edges("skein-connector", text), 1);
     let text = "[dependencies]\nskein-local.workspace = true";
     check(&rules::crate_edges("skein-reader", text), 1);
@@ -41,39 +42,77 @@ fn an_import_from_below_is_found_however_it_is_written() {
 
 #[test]
 fn an_import_from_above_or_within_is_none() {
-    check(&order("use crate::a::X; use crate::b::inner::Y; use other::c::Z;"), 0);
+    check(
+        &order("use crate::a::X; use crate::b::inner::Y; use other::c::Z;"),
+        0,
+    );
     check(&order("//! See [`crate::c`].\nuse super::x;"), 0);
     check(&order("pub(crate) fn f() {}"), 0);
+    check(&order("#[cfg(test)]\nmod tests { use crate::c::X; }"), 0);
+    check(&order("#[cfg(unix)]\nmod tests { use crate::c::X; }"), 1);
 }
 
 #[test]
 fn a_long_file_or_function_is_found() {
     check(&rules::lengths(&source("src/a.rs", &"\n".repeat(401))), 1);
     let body = "    let _ = 1;\n".repeat(69);
-    check(&rules::lengths(&source("src/a.rs", &format!("fn f() {{\n{body}}}"))), 1);
-    check(&rules::lengths(&source("src/a.rs", &format!("impl A {{ fn f() {{\n{body}}} }}"))), 1);
+    check(
+        &rules::lengths(&source("src/a.rs", &format!("fn f() {{\n{body}}}"))),
+        1,
+    );
+    check(
+        &rules::lengths(&source(
+            "src/a.rs",
+            &format!("impl A {{ fn f() {{\n{body}}} }}"),
+        )),
+        1,
+    );
     let body = "    let _ = 1;\n".repeat(68);
-    check(&rules::lengths(&source("src/a.rs", &format!("fn f() {{\n{body}}}"))), 0);
+    check(
+        &rules::lengths(&source("src/a.rs", &format!("fn f() {{\n{body}}}"))),
+        0,
+    );
 }
 
 #[test]
 fn a_name_that_says_nothing_is_found() {
     check(&rules::names(&source("shared/src/utils.rs", "")), 1);
-    check(&rules::names(&source("shared/src/format/helpers/x.rs", "")), 1);
+    check(
+        &rules::names(&source("shared/src/format/helpers/x.rs", "")),
+        1,
+    );
     check(&rules::names(&source("shared/src/format/mod.rs", "")), 1);
     check(&rules::names(&source("shared/src/format.rs", "")), 0);
 }
 
 #[test]
 fn a_bool_parameter_is_found_except_where_a_trait_demands_it() {
-    check(&rules::bool_parameters(&source("a.rs", "fn f(dry_run: bool) {}")), 1);
-    check(&rules::bool_parameters(&source("a.rs", "impl A { fn f(&self, b: bool) {} }")), 1);
-    check(&rules::bool_parameters(&source("a.rs", "impl T for A { fn f(&self, b: bool) {} }")), 0);
-    check(&rules::bool_parameters(&source("a.rs", "fn f(b: u8) -> bool { true }")), 0);
+    check(
+        &rules::bool_parameters(&source("a.rs", "fn f(dry_run: bool) {}")),
+        1,
+    );
+    check(
+        &rules::bool_parameters(&source("a.rs", "impl A { fn f(&self, b: bool) {} }")),
+        1,
+    );
+    check(
+        &rules::bool_parameters(&source("a.rs", "impl T for A { fn f(&self, b: bool) {} }")),
+        0,
+    );
+    check(
+        &rules::bool_parameters(&source("a.rs", "fn f(b: u8) -> bool { true }")),
+        0,
+    );
 }
 
 #[test]
 fn a_place_of_one_machine_is_found() {
-    check(&rules::outside_places(&source("README", &["see /wo", "rk/x"].concat())), 1);
-    check(&rules::outside_places(&source("README", "see docs/formats.md")), 0);
+    check(
+        &rules::outside_places(&source("README", &["see /wo", "rk/x"].concat())),
+        1,
+    );
+    check(
+        &rules::outside_places(&source("README", "see docs/formats.md")),
+        0,
+    );
 }

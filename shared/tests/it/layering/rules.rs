@@ -15,8 +15,8 @@ const FUNCTION_LINES: usize = 70;
 
 /// Module names that say nothing.
 const BANNED: [&str; 12] = [
-    "util", "utils", "common", "helper", "helpers", "type", "types", "misc", "manager", "handler", "handlers",
-    "process",
+    "util", "utils", "common", "helper", "helpers", "type", "types", "misc", "manager", "handler",
+    "handlers", "process",
 ];
 
 /// For each crate, which of ours it may depend on.
@@ -29,7 +29,14 @@ const EDGES: [(&str, &[&str]); 8] = [
     ("skein-reader", &["skein-shared", "skein-config"]),
     (
         "skein-loadtest",
-        &["skein-shared", "skein-config", "skein-connector", "skein-compactor", "skein-reader", "skein-local"],
+        &[
+            "skein-shared",
+            "skein-config",
+            "skein-connector",
+            "skein-compactor",
+            "skein-reader",
+            "skein-local",
+        ],
     ),
     (
         "skein",
@@ -46,19 +53,19 @@ const EDGES: [(&str, &[&str]); 8] = [
 ];
 
 /// One source file.
-pub struct Source {
+pub(super) struct Source {
     /// Relative to the root, with `/`.
-    pub path: String,
+    pub(super) path: String,
     /// Its text.
-    pub text: String,
+    pub(super) text: String,
 }
 
 /// A broken rule and where.
-pub struct Finding {
+pub(super) struct Finding {
     /// File, or crate.
-    pub place: String,
+    pub(super) place: String,
     /// What is wrong.
-    pub what: String,
+    pub(super) what: String,
 }
 
 impl fmt::Display for Finding {
@@ -68,6 +75,13 @@ impl fmt::Display for Finding {
 }
 
 impl Source {
+    /// Whether the whole file is tests.
+    fn is_test(&self) -> bool {
+        self.path.ends_with("/tests.rs")
+            || self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+    }
+
     fn finding(&self, what: String) -> Finding {
         Finding {
             place: self.path.clone(),
@@ -81,8 +95,11 @@ impl Source {
 }
 
 /// Checks a `Cargo.toml` against [`EDGES`]; tests may also use the local stack.
-pub fn crate_edges(name: &str, cargo_toml: &str) -> Vec<Finding> {
-    let (_, allowed) = EDGES.iter().find(|(of, _)| *of == name).expect("every crate has its edges");
+pub(super) fn crate_edges(name: &str, cargo_toml: &str) -> Vec<Finding> {
+    let (_, allowed) = EDGES
+        .iter()
+        .find(|(of, _)| *of == name)
+        .expect("every crate has its edges");
     let mut section = "";
     let mut findings = Vec::new();
     for line in cargo_toml.lines() {
@@ -92,7 +109,11 @@ pub fn crate_edges(name: &str, cargo_toml: &str) -> Vec<Finding> {
         let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
         let for_tests = section == "[dev-dependencies]" && dependency == "skein-local";
         let ours = dependency.starts_with("skein-") && section.ends_with("dependencies]");
-        if ours && section != "[workspace.dependencies]" && !for_tests && !allowed.contains(&dependency) {
+        if ours
+            && section != "[workspace.dependencies]"
+            && !for_tests
+            && !allowed.contains(&dependency)
+        {
             findings.push(Finding {
                 place: name.to_owned(),
                 what: format!("must not depend on {dependency} in {section}"),
@@ -103,13 +124,13 @@ pub fn crate_edges(name: &str, cargo_toml: &str) -> Vec<Finding> {
 }
 
 /// The modules of a crate in the order of its `lib.rs`, and the names that it re-exports from them.
-pub struct ModuleOrder {
+pub(super) struct ModuleOrder {
     place_of: BTreeMap<String, usize>,
 }
 
 impl ModuleOrder {
     /// Reads a `lib.rs` or `main.rs`.
-    pub fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let file = syn::parse_file(text).expect("a crate's first file parses");
         let mut place_of = BTreeMap::new();
         for item in &file.items {
@@ -124,7 +145,7 @@ impl ModuleOrder {
                 leaves(&import.tree, &mut names);
                 let first = names.first().cloned().unwrap_or_default();
                 if let Some(place) = place_of.get(&first).copied() {
-                    names.into_iter().skip(1).for_each(|name| drop(place_of.insert(name, place)));
+                    place_of.extend(names.into_iter().skip(1).map(|name| (name, place)));
                 }
             }
         }
@@ -146,28 +167,48 @@ fn leaves(tree: &syn::UseTree, into: &mut Vec<String>) {
 }
 
 /// Checks that a file below `src/` names, as `crate::…`, only modules above its own.
-pub fn module_order(order: &ModuleOrder, src: &str, source: &Source) -> Vec<Finding> {
+pub(super) fn module_order(order: &ModuleOrder, src: &str, source: &Source) -> Vec<Finding> {
+    if source.is_test() {
+        return Vec::new();
+    }
     let inner = source.path.strip_prefix(src).unwrap_or(&source.path);
-    let own = inner.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+    let own = inner
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches(".rs");
     let Some(place) = order.place_of.get(own) else {
         return Vec::new();
     };
-    let tokens: TokenStream = source.text.parse().expect("a source file is made of tokens");
+    let tokens: TokenStream = source
+        .text
+        .parse()
+        .expect("a source file is made of tokens");
     let mut named = Vec::new();
     crate_paths(tokens, &mut named);
-    let below = named.into_iter().filter(|name| order.place_of.get(name).is_some_and(|other| other > place));
-    below.map(|name| source.finding(format!("imports from `{name}`, which stands below `{own}`"))).collect()
+    let below = named
+        .into_iter()
+        .filter(|name| order.place_of.get(name).is_some_and(|other| other > place));
+    below
+        .map(|name| source.finding(format!("imports from `{name}`, which stands below `{own}`")))
+        .collect()
 }
 
 /// The names right after `crate::`, also in `crate::{a, b::c}` and inside macros.
 fn crate_paths(tokens: TokenStream, into: &mut Vec<String>) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     for (at, token) in tokens.iter().enumerate() {
-        if let TokenTree::Group(group) = token {
+        if let TokenTree::Group(group) = token
+            && !is_test_module(&tokens[..at])
+        {
             crate_paths(group.stream(), into);
         }
         let is_crate = matches!(token, TokenTree::Ident(word) if *word == "crate");
-        let colons = tokens.iter().skip(at + 1).take_while(|token| is_punct(token, ':')).count();
+        let colons = tokens
+            .iter()
+            .skip(at + 1)
+            .take_while(|token| is_punct(token, ':'))
+            .count();
         if !is_crate || colons != 2 {
             continue;
         }
@@ -177,6 +218,20 @@ fn crate_paths(tokens: TokenStream, into: &mut Vec<String>) {
             Some(TokenTree::Punct(_) | TokenTree::Literal(_)) | None => {}
         }
     }
+}
+
+/// Whether these tokens end in `#[cfg(test)] mod name`: tests may use whatever they need.
+fn is_test_module(before: &[TokenTree]) -> bool {
+    let [
+        ..,
+        TokenTree::Group(attribute),
+        TokenTree::Ident(word),
+        TokenTree::Ident(_),
+    ] = before
+    else {
+        return false;
+    };
+    *word == "mod" && attribute.stream().to_string().replace(' ', "") == "cfg(test)"
 }
 
 fn group_heads(tokens: TokenStream, into: &mut Vec<String>) {
@@ -194,7 +249,7 @@ fn is_punct(token: &TokenTree, wanted: char) -> bool {
 }
 
 /// Checks the lengths of a file and of its functions.
-pub fn lengths(source: &Source) -> Vec<Finding> {
+pub(super) fn lengths(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     let lines = source.text.lines().count();
     if lines > FILE_LINES {
@@ -204,7 +259,9 @@ pub fn lengths(source: &Source) -> Vec<Finding> {
     functions.visit_file(&source.parsed());
     for (name, lines) in functions.lengths {
         if lines > FUNCTION_LINES {
-            findings.push(source.finding(format!("`{name}` has {lines} lines; at most {FUNCTION_LINES}")));
+            findings.push(source.finding(format!(
+                "`{name}` has {lines} lines; at most {FUNCTION_LINES}"
+            )));
         }
     }
     findings
@@ -219,12 +276,15 @@ struct Functions {
 impl Functions {
     fn add(&mut self, signature: &syn::Signature, block: &syn::Block) {
         let (first, last) = (signature.span().start().line, block.span().end().line);
-        self.lengths.push((signature.ident.to_string(), last + 1 - first));
+        self.lengths
+            .push((signature.ident.to_string(), last + 1 - first));
     }
 
     fn add_bools(&mut self, signature: &syn::Signature) {
         let takes_bool = signature.inputs.iter().any(|input| match input {
-            syn::FnArg::Typed(typed) => matches!(&*typed.ty, syn::Type::Path(path) if path.path.is_ident("bool")),
+            syn::FnArg::Typed(typed) => {
+                matches!(&*typed.ty, syn::Type::Path(path) if path.path.is_ident("bool"))
+            }
             syn::FnArg::Receiver(_) => false,
         });
         if takes_bool {
@@ -255,15 +315,20 @@ impl<'ast> Visit<'ast> for Functions {
 }
 
 /// Checks that no function of ours takes a bool, which says nothing where it is called.
-pub fn bool_parameters(source: &Source) -> Vec<Finding> {
+pub(super) fn bool_parameters(source: &Source) -> Vec<Finding> {
+    if source.is_test() {
+        return Vec::new();
+    }
     let mut functions = Functions::default();
     functions.visit_file(&source.parsed());
     let names = functions.with_bool.into_iter();
-    names.map(|name| source.finding(format!("`{name}` takes a bool; take an enum"))).collect()
+    names
+        .map(|name| source.finding(format!("`{name}` takes a bool; take an enum")))
+        .collect()
 }
 
 /// Checks the names of modules.
-pub fn names(source: &Source) -> Vec<Finding> {
+pub(super) fn names(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for word in source.path.trim_end_matches(".rs").split('/') {
         if BANNED.contains(&word) {
@@ -277,7 +342,7 @@ pub fn names(source: &Source) -> Vec<Finding> {
 }
 
 /// Checks that a text names no place that only one machine has.
-pub fn outside_places(source: &Source) -> Vec<Finding> {
+pub(super) fn outside_places(source: &Source) -> Vec<Finding> {
     // Put together here, so that this file does not find itself.
     let places = [
         ["/wo", "rk/"].concat(),
@@ -288,6 +353,10 @@ pub fn outside_places(source: &Source) -> Vec<Finding> {
         ["STYLE", ".md"].concat(),
         ["LAYOUT", ".md"].concat(),
     ];
-    let named = places.iter().filter(|place| source.text.contains(place.as_str()));
-    named.map(|place| source.finding(format!("names `{place}`"))).collect()
+    let named = places
+        .iter()
+        .filter(|place| source.text.contains(place.as_str()));
+    named
+        .map(|place| source.finding(format!("names `{place}`")))
+        .collect()
 }
