@@ -8,14 +8,13 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::format::order_column::ChainTable;
 use crate::format::segment_footer::{FooterRead, RunFence, SegmentFooter};
-use crate::format::segment_reader::{self, Run, RunContext, SeriesBuffer};
+use crate::format::segment_reader::{self, RunContext};
 use crate::format::series_metadata::SeriesMetadata;
 use crate::format::shard_manifest::SegmentEntry;
 use crate::ids::SeriesKey;
 use crate::units::MIB;
-use crate::window::TimeSpan;
 
-pub use self::cursor::{CursorRange, SegmentCursor};
+pub use self::cursor::{CursorRange, MetadataFetch, SegmentCursor};
 
 /// Most bytes that one request fetches, unless a single run is longer.
 pub const FETCH_BYTES: u64 = 8 * MIB;
@@ -77,65 +76,25 @@ impl SegmentFile {
         &self.footer.chains
     }
 
-    /// Reads one series' points in `span` into `buffer` (cleared first), with one GET unless the series
-    /// is larger than [`FETCH_BYTES`]; orders carry the indexes of `chains`, which has all of
-    /// [`SegmentFile::chains`]. Answers whether there were any points.
+    /// Fetches the metadata of all series between `first` and `last`, both included, with few GETs. Rows
+    /// of other series of the same runs come along.
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key and the place.
-    pub async fn read_series(
+    pub async fn metadata_of(
         &self,
-        key: SeriesKey,
-        span: TimeSpan,
-        chains: &ChainTable,
-        buffer: &mut SeriesBuffer,
-    ) -> Result<bool> {
-        buffer.clear();
-        let context = self.context(chains);
-        let runs: Vec<RunFence> = self.footer.runs_of(key).iter().copied().collect();
-        for group in groups(&runs, FETCH_BYTES) {
-            for (fence, bytes) in self.fetch_runs(group).await? {
-                let run = self.located(Run::open(fence, bytes, &context))?;
-                if let Some(index) = run.find(key) {
-                    self.located(run.read(index, span, buffer))?;
-                }
+        first: SeriesKey,
+        last: SeriesKey,
+    ) -> Result<Vec<SeriesMetadata>> {
+        let context = self.context(&self.footer.chains);
+        let mut all = Vec::new();
+        for group in groups(self.footer.runs_within(first, last), FETCH_BYTES * 8) {
+            for (fence, bytes) in group.iter().zip(self.fetch_metadata(group).await?) {
+                let rows = segment_reader::read_metadata(fence, &bytes, &context);
+                all.extend(self.located(rows)?.into_iter().map(|row| row.metadata));
             }
         }
-        Ok(!buffer.timestamps_ms.is_empty())
-    }
-
-    /// Reads the metadata of one series with two GETs.
-    ///
-    /// # Errors
-    /// As [`SegmentFile::read_series`].
-    pub async fn read_metadata(
-        &self,
-        key: SeriesKey,
-        chains: &ChainTable,
-    ) -> Result<Option<SeriesMetadata>> {
-        let Some(fence) = self.footer.runs_of(key).first().copied() else {
-            return Ok(None);
-        };
-        if fence.metadata_bytes == 0 {
-            return Ok(None);
-        }
-        let context = self.context(chains);
-        let (runs, rows) = futures::try_join!(
-            self.fetch_runs(std::slice::from_ref(&fence)),
-            self.bucket.get_range(&self.key, fence.metadata_span()),
-        )?;
-        let rows = self.located(segment_reader::read_metadata(&fence, &rows, &context))?;
-        for (fence, bytes) in runs {
-            let run = self.located(Run::open(fence, bytes, &context))?;
-            let row = run.find(key).and_then(|index| {
-                let row = rows.iter().find(|row| row.series as usize == index);
-                row.map(|row| row.metadata.clone())
-            });
-            if row.is_some() {
-                return Ok(row);
-            }
-        }
-        Ok(None)
+        Ok(all)
     }
 
     fn context(&self, chains: &ChainTable) -> RunContext {

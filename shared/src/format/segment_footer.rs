@@ -182,11 +182,11 @@ pub fn check_head(bytes: &[u8]) -> Result<()> {
 }
 
 impl SegmentFooter {
-    /// The runs that hold points of `key`.
-    pub fn runs_of(&self, key: SeriesKey) -> &[RunFence] {
-        let first = self.runs.partition_point(|run| run.last_series() < key);
-        let end = self.runs.partition_point(|run| run.first_series() <= key);
-        self.runs.get(first..end).unwrap_or_default()
+    /// The runs that may hold points of series between `first` and `last`, both included.
+    pub fn runs_within(&self, first: SeriesKey, last: SeriesKey) -> &[RunFence] {
+        let start = self.runs.partition_point(|run| run.last_series() < first);
+        let end = self.runs.partition_point(|run| run.first_series() <= last);
+        self.runs.get(start..end).unwrap_or_default()
     }
 
     /// Smallest and greatest timestamp.

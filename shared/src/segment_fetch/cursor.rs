@@ -26,6 +26,17 @@ pub struct CursorRange {
     pub span: TimeSpan,
     /// Bytes of one request, unless a single run is longer. A cursor holds twice as much.
     pub fetch_bytes: u64,
+    /// Whether the series' metadata is read too.
+    pub metadata: MetadataFetch,
+}
+
+/// Whether metadata is fetched: it lies apart from the points and takes requests of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetadataFetch {
+    /// With one more request for each step.
+    Fetch,
+    /// Every series comes without.
+    Skip,
 }
 
 /// All series of a segment (or of a range of keys), one after the other, in order.
@@ -70,6 +81,7 @@ impl CursorRange {
         },
         span: TimeSpan::ALL,
         fetch_bytes: FETCH_BYTES,
+        metadata: MetadataFetch::Fetch,
     };
 }
 
@@ -87,10 +99,7 @@ impl SegmentCursor {
     /// # Panics
     /// As [`SegmentCursor::new`].
     pub fn within(file: Arc<SegmentFile>, chains: &ChainTable, range: CursorRange) -> Self {
-        let runs = &file.footer.runs;
-        let first = runs.partition_point(|run| run.last_series() < range.first);
-        let end = runs.partition_point(|run| run.first_series() <= range.last);
-        let runs = runs.get(first..end).unwrap_or_default();
+        let runs = file.footer.runs_within(range.first, range.last);
         Self {
             context: file.context(chains),
             range,
@@ -131,6 +140,16 @@ impl SegmentCursor {
             }
             self.skip();
         }
+    }
+
+    /// The metadata of the series that the last [`SegmentCursor::peek`] named.
+    pub fn peeked_metadata(&self) -> Option<&SeriesMetadata> {
+        let open = self.open.as_ref()?;
+        let row = open
+            .metadata
+            .front()
+            .filter(|row| row.series as usize == open.next)?;
+        Some(&row.metadata)
     }
 
     /// Reads the next series into `buffer` (cleared first) and moves on; `None` at the end. The buffer
@@ -189,7 +208,12 @@ impl SegmentCursor {
             return Ok(false);
         };
         let fence = fetched.fence;
-        let rows = segment_reader::read_metadata(&fence, &fetched.metadata, &self.context);
+        let rows = match self.range.metadata {
+            MetadataFetch::Fetch => {
+                segment_reader::read_metadata(&fence, &fetched.metadata, &self.context)
+            }
+            MetadataFetch::Skip => Ok(Vec::new()),
+        };
         let run = Run::open(fence, fetched.bytes, &self.context);
         self.open = Some(OpenRun {
             run: self.file.located(run)?,
@@ -204,15 +228,27 @@ impl SegmentCursor {
             return;
         }
         if let Some(group) = self.waiting.pop_front() {
-            self.fetching
-                .spawn(fetch_group(Arc::clone(&self.file), group));
+            self.fetching.spawn(fetch_group(
+                Arc::clone(&self.file),
+                group,
+                self.range.metadata,
+            ));
         }
     }
 }
 
-async fn fetch_group(file: Arc<SegmentFile>, group: Vec<RunFence>) -> Result<Vec<FetchedRun>> {
-    let (runs, metadata) =
-        futures::try_join!(file.fetch_runs(&group), file.fetch_metadata(&group))?;
+async fn fetch_group(
+    file: Arc<SegmentFile>,
+    group: Vec<RunFence>,
+    metadata: MetadataFetch,
+) -> Result<Vec<FetchedRun>> {
+    let metadata = async {
+        match metadata {
+            MetadataFetch::Fetch => file.fetch_metadata(&group).await,
+            MetadataFetch::Skip => Ok(vec![Bytes::new(); group.len()]),
+        }
+    };
+    let (runs, metadata) = futures::try_join!(file.fetch_runs(&group), metadata)?;
     let fetched = runs.into_iter().zip(metadata);
     let fetched = fetched.map(|((fence, bytes), metadata)| FetchedRun {
         fence,

@@ -8,7 +8,9 @@ use crate::format::segment_footer::{self, FooterRead, SegmentFooter};
 use crate::format::segment_writer::{
     BLOCK_POINTS, FinishedSegment, SegmentWriter, SeriesMetadata, SeriesPoints,
 };
-use crate::ids::{Chain, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, TopicName};
+use crate::ids::{
+    Chain, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, TopicName,
+};
 use crate::offset::Offset;
 use crate::window::{Resolution, Window};
 
@@ -45,7 +47,11 @@ fn series(org: u64, metric: u64, points: u32, seed: u32) -> Series {
     let mut buffer = SeriesBuffer::default();
     let step = 86_400_000 / i64::from(points) - 1;
     for index in 0..points {
-        let jitter = if seed.is_multiple_of(2) { rng.i64(0..=step) } else { 0 };
+        let jitter = if seed.is_multiple_of(2) {
+            rng.i64(0..=step)
+        } else {
+            0
+        };
         let start = WINDOW.start().0 + i64::from(index) * (step + 1);
         buffer.timestamps_ms.push(start + jitter);
         let value = match seed % 3 {
@@ -124,7 +130,11 @@ fn read(object: &[u8], span: TimeSpan) -> Result<Vec<Series>> {
             let metadata = row.map(|row| rows.remove(row).metadata);
             if all.last().is_none_or(|last| last.key != key) {
                 let points = SeriesBuffer::default();
-                all.push(Series { key, points, metadata });
+                all.push(Series {
+                    key,
+                    points,
+                    metadata,
+                });
             }
             let points = &mut all.last_mut().unwrap().points;
             run.read(index, span, points)?;
@@ -215,12 +225,18 @@ proptest! {
 
 #[test]
 fn every_flipped_bit_of_a_small_segment_is_found() {
-    let all: Vec<Series> = (0..3).map(|n| series(n, 7, 40, 2 * u32::try_from(n).unwrap())).collect();
+    let all: Vec<Series> = (0..3)
+        .map(|n| series(n, 7, 40, 2 * u32::try_from(n).unwrap()))
+        .collect();
     let (object, _) = write(&all);
     for bit in 0..object.len() * 8 {
         let mut damaged = object.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert!(read(&damaged, TimeSpan::ALL).is_err(), "bit {bit} of {}", object.len());
+        assert!(
+            read(&damaged, TimeSpan::ALL).is_err(),
+            "bit {bit} of {}",
+            object.len()
+        );
     }
 }
 
@@ -238,18 +254,22 @@ fn damage_is_located_in_the_block_where_it_is() {
 #[test]
 fn a_long_series_goes_on_in_the_next_run_and_an_org_begins_one() {
     let points = u32::try_from(40 * BLOCK_POINTS).unwrap();
-    let all = [series(1, 1, points, 1), series(1, 2, 10, 2), series(2, 1, 10, 4)];
+    let all = [
+        series(1, 1, points, 1),
+        series(1, 2, 10, 2),
+        series(2, 1, 10, 4),
+    ];
     let (object, _) = write(&all);
     assert_same(&read(&object, TimeSpan::ALL).unwrap(), &all);
     let footer = footer(&object).unwrap();
-    let runs_of = |index: usize| footer.runs_of(all[index].key).len();
+    let runs_of = |index: usize| footer.runs_within(all[index].key, all[index].key).len();
     assert_eq!((runs_of(0), runs_of(1), runs_of(2)), (2, 1, 1));
     assert_eq!(footer.runs.len(), 3);
     let unknown = SeriesKey {
         org: OrgId(3),
         metric: MetricId(0),
     };
-    assert!(footer.runs_of(unknown).is_empty());
+    assert!(footer.runs_within(unknown, unknown).is_empty());
 }
 
 #[test]
@@ -285,7 +305,10 @@ fn an_unknown_section_is_refused_by_name_only_when_it_is_required() {
         match result {
             Ok(_) => assert!(!required),
             Err(error) => {
-                assert!(required && error.to_string().contains("`sketches`"), "{error}");
+                assert!(
+                    required && error.to_string().contains("`sketches`"),
+                    "{error}"
+                );
             }
         }
     }

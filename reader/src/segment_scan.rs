@@ -1,0 +1,179 @@
+//! Scans the segments of a snapshot in `(org, metric, timestamp)` order.
+
+mod org_scan;
+
+use std::collections::{BTreeSet, VecDeque};
+
+use skein_shared::bucket::RequestCounts;
+use skein_shared::format::digest::ContentDigest;
+use skein_shared::format::series_metadata::SeriesMetadata;
+use skein_shared::ids::{OrgId, SeriesKey};
+use skein_shared::segment_fetch::MetadataFetch;
+use skein_shared::window::{TimeSpan, TimestampMs};
+
+use self::org_scan::OrgScan;
+use crate::error::Result;
+use crate::metrics;
+use crate::snapshot::{OpenSegment, Snapshot};
+use crate::stitch::Stitch;
+use crate::visible::keep_visible;
+
+/// Which points are read, and whether metadata comes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScanOptions {
+    /// Points outside are left out.
+    pub span: TimeSpan,
+    /// Whether pieces carry the series' metadata.
+    pub metadata: MetadataFetch,
+}
+
+/// Points of one series in one window, in strictly ascending time.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// Which series.
+    pub key: SeriesKey,
+    /// What is known about it, by the record that said it last.
+    pub metadata: Option<&'a SeriesMetadata>,
+    /// Milliseconds since the epoch; not empty.
+    pub timestamps_ms: &'a [i64],
+    /// As many values.
+    pub values: &'a [f64],
+}
+
+/// What a scan has read so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ScanSummary {
+    /// Points given out.
+    pub points: u64,
+    /// Series given out.
+    pub series: u64,
+    /// Digest of the points given out.
+    pub digest: ContentDigest,
+    /// Smallest and greatest timestamp given out.
+    pub time_bounds: Option<(TimestampMs, TimestampMs)>,
+    /// Points that lost to another segment's of equal time.
+    pub superseded: u64,
+    /// Segments opened.
+    pub segments: u64,
+    /// Requests to the bucket, those of others on the same handle included.
+    pub requests: u64,
+    /// Bytes received from the bucket, those of others on the same handle included.
+    pub received_bytes: u64,
+}
+
+/// A scan in progress. Decodes in the caller's task: drive it from a thread that may compute. Holds one
+/// series of one window at a time, and two steps of each segment of one org.
+#[derive(Debug)]
+pub struct Scan {
+    snapshot: Snapshot,
+    options: ScanOptions,
+    segments: Vec<OpenSegment>,
+    orgs: VecDeque<OrgId>,
+    org: Option<OrgScan>,
+    stitch: Stitch,
+    last_series: Option<SeriesKey>,
+    before: RequestCounts,
+    summary: ScanSummary,
+}
+
+impl Scan {
+    /// Opens the segments that hold the snapshot's selection.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt with the object's key.
+    pub async fn start(snapshot: Snapshot, options: ScanOptions) -> Result<Self> {
+        let before = snapshot.bucket().requests();
+        let segments = snapshot.open_segments(options.span).await?;
+        let mut orgs = BTreeSet::new();
+        for segment in &segments {
+            orgs.extend(snapshot.counting_runs(segment).map(|run| run.org));
+        }
+        let summary = ScanSummary {
+            segments: segments.len() as u64,
+            ..ScanSummary::default()
+        };
+        Ok(Self {
+            snapshot,
+            options,
+            segments,
+            orgs: orgs.into_iter().collect(),
+            org: None,
+            stitch: Stitch::default(),
+            last_series: None,
+            before,
+            summary,
+        })
+    }
+
+    /// The next piece: by series, then by window; `None` at the end.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt with the object's key and the place.
+    pub async fn next(&mut self) -> Result<Option<Piece<'_>>> {
+        loop {
+            if self.org.is_none() && !self.begin_org() {
+                self.count_requests();
+                metrics::scan_finished(&self.summary);
+                return Ok(None);
+            }
+            let org = self.org.as_mut().expect("an org has begun");
+            self.stitch.clear();
+            let Some(key) = org.read_next(&mut self.stitch).await? else {
+                self.org = None;
+                continue;
+            };
+            self.summary.superseded += self.stitch.merge();
+            keep_visible(self.snapshot.timelines(), key.org, self.stitch.merged_mut());
+            if !self.stitch.merged().timestamps_ms.is_empty() {
+                self.count_piece(key);
+                break;
+            }
+        }
+        let metadata = self.org.as_ref().and_then(OrgScan::metadata);
+        let points = self.stitch.merged();
+        Ok(self.last_series.map(|key| Piece {
+            key,
+            metadata,
+            timestamps_ms: &points.timestamps_ms,
+            values: &points.values,
+        }))
+    }
+
+    /// What has been read so far.
+    pub fn summary(&mut self) -> ScanSummary {
+        self.count_requests();
+        self.summary.clone()
+    }
+
+    /// Answers whether there was a next org.
+    fn begin_org(&mut self) -> bool {
+        let Some(org) = self.orgs.pop_front() else {
+            return false;
+        };
+        let scan = OrgScan::open(&self.snapshot, &self.segments, org, self.options);
+        self.org = Some(scan);
+        true
+    }
+
+    fn count_piece(&mut self, key: SeriesKey) {
+        let points = self.stitch.merged();
+        let summary = &mut self.summary;
+        summary.points += points.values.len() as u64;
+        summary
+            .digest
+            .add_points(key, &points.timestamps_ms, &points.values);
+        if self.last_series.replace(key) != Some(key) {
+            summary.series += 1;
+        }
+        let times = &points.timestamps_ms;
+        let (first, last) = (TimestampMs(times[0]), TimestampMs(times[times.len() - 1]));
+        let (low, high) = summary.time_bounds.unwrap_or((first, last));
+        summary.time_bounds = Some((low.min(first), high.max(last)));
+    }
+
+    fn count_requests(&mut self) {
+        let (before, now) = (&self.before, self.snapshot.bucket().requests());
+        self.summary.requests = now.reads() - before.reads();
+        self.summary.received_bytes = now.received_bytes - before.received_bytes;
+    }
+}

@@ -1,0 +1,181 @@
+//! What a read pins at its start: the shard map, the timelines and the newest manifests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use skein_config::cutover::timeline::Timelines;
+use skein_shared::bucket::Bucket;
+use skein_shared::format::segment_footer::RunFence;
+use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::ids::{MetricId, OrgId, SeriesKey, ShardId};
+use skein_shared::segment_fetch::SegmentFile;
+use skein_shared::shard_map::ShardMap;
+use skein_shared::window::TimeSpan;
+use skein_shared::{manifest_log, shard_map_log};
+
+use crate::error::Result;
+use crate::metrics;
+
+/// Requests in flight while manifests and footers are fetched.
+const CONCURRENT_GETS: usize = 16;
+
+/// Which series a read is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// All series of all orgs.
+    All,
+    /// All series of one org.
+    Org(OrgId),
+    /// One series.
+    Series(SeriesKey),
+}
+
+/// The state of the bucket that a read is made on.
+#[derive(Debug)]
+pub struct Snapshot {
+    bucket: Bucket,
+    selection: Selection,
+    timelines: Timelines,
+    shard_map: Option<ShardMap>,
+    manifests: BTreeMap<ShardId, ShardManifest>,
+}
+
+/// A segment that holds points of the selection.
+#[derive(Debug, Clone)]
+pub struct OpenSegment {
+    /// Whose manifest names it.
+    pub shard: ShardId,
+    /// The segment.
+    pub file: Arc<SegmentFile>,
+}
+
+impl Selection {
+    /// First series that can be meant.
+    pub const fn first(self) -> SeriesKey {
+        match self {
+            Self::All => series(0, 0),
+            Self::Org(org) => series(org.0, 0),
+            Self::Series(key) => key,
+        }
+    }
+
+    /// Last series that can be meant.
+    pub const fn last(self) -> SeriesKey {
+        match self {
+            Self::All => series(u64::MAX, u64::MAX),
+            Self::Org(org) => series(org.0, u64::MAX),
+            Self::Series(key) => key,
+        }
+    }
+
+    /// The one org that is meant.
+    pub const fn org(self) -> Option<OrgId> {
+        match self {
+            Self::All => None,
+            Self::Org(org) | Self::Series(SeriesKey { org, .. }) => Some(org),
+        }
+    }
+}
+
+impl Snapshot {
+    /// Reads the shard map and the manifests of every shard that may hold points of the selection.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt where something stored is damaged.
+    pub async fn load(bucket: &Bucket, timelines: Timelines, selection: Selection) -> Result<Self> {
+        let shard_map = shard_map_log::load(bucket).await?;
+        let shards = match (&shard_map, selection.org()) {
+            (None, _) => Vec::new(),
+            (Some(map), Some(org)) => map.shards_of(org).into_iter().collect(),
+            (Some(_), None) => manifest_log::shards(bucket).await?,
+        };
+        let manifests = stream::iter(shards)
+            .map(async |shard| {
+                let manifest = manifest_log::newest(bucket, shard).await?;
+                Ok::<_, crate::Error>((shard, manifest))
+            })
+            .buffer_unordered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        Ok(Self {
+            bucket: bucket.clone(),
+            selection,
+            timelines,
+            shard_map,
+            manifests,
+        })
+    }
+
+    /// The bucket.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// What is read.
+    pub fn selection(&self) -> Selection {
+        self.selection
+    }
+
+    /// Who owns which points.
+    pub fn timelines(&self) -> &Timelines {
+        &self.timelines
+    }
+
+    /// The live segments that may hold points of the selection in `span`.
+    pub fn segments(&self, span: TimeSpan) -> Vec<(ShardId, &SegmentEntry)> {
+        let (first, last) = (self.selection.first(), self.selection.last());
+        let wanted = |entry: &SegmentEntry| {
+            let summary = &entry.summary;
+            let held = TimeSpan {
+                from: summary.first_timestamp,
+                to: skein_shared::window::TimestampMs(summary.last_timestamp.0.saturating_add(1)),
+            };
+            summary.first_series <= last && first <= summary.last_series && held.overlaps(span)
+        };
+        let segments = self
+            .manifests
+            .iter()
+            .flat_map(|(shard, manifest)| manifest.segments.iter().map(|entry| (*shard, entry)));
+        segments.filter(|(_, entry)| wanted(entry)).collect()
+    }
+
+    /// Opens [`Snapshot::segments`], with one request each.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt with the object's key.
+    pub async fn open_segments(&self, span: TimeSpan) -> Result<Vec<OpenSegment>> {
+        stream::iter(self.segments(span))
+            .map(async |(shard, entry)| {
+                let file = SegmentFile::open(&self.bucket, entry).await?;
+                metrics::segment_opened(file.key(), entry.summary.points);
+                let file = Arc::new(file);
+                Ok(OpenSegment { shard, file })
+            })
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await
+    }
+
+    /// The runs of a segment that count for the selection: those of orgs whose segments of that window
+    /// the segment's shard owns.
+    pub fn counting_runs<'a>(
+        &'a self,
+        segment: &'a OpenSegment,
+    ) -> impl Iterator<Item = &'a RunFence> {
+        let footer = segment.file.footer();
+        let window = footer.identity.window;
+        let runs = footer.runs_within(self.selection.first(), self.selection.last());
+        runs.iter().filter(move |run| {
+            let map = self.shard_map.as_ref();
+            map.is_some_and(|map| map.owner_of(run.org, window) == segment.shard)
+        })
+    }
+}
+
+const fn series(org: u64, metric: u64) -> SeriesKey {
+    SeriesKey {
+        org: OrgId(org),
+        metric: MetricId(metric),
+    }
+}
