@@ -2,6 +2,8 @@
 
 mod settings_args;
 mod config;
+mod dev;
+mod produce;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -43,17 +45,27 @@ Data goes to stdout and talk to stderr; SKEIN_LOG=debug makes it talk more.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Produce(produce::ProduceArgs),
+    Dev(dev::DevArgs),
     Config(config::ConfigArgs),
 }
 
 /// Runs the subcommand.
-pub(crate) fn run(cli: Cli) -> Outcome {
-    match cli.command {
-        Command::Config(args) => config::run(&args, &cli.settings),
+pub(crate) fn run(cli: &Cli) -> Outcome {
+    let settings = &cli.settings;
+    match &cli.command {
+        Command::Produce(args) => produce::run(args, settings),
+        Command::Dev(args) => dev::run(args, settings),
+        Command::Config(args) => config::run(args, settings),
     }
 }
 
 /// A runtime for the commands that talk to servers.
 fn runtime() -> Result<Runtime, Failure> {
-    Runtime::new().map_err(|error| Failure::Said(ExitCode::Internal, format!("start runtime failed; reason=`{error}`")))
+    Runtime::new().map_err(|error| {
+        Failure::Said(
+            ExitCode::Internal,
+            format!("start runtime failed; reason=`{error}`"),
+        )
+    })
 }

@@ -1,7 +1,7 @@
 //! Why a command did not do what it was asked, in words for a person and a code for a script.
 
-use std::fmt::Display;
-use std::io;
+use std::error::Error;
+use std::{io, iter};
 
 use skein_shared::ErrorKind;
 
@@ -21,8 +21,8 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// A failure of the kind that an error asks the caller to treat it as.
-    pub(crate) fn of(kind: ErrorKind, error: &dyn Display) -> Self {
-        Self::Said(ExitCode::of(kind), error.to_string())
+    pub(crate) fn of(kind: ErrorKind, error: &dyn Error) -> Self {
+        Self::Said(ExitCode::of(kind), with_sources(error))
     }
 
     /// A wrong command line.
@@ -36,7 +36,10 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::BrokenPipe;
         }
-        Self::Said(ExitCode::Internal, format!("write output failed; reason=`{error}`"))
+        Self::Said(
+            ExitCode::Internal,
+            format!("write output failed; reason=`{error}`"),
+        )
     }
 }
 
@@ -56,4 +59,17 @@ macro_rules! failure_from {
         }
     )*};
 }
-failure_from!(skein_shared::Error, skein_config::Error);
+failure_from!(
+    skein_shared::Error,
+    skein_config::Error,
+    skein_loadtest::Error,
+    skein_local::Error,
+);
+
+/// An error's text and those of its sources, since no text repeats its source.
+fn with_sources(error: &dyn Error) -> String {
+    let sources = iter::successors(error.source(), |source| source.source());
+    sources.fold(error.to_string(), |text, source| {
+        format!("{text}: {source}")
+    })
+}

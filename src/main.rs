@@ -15,8 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 
 fn main() -> process::ExitCode {
-    let cli = Cli::parse();
-    match cli::run(cli) {
+    match cli::run(&Cli::parse()) {
         Ok(code) => code.into(),
         Err(Failure::BrokenPipe) => ExitCode::Ok.into(),
         Err(Failure::Said(code, message)) => {

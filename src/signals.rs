@@ -9,8 +9,18 @@ use crate::failure::Failure;
 /// A token that the first signal cancels. A second one ends the process at once: whatever is in flight is
 /// void, since the ledger does not name it.
 pub(crate) fn cancel_on_signal() -> Result<CancellationToken, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::Said(ExitCode::Internal, format!("listen for signals failed; reason=`{error}`")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            Failure::Said(
+                ExitCode::Internal,
+                format!("listen for signals failed; reason=`{error}`"),
+            )
+        })
+    };
+    let (mut terminate, mut interrupt) = (
+        listen(SignalKind::terminate())?,
+        listen(SignalKind::interrupt())?,
+    );
     let token = CancellationToken::new();
     let cancelled = token.clone();
     tokio::spawn(async move {

@@ -26,6 +26,8 @@ pub struct KafkaSettings {
     pub member: String,
     /// Where a partition without a ledger begins.
     pub first_position: FirstPosition,
+    /// Bytes that `produce` lets a partition hold beyond the ledger's end; 0 is no limit.
+    pub backlog_limit: ByteCount,
     /// Patience with one administrative call.
     pub metadata_timeout: Millis,
     /// Any other property of librdkafka.

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use skein_config::settings::connector_floor;
 use skein_config::Settings;
+use skein_config::settings::connector_floor;
 use skein_shared::units::ByteCount;
 
 use crate::cli::SettingsArgs;
@@ -41,7 +41,7 @@ struct CheckReport<'a> {
 
 pub(crate) fn run(args: &ConfigArgs, settings: &SettingsArgs) -> Outcome {
     match args.command {
-        ConfigCommand::Check { format } => check(&settings.load(&[])?, format)?,
+        ConfigCommand::Check { format } => check(&settings.load()?, format)?,
         ConfigCommand::Default => {
             output::text(skein_config::load::DEFAULT_TOML)?;
             output::text(skein_config::load::SHARDS_TOML)?;
@@ -54,15 +54,24 @@ fn check(settings: &Settings, format: ReportFormat) -> Result<(), Failure> {
     let report = CheckReport {
         settings,
         shards: settings.shards.shard_count(),
-        connector_memory_floor: connector_floor(settings.shards.shard_count(), settings.limits.payload_bytes),
+        connector_memory_floor: connector_floor(
+            settings.shards.shard_count(),
+            settings.limits.payload_bytes,
+        ),
     };
     match format {
         ReportFormat::Json => output::json(&report),
         ReportFormat::Text => {
             output::text(&settings.to_toml())?;
-            let CheckReport { shards, connector_memory_floor, .. } = report;
+            let CheckReport {
+                shards,
+                connector_memory_floor,
+                ..
+            } = report;
             let budget = settings.connector.memory_budget;
-            eprintln!("settings are valid: {shards} shards; connector.memory_budget {budget}, floor {connector_memory_floor}");
+            eprintln!(
+                "settings are valid: {shards} shards; connector.memory_budget {budget}, floor {connector_memory_floor}"
+            );
             Ok(())
         }
     }

@@ -6,12 +6,15 @@ use clap::Args;
 use skein_config::Settings;
 use skein_config::load::{Flag, Layers, load};
 use skein_config::settings::Need;
+use skein_shared::telemetry;
 
 use crate::failure::Failure;
 
 /// Flags that set settings.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Settings (flag over environment SKEIN_SECTION__KEY over file over default)")]
+#[command(
+    next_help_heading = "Settings (flag over environment SKEIN_SECTION__KEY over file over default)"
+)]
 pub(crate) struct SettingsArgs {
     /// Settings file (TOML); `skein config check` shows every key
     #[arg(long, global = true, value_name = "FILE")]
@@ -31,10 +34,16 @@ pub(crate) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// Loads all layers, checks them, and demands what the command needs.
-    pub(crate) fn load(&self, needs: &[Need]) -> Result<Settings, Failure> {
-        let settings = load(&Layers::of_process(self.config.clone(), self.flags()?))?;
+    /// Loads all layers and checks them.
+    pub(crate) fn load(&self) -> Result<Settings, Failure> {
+        Ok(load(&Layers::of_process(self.config.clone(), self.flags()?))?)
+    }
+
+    /// Loads settings, demands what the command cannot do without, and starts logs and metrics.
+    pub(crate) fn start(&self, needs: &[Need]) -> Result<Settings, Failure> {
+        let settings = self.load()?;
         settings.require(needs)?;
+        telemetry::init(&settings.telemetry.settings())?;
         Ok(settings)
     }
 
@@ -42,13 +51,22 @@ impl SettingsArgs {
         let mut flags = Vec::new();
         for assignment in &self.set {
             let flag = Flag::assignment("--set", assignment);
-            flags.push(flag.ok_or_else(|| Failure::usage(format!("--set {assignment} is not KEY=VALUE")))?);
+            flags.push(
+                flag.ok_or_else(|| Failure::usage(format!("--set {assignment} is not KEY=VALUE")))?,
+            );
         }
-        let texts = [("--brokers", "kafka.brokers", &self.brokers), ("--bucket", "bucket.url", &self.bucket)];
+        let texts = [
+            ("--brokers", "kafka.brokers", &self.brokers),
+            ("--bucket", "bucket.url", &self.bucket),
+        ];
         for (name, key, text) in texts {
             flags.extend(text.as_ref().map(|text| Flag::text(name, key, text)));
         }
-        flags.extend(self.topics.as_ref().map(|topics| Flag::list("--topics", "kafka.topics", topics)));
+        flags.extend(
+            self.topics
+                .as_ref()
+                .map(|topics| Flag::list("--topics", "kafka.topics", topics)),
+        );
         Ok(flags)
     }
 }
