@@ -1,0 +1,224 @@
+//! Carries out the core's requests, many at once, and says what became of each.
+
+use std::sync::Arc;
+
+use skein_shared::bucket::{Bucket, Created};
+use skein_shared::error::BucketCause;
+use skein_shared::format::ledger_entry::Genesis;
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::ledger::{Appended, Ledger};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::chain_lookup::ChainLookup;
+use crate::core::action::{Request, RequestId};
+use crate::core::event::{Answer, Failure, Remedy};
+use crate::error::{Error, Result};
+use crate::hold_point::{HoldPoint, Holding};
+use crate::multipart_upload::{Part, Uploads};
+
+/// Small requests (ledger, manifests, look-ups) at the same time.
+const SMALL_AT_ONCE: usize = 32;
+
+/// Requests under way on the asynchronous runtime.
+#[derive(Debug)]
+pub struct BucketRequests {
+    runtime: Handle,
+    services: Arc<Services>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+    outbox: Sender<(RequestId, Outcome)>,
+    outcomes: Receiver<(RequestId, Outcome)>,
+}
+
+/// What became of a request.
+pub type Outcome = std::result::Result<Answer, Failure>;
+
+/// What requests are carried out with.
+#[derive(Debug)]
+pub struct Services {
+    bucket: Bucket,
+    ledger: Ledger,
+    lookup: ChainLookup,
+    uploads: Uploads,
+    holding: Arc<Holding>,
+    large: Semaphore,
+    small: Semaphore,
+}
+
+impl Services {
+    /// Everything that requests need; `upload_concurrency` bounds those that carry data.
+    pub fn new(
+        bucket: &Bucket,
+        lookup: ChainLookup,
+        holding: Arc<Holding>,
+        upload_concurrency: u32,
+    ) -> Self {
+        Self {
+            bucket: bucket.clone(),
+            ledger: Ledger::new(bucket.clone()),
+            lookup,
+            uploads: Uploads::new(bucket.clone()),
+            holding,
+            large: Semaphore::new(upload_concurrency as usize),
+            small: Semaphore::new(SMALL_AT_ONCE),
+        }
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Answer> {
+        let lane = match request.body_bytes() {
+            0 => &self.small,
+            _ => &self.large,
+        };
+        let _permit = lane
+            .acquire()
+            .await
+            .expect("the semaphores are never closed");
+        match request {
+            Request::LookUpChain(chain) => {
+                let view = self.lookup.look_up(&self.ledger, &chain).await?;
+                Ok(Answer::Chain(view))
+            }
+            Request::CreateGenesis {
+                chain,
+                start,
+                policy,
+            } => {
+                let genesis = Genesis {
+                    chain,
+                    start,
+                    policy,
+                };
+                let standing = self.ledger.create_genesis(&genesis).await?;
+                Ok(if standing == genesis {
+                    Answer::Ours
+                } else {
+                    Answer::Taken
+                })
+            }
+            Request::PutObject { key, write, body } => {
+                self.bucket.put(&key, body, write).await?;
+                self.holding.pass(HoldPoint::ObjectDone).await;
+                Ok(Answer::Stored)
+            }
+            Request::UploadPart {
+                object,
+                key,
+                write,
+                part: number,
+                body,
+            } => {
+                let part = Part {
+                    object,
+                    key,
+                    write,
+                    number,
+                    body,
+                };
+                self.uploads.upload(part).await?;
+                Ok(Answer::Stored)
+            }
+            Request::CompleteUpload(object) => {
+                self.uploads.complete(object).await?;
+                self.holding.pass(HoldPoint::ObjectDone).await;
+                Ok(Answer::Stored)
+            }
+            Request::CreateFlushManifest { manifest, write } => {
+                let key = ObjectKey::Flush(manifest.flush).to_string();
+                let created = self
+                    .bucket
+                    .create(&key, manifest.encode(write), write)
+                    .await?;
+                self.holding.pass(HoldPoint::FlushManifest).await;
+                Ok(match created {
+                    Created::Ours => Answer::Ours,
+                    Created::Taken => Answer::Taken,
+                })
+            }
+            Request::AppendLedger { entry, write } => {
+                self.holding.pass_append().await;
+                let appended = self.ledger.append(&entry, write).await?;
+                self.holding.pass(HoldPoint::LedgerSome).await;
+                Ok(match appended {
+                    Appended::Ours => Answer::Appended,
+                    Appended::Taken(other) => Answer::AppendTaken(Box::new(other)),
+                })
+            }
+        }
+    }
+}
+
+impl BucketRequests {
+    /// Nothing under way yet.
+    pub fn new(runtime: Handle, services: Services) -> Self {
+        // A task that finds it full waits; the poll loop never does.
+        let (outbox, outcomes) = channel(1024);
+        Self {
+            runtime,
+            services: Arc::new(services),
+            tasks: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+            outbox,
+            outcomes,
+        }
+    }
+
+    /// Begins a request. Never waits: the core bounds how many there are.
+    pub fn send(&self, id: RequestId, request: Request) {
+        let (services, outbox) = (Arc::clone(&self.services), self.outbox.clone());
+        let cancel = self.cancel.clone();
+        let task = async move {
+            let step = request.step();
+            let outcome = tokio::select! {
+                outcome = services.carry_out(request) => outcome,
+                () = cancel.cancelled() => return,
+            };
+            let outcome = outcome.map_err(|error| failure_of(step, &error));
+            // The receiver is gone only when the pipeline has ended.
+            let _ = outbox.send((id, outcome)).await;
+        };
+        self.tasks.spawn_on(task, &self.runtime);
+    }
+
+    /// What became of the next request that came to its end, if one did.
+    pub fn try_next(&mut self) -> Option<(RequestId, Outcome)> {
+        self.outcomes.try_recv().ok()
+    }
+
+    /// Ends every request that is under way and drops uploads that will never be completed.
+    pub async fn end(self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        drop(self.outcomes);
+        self.tasks.wait().await;
+        self.services.uploads.abort_all().await;
+    }
+}
+
+/// What is to be done about an error: the bucket has retried within its own bounds before.
+fn failure_of(step: &'static str, error: &Error) -> Failure {
+    let remedy = match error {
+        Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
+            BucketCause::Unavailable | BucketCause::Throttled | BucketCause::Damaged => {
+                Remedy::Again
+            }
+            BucketCause::Denied => Remedy::AgainAndAlert,
+            BucketCause::NotFound | BucketCause::Refused => Remedy::GiveUp(error.kind()),
+        },
+        Error::Kafka { .. } => Remedy::Again,
+        Error::Shared(_)
+        | Error::MissingTopic { .. }
+        | Error::NoTopicMatches { .. }
+        | Error::Setting { .. }
+        | Error::Ended { .. }
+        | Error::Stopped { .. } => Remedy::GiveUp(error.kind()),
+    };
+    crate::metrics::request_failed(step, remedy, error);
+    Failure {
+        remedy,
+        reason: error.to_string(),
+    }
+}

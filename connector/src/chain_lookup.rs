@@ -1,0 +1,96 @@
+//! Where a partition stands: the ledger's end in the bucket, low and high watermark in Kafka.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use skein_config::kafka::KafkaSettings;
+use skein_shared::ErrorKind;
+use skein_shared::ids::Chain;
+use skein_shared::ledger::Ledger;
+use skein_shared::offset::Offset;
+use skein_shared::units::Millis;
+
+use crate::core::event::{ChainView, LedgerEnd};
+use crate::error::{Error, Result};
+
+/// Asks Kafka and the bucket. Its client is no member of any group, so it may wait as long as it likes.
+#[derive(Clone)]
+pub struct ChainLookup {
+    client: Arc<BaseConsumer>,
+    brokers: String,
+    patience: Millis,
+}
+
+impl ChainLookup {
+    /// Connects.
+    ///
+    /// # Errors
+    /// `Invalid` when librdkafka refuses a setting.
+    pub fn connect(kafka: &KafkaSettings) -> Result<Self> {
+        let client = kafka
+            .client_config()
+            .create()
+            .map_err(|error| Error::Kafka {
+                operation: "create client",
+                brokers: kafka.brokers.clone(),
+                reason: error.to_string(),
+                kind: ErrorKind::Invalid,
+            })?;
+        Ok(Self {
+            client: Arc::new(client),
+            brokers: kafka.brokers.clone(),
+            patience: kafka.metadata_timeout,
+        })
+    }
+
+    /// The client, for questions about the cluster.
+    pub fn client(&self) -> &BaseConsumer {
+        &self.client
+    }
+
+    /// Looks a chain up.
+    ///
+    /// # Errors
+    /// What the bucket or Kafka says; `Corrupt` when the ledger cannot be read.
+    pub async fn look_up(&self, ledger: &Ledger, chain: &Chain) -> Result<ChainView> {
+        // The ledger first: its end cannot lie beyond what Kafka has a moment later.
+        let end = ledger.end(chain, None).await?;
+        let (kafka_low, kafka_high) = self.watermarks(chain).await?;
+        Ok(ChainView {
+            ledger: end.map(|end| LedgerEnd {
+                offset: end.offset,
+                last: end.last.and_then(|entry| entry.last),
+            }),
+            kafka_low,
+            kafka_high,
+        })
+    }
+
+    async fn watermarks(&self, chain: &Chain) -> Result<(Offset, Offset)> {
+        let (client, patience) = (Arc::clone(&self.client), self.patience.duration());
+        let (topic, partition) = (
+            chain.topic.as_str().to_owned(),
+            chain.partition.0.cast_signed(),
+        );
+        let asked = tokio::task::spawn_blocking(move || {
+            client.fetch_watermarks(&topic, partition, patience)
+        });
+        let failed = |reason: String| Error::Kafka {
+            operation: "fetch watermarks",
+            brokers: self.brokers.clone(),
+            reason: format!("{chain}: {reason}"),
+            kind: ErrorKind::Transient,
+        };
+        let answered = asked.await.map_err(|error| failed(error.to_string()))?;
+        let (low, high) = answered.map_err(|error| failed(error.to_string()))?;
+        Ok((Offset(low), Offset(high)))
+    }
+}
+
+impl std::fmt::Debug for ChainLookup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainLookup")
+            .field("brokers", &self.brokers)
+            .finish_non_exhaustive()
+    }
+}

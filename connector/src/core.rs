@@ -1,0 +1,227 @@
+//! Every decision of the connector, and no I/O: `step(now, event) -> actions`.
+//!
+//! What to buffer, when to roll and flush, what to write into the ledger and in which order, what to commit,
+//! when to wait for memory. No clock, randomness, thread or hash order in it: times, seeds and answers come
+//! in as values, so that the same events give the same actions (SK-16).
+//!
+//! # A record's way
+//! `record_intake`: router → open object → block. `object_progress`: block → part → stored object.
+//! `flush_progress`: positions captured → manifest → ledger, in order, each after the one before is ours.
+//! `membership`: which partitions, from where, given back when. `offset_commits`: last and least.
+
+pub mod event;
+pub mod action;
+pub mod byte_budget;
+pub mod roll_policy;
+mod router;
+mod open_object;
+mod ledger_chain;
+mod partition;
+mod flush_cycle;
+mod request_table;
+mod options;
+mod stats;
+mod offset_commits;
+mod record_intake;
+mod object_progress;
+mod flush_progress;
+mod membership;
+mod ending;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+pub(crate) use options::test_settings;
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use skein_shared::ids::ShardId;
+use skein_shared::units::Millis;
+
+pub use options::{CoreOptions, Until};
+pub use stats::CoreStats;
+
+use crate::core::action::{Action, ExitReason, ObjectNumber, RequestId};
+use crate::core::byte_budget::{ByteBudget, Intake};
+use crate::core::ending::Life;
+use crate::core::event::{Answer, Event, Failure, Remedy};
+use crate::core::flush_cycle::FlushCycle;
+use crate::core::membership::Membership;
+use crate::core::offset_commits::OffsetCommits;
+use crate::core::open_object::{OpenObject, SealedObject};
+use crate::core::partition::PartitionTable;
+use crate::core::request_table::{Purpose, RequestTable};
+use crate::core::router::Router;
+
+/// The connector's state.
+#[derive(Debug)]
+pub struct Core {
+    options: CoreOptions,
+    now: Millis,
+    rng: Rng,
+    router: Router,
+    partitions: PartitionTable,
+    open: BTreeMap<ShardId, OpenObject>,
+    /// Where the open or sealed object of a number is.
+    homes: BTreeMap<ObjectNumber, ShardId>,
+    sealed: BTreeMap<ObjectNumber, SealedObject>,
+    objects_made: u64,
+    tenures_made: u64,
+    block_bytes: u64,
+    flushes: FlushCycle,
+    next_flush_at: Millis,
+    budget: ByteBudget,
+    intake: Intake,
+    requests: RequestTable,
+    membership: Membership,
+    commits: OffsetCommits,
+    life: Life,
+    stats: CoreStats,
+}
+
+impl Core {
+    /// A connector that owns nothing yet. `now` is the time of the steps to come: milliseconds since any
+    /// fixed instant.
+    pub fn new(options: CoreOptions, now: Millis) -> Self {
+        let settings = &options.settings;
+        let budget = ByteBudget::new(settings.memory_shares().buffers.0);
+        Self {
+            now,
+            rng: Rng::with_seed(options.seed),
+            router: Router::new(options.shard_map.clone(), options.payload_limit_bytes),
+            partitions: PartitionTable::new(options.source.clone()),
+            open: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            objects_made: 0,
+            tenures_made: 0,
+            block_bytes: roll_policy::block_bytes(settings, &budget, 1),
+            flushes: FlushCycle::new(options.worker),
+            next_flush_at: roll_policy::first_flush_at(settings, options.worker, now),
+            budget,
+            intake: Intake::Open,
+            requests: RequestTable::default(),
+            membership: Membership::default(),
+            commits: OffsetCommits::default(),
+            life: Life::Running,
+            stats: CoreStats::default(),
+            options,
+        }
+    }
+
+    /// Takes in one event and appends what is to be done, in order.
+    pub fn step(&mut self, now: Millis, event: Event<'_>, actions: &mut Vec<Action>) {
+        self.now = self.now.max(now);
+        if self.life.is_over() {
+            return;
+        }
+        match event {
+            Event::Record {
+                topic,
+                partition,
+                record,
+            } => {
+                // The hot path: nothing else can have become due.
+                self.take_record((topic, partition), &record, actions);
+                return;
+            }
+            Event::Assigned(partitions) => self.assigned(&partitions, actions),
+            Event::Revoked(partitions) => self.revoked(&partitions, actions),
+            Event::Lost(partitions) => self.lost(&partitions, actions),
+            Event::Positions(positions) => self.take_positions(&positions),
+            Event::OffsetsLost => self.look_for_lost_offsets(actions),
+            Event::BlockEncoded { object, block } => self.block_encoded(object, &block, actions),
+            Event::Answered(id, answer) => self.answered(id, answer, actions),
+            Event::Failed(id, failure) => self.failed(id, &failure, actions),
+            Event::Committed(outcome) => self.committed(outcome),
+            Event::ShardMapChanged(map) => self.router.replace(map),
+            Event::Tick => self.tick(actions),
+            Event::FlushNow => self.seal_flush(actions),
+            Event::Shutdown => self.shut_down(actions),
+        }
+        self.settle(actions);
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> &CoreStats {
+        &self.stats
+    }
+
+    /// Bytes in buffers, being compressed and being uploaded.
+    pub fn buffered_bytes(&self) -> u64 {
+        self.budget.used_bytes()
+    }
+
+    /// Requests that have not come to their end.
+    pub fn open_requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    fn tick(&mut self, actions: &mut Vec<Action>) {
+        self.requests.send_due(self.now, actions);
+        if self.next_flush_at <= self.now {
+            let settings = &self.options.settings;
+            self.next_flush_at = roll_policy::next_flush_at(settings, self.next_flush_at, self.now);
+            self.seal_flush_by_age(actions);
+        }
+    }
+
+    /// What may have become possible by any event.
+    fn settle(&mut self, actions: &mut Vec<Action>) {
+        self.relieve_pressure(actions);
+        self.answer_group(actions);
+        self.commit_due(actions);
+        self.end_if_due(actions);
+    }
+
+    fn answered(&mut self, id: RequestId, answer: Answer, actions: &mut Vec<Action>) {
+        let Some(purpose) = self.requests.finish(id) else {
+            return;
+        };
+        match (purpose, answer) {
+            (Purpose::LookUp(slot), Answer::Chain(view)) => self.chain_found(slot, view, actions),
+            (Purpose::Recheck(slot), Answer::Chain(view)) => self.rechecked(slot, view, actions),
+            (Purpose::Genesis(slot), Answer::Ours | Answer::Taken) => self.look_up(slot, actions),
+            (Purpose::Put(object) | Purpose::Complete(object), Answer::Stored) => {
+                self.object_stored(object, actions);
+            }
+            (Purpose::Part { object, bytes }, Answer::Stored) => {
+                self.part_stored(object, bytes, actions);
+            }
+            (Purpose::Manifest(flush), Answer::Ours) => self.manifest_written(flush, actions),
+            (Purpose::Manifest(flush), Answer::Taken) => self.flush_voided(flush, actions),
+            (Purpose::Ledger(slot), Answer::Appended) => self.span_appended(slot, id, actions),
+            (Purpose::Ledger(slot), Answer::AppendTaken(_)) => self.conflict(slot, id, actions),
+            (purpose, answer) => panic!("{answer:?} is no answer to {purpose:?}"),
+        }
+    }
+
+    fn failed(&mut self, id: RequestId, failure: &Failure, actions: &mut Vec<Action>) {
+        let Some((purpose, step)) = self.requests.failed(id, failure, self.now) else {
+            return;
+        };
+        let Remedy::GiveUp(kind) = failure.remedy else {
+            return;
+        };
+        match purpose {
+            Purpose::Recheck(_) => {}
+            Purpose::LookUp(slot) | Purpose::Genesis(slot) => {
+                let reason = action::StopReason::LedgerUnreadable(failure.reason.clone());
+                self.stop_partition(slot, reason, actions);
+            }
+            Purpose::Put(_)
+            | Purpose::Part { .. }
+            | Purpose::Complete(_)
+            | Purpose::Manifest(_)
+            | Purpose::Ledger(_) => {
+                let reason = failure.reason.clone();
+                self.exit(ExitReason::Failed { step, reason, kind }, actions);
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the core wants done.
+
+use bytes::Bytes;
+
+use skein_shared::ErrorKind;
+use skein_shared::format::block::{BlockBuffer, SyncMarker};
+use skein_shared::format::flush_manifest::FlushManifest;
+use skein_shared::format::ledger_entry::{LedgerEntry, StartPolicy};
+use skein_shared::ids::{Chain, WriteId};
+use skein_shared::offset::Offset;
+
+use crate::core::event::TopicPartition;
+
+/// Number of an object within its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectNumber(pub u64);
+
+/// Number of a request within its worker; a repeated request keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Answer an assignment, or begin to read some partitions again from another offset.
+    Assign {
+        /// What is new or starts anew, and from where. Empty is an answer, too.
+        added: Vec<(TopicPartition, Offset)>,
+        /// Everything that is to be read, `added` included, and from where.
+        all: Vec<(TopicPartition, Offset)>,
+    },
+    /// Answer a revocation, or stop reading.
+    Unassign {
+        /// What goes. Empty is an answer, too.
+        removed: Vec<TopicPartition>,
+        /// Everything that stays, and from where.
+        rest: Vec<(TopicPartition, Offset)>,
+    },
+    /// Stop fetching everything until [`Action::Resume`]; keep polling.
+    Pause,
+    /// Go on fetching.
+    Resume,
+    /// Compress a block and bring it back as [`Event::BlockEncoded`](crate::core::event::Event).
+    Encode {
+        /// Of which object.
+        object: ObjectNumber,
+        /// The frames.
+        block: BlockBuffer,
+        /// The object's marker.
+        marker: SyncMarker,
+    },
+    /// Send a request and bring its outcome back.
+    Send(RequestId, Request),
+    /// Commit these offsets and bring the outcome back; one commit is under way at a time.
+    Commit(Vec<(TopicPartition, Offset)>),
+    /// Tell a person that a partition is not read any more.
+    Alert {
+        /// Which.
+        partition: TopicPartition,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Leave the group and end.
+    Exit(ExitReason),
+}
+
+/// A request to the bucket, to the ledger or to Kafka.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// Where do the ledger and Kafka stand?
+    LookUpChain(Chain),
+    /// Begin a chain.
+    CreateGenesis {
+        /// Which.
+        chain: Chain,
+        /// Its first offset.
+        start: Offset,
+        /// Who chose it.
+        policy: StartPolicy,
+    },
+    /// Write a whole object at once.
+    PutObject {
+        /// Its key.
+        key: String,
+        /// Identity of the write.
+        write: WriteId,
+        /// All of it.
+        body: Bytes,
+    },
+    /// Upload a part; the first to be sent starts the upload.
+    UploadPart {
+        /// Of which object.
+        object: ObjectNumber,
+        /// Its key.
+        key: String,
+        /// Identity of the write.
+        write: WriteId,
+        /// From 1.
+        part: u32,
+        /// The part.
+        body: Bytes,
+    },
+    /// Make the object out of its parts, all of which are stored.
+    CompleteUpload(ObjectNumber),
+    /// State what a flush holds.
+    CreateFlushManifest {
+        /// The manifest.
+        manifest: Box<FlushManifest>,
+        /// Identity of the write.
+        write: WriteId,
+    },
+    /// Make a span count.
+    AppendLedger {
+        /// The entry.
+        entry: Box<LedgerEntry>,
+        /// Identity of the write.
+        write: WriteId,
+    },
+}
+
+/// Why a partition is not read any more. A person decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopReason {
+    /// Kafka's log ends below what the ledger covers: the topic was made anew or truncated.
+    LogEndsBelowLedger {
+        /// End of the ledger.
+        ledger: Offset,
+        /// End of Kafka's log.
+        kafka: Offset,
+    },
+    /// Kafka deleted records that the ledger does not cover.
+    RecordsLost {
+        /// First offset that is missing.
+        from: Offset,
+        /// First offset that Kafka has.
+        to: Offset,
+    },
+    /// What the ledger says cannot be read.
+    LedgerUnreadable(String),
+}
+
+/// Why the core ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExitReason {
+    /// Asked to; everything is flushed.
+    Stopped,
+    /// Asked to; the last flush missed its deadline, its records are read again at the next start.
+    FlushMissed,
+    /// Every partition was read to the end it had when it was assigned.
+    EndReached,
+    /// A request failed for good.
+    Failed {
+        /// Which.
+        step: &'static str,
+        /// Why.
+        reason: String,
+        /// What the caller must do.
+        kind: ErrorKind,
+    },
+}
+
+impl Request {
+    /// Bytes of object data that it carries.
+    pub fn body_bytes(&self) -> u64 {
+        match self {
+            Self::PutObject { body, .. } | Self::UploadPart { body, .. } => body.len() as u64,
+            Self::LookUpChain(_)
+            | Self::CreateGenesis { .. }
+            | Self::CompleteUpload(_)
+            | Self::CreateFlushManifest { .. }
+            | Self::AppendLedger { .. } => 0,
+        }
+    }
+
+    /// What it does, for messages.
+    pub const fn step(&self) -> &'static str {
+        match self {
+            Self::LookUpChain(_) => "look up ledger",
+            Self::CreateGenesis { .. } => "create genesis",
+            Self::PutObject { .. } => "put object",
+            Self::UploadPart { .. } => "upload part",
+            Self::CompleteUpload(_) => "complete upload",
+            Self::CreateFlushManifest { .. } => "create flush manifest",
+            Self::AppendLedger { .. } => "append ledger entry",
+        }
+    }
+}
+
+impl std::fmt::Display for StopReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LogEndsBelowLedger { ledger, kafka } => write!(
+                f,
+                "kafka's log ends at {kafka}, the ledger at {ledger}: the topic was made anew or \
+                 truncated; give the cluster another kafka.source, or read another topic"
+            ),
+            Self::RecordsLost { from, to } => write!(
+                f,
+                "kafka deleted the records [{from}, {to}) before they were read: raise its retention; \
+                 the policy connector.on_lost_offsets is `stop`"
+            ),
+            Self::LedgerUnreadable(reason) => {
+                write!(f, "the ledger cannot be read, run `skein verify`: {reason}")
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How much memory the buffers take, and what to do about it.
+
+/// Bytes of one object, or of all, by what would free them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// In open blocks and parts that are not sent yet: only sealing an object frees them.
+    pub held_bytes: u64,
+    /// Being compressed or uploaded: time frees them.
+    pub leaving_bytes: u64,
+}
+
+/// The bytes on the way from Kafka to the bucket, and how many there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteBudget {
+    limit_bytes: u64,
+    load: Load,
+}
+
+/// What the budget asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressure {
+    /// Nothing.
+    Ease,
+    /// Seal the largest open object, so that its bytes begin to leave.
+    SealLargest,
+}
+
+/// Whether records may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// They may.
+    Open,
+    /// They wait until enough has left.
+    Closed,
+}
+
+impl ByteBudget {
+    /// An empty budget of `limit_bytes`.
+    pub const fn new(limit_bytes: u64) -> Self {
+        Self {
+            limit_bytes,
+            load: Load {
+                held_bytes: 0,
+                leaving_bytes: 0,
+            },
+        }
+    }
+
+    /// Counts bytes that an object took in.
+    pub fn hold(&mut self, bytes: u64) {
+        self.load.held_bytes += bytes;
+    }
+
+    /// Takes note that an object's load changed.
+    ///
+    /// # Panics
+    /// If `before` was never counted.
+    pub fn change(&mut self, before: Load, after: Load) {
+        let moved = |sum: u64, before: u64, after: u64| {
+            sum.checked_sub(before)
+                .expect("an object's load is part of the sum")
+                + after
+        };
+        let sum = &mut self.load;
+        sum.held_bytes = moved(sum.held_bytes, before.held_bytes, after.held_bytes);
+        sum.leaving_bytes = moved(sum.leaving_bytes, before.leaving_bytes, after.leaving_bytes);
+    }
+
+    /// Everything that is held or leaving.
+    pub const fn used_bytes(&self) -> u64 {
+        self.load.held_bytes + self.load.leaving_bytes
+    }
+
+    /// What is not used.
+    pub const fn free_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes())
+    }
+
+    /// All of it.
+    pub const fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Half of the budget may be held; the other half is room for what leaves. So what is held can never
+    /// keep the intake closed.
+    pub const fn pressure(&self) -> Pressure {
+        if self.load.held_bytes > self.limit_bytes / 2 {
+            Pressure::SealLargest
+        } else {
+            Pressure::Ease
+        }
+    }
+
+    /// Closed above seven eighths, open again below five eighths: a pause throws away what was fetched
+    /// ahead, so it must not flutter.
+    pub const fn intake(&self, now: Intake) -> Intake {
+        let eighth = self.limit_bytes / 8;
+        match now {
+            Intake::Open if self.used_bytes() > 7 * eighth => Intake::Closed,
+            Intake::Closed if self.used_bytes() < 5 * eighth => Intake::Open,
+            Intake::Open | Intake::Closed => now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_alone_never_keeps_the_intake_closed() {
+        let mut budget = ByteBudget::new(800);
+        budget.hold(400);
+        assert_eq!(budget.pressure(), Pressure::Ease);
+        assert_eq!(budget.intake(Intake::Closed), Intake::Open);
+    }
+
+    #[test]
+    fn the_intake_closes_late_and_opens_late() {
+        let mut budget = ByteBudget::new(800);
+        budget.hold(720);
+        assert_eq!(budget.pressure(), Pressure::SealLargest);
+        assert_eq!(budget.intake(Intake::Open), Intake::Closed);
+        let before = Load {
+            held_bytes: 500,
+            leaving_bytes: 0,
+        };
+        let leaving = |leaving_bytes| Load {
+            held_bytes: 0,
+            leaving_bytes,
+        };
+        budget.change(before, leaving(300));
+        assert_eq!(budget.intake(Intake::Closed), Intake::Closed);
+        assert_eq!(budget.intake(Intake::Open), Intake::Open);
+        budget.change(leaving(300), leaving(200));
+        assert_eq!(budget.intake(Intake::Closed), Intake::Open);
+        assert_eq!(budget.used_bytes(), 420);
+        assert_eq!(budget.free_bytes(), 380);
+    }
+}

@@ -1,0 +1,126 @@
+//! How a connector ends: flush, commit, leave.
+
+use skein_shared::units::Millis;
+
+use crate::core::Core;
+use crate::core::action::{Action, ExitReason};
+use crate::core::options::Until;
+use crate::core::partition::Phase;
+
+/// How long a worker without partitions waits for some before it ends by itself: while a group settles, a
+/// member's first assignment is often empty.
+const PATIENCE_WITHOUT_PARTITIONS: Millis = Millis::seconds(10);
+
+/// Where a connector is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It takes records.
+    Running,
+    /// It takes no more; the last flush is on its way.
+    Ending {
+        reason: ExitReason,
+        deadline: Option<Millis>,
+    },
+    /// It has ended.
+    Over,
+}
+
+impl Life {
+    pub(super) fn is_running(&self) -> bool {
+        *self == Self::Running
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        matches!(self, Self::Ending { .. })
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        *self == Self::Over
+    }
+}
+
+impl Core {
+    pub(super) fn shut_down(&mut self, actions: &mut Vec<Action>) {
+        let deadline = Millis(self.now.0 + self.options.settings.shutdown_timeout.0);
+        match &mut self.life {
+            Life::Running => self.begin_ending(ExitReason::Stopped, Some(deadline), actions),
+            Life::Ending {
+                deadline: bound, ..
+            } => {
+                bound.get_or_insert(deadline);
+            }
+            Life::Over => {}
+        }
+    }
+
+    /// Begins the end when every partition has reached its own, and finishes it when all is flushed.
+    pub(super) fn end_if_due(&mut self, actions: &mut Vec<Action>) {
+        self.count_partitions();
+        if self.life.is_running() && self.end_is_reached() {
+            self.begin_ending(ExitReason::EndReached, None, actions);
+        }
+        let Life::Ending { reason, deadline } = &self.life else {
+            return;
+        };
+        if self.flushes.under_way() == 0 && self.commits_are_done() {
+            self.exit(reason.clone(), actions);
+        } else if deadline.is_some_and(|deadline| deadline <= self.now) {
+            self.exit(ExitReason::FlushMissed, actions);
+        }
+    }
+
+    pub(super) fn exit(&mut self, reason: ExitReason, actions: &mut Vec<Action>) {
+        self.life = Life::Over;
+        actions.push(Action::Exit(reason));
+    }
+
+    fn begin_ending(
+        &mut self,
+        reason: ExitReason,
+        deadline: Option<Millis>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.seal_flush(actions);
+        self.life = Life::Ending { reason, deadline };
+        actions.push(Action::Pause);
+    }
+
+    fn end_is_reached(&self) -> bool {
+        let Some(assigned_at) = self.membership.assigned_at else {
+            return false;
+        };
+        if self.options.until == Until::Asked {
+            return false;
+        }
+        let mut ours = 0;
+        for partition in self.partitions.iter() {
+            match &partition.phase {
+                Phase::Away => continue,
+                Phase::LookingUp | Phase::Found(_) | Phase::Draining => return false,
+                Phase::Reading(tenure) if tenure.position < partition.end_at_assignment => {
+                    return false;
+                }
+                Phase::Reading(_) | Phase::Stopped => ours += 1,
+            }
+        }
+        ours > 0 || assigned_at.0 + PATIENCE_WITHOUT_PARTITIONS.0 <= self.now.0
+    }
+
+    fn count_partitions(&mut self) {
+        let (mut reading, mut stopped, mut behind) = (0, 0, 0);
+        for partition in self.partitions.iter() {
+            match &partition.phase {
+                Phase::Reading(tenure) => {
+                    reading += 1;
+                    let left = partition.end_at_assignment.0 - tenure.position.0;
+                    behind += u64::try_from(left).unwrap_or(0);
+                }
+                Phase::Stopped => stopped += 1,
+                Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining => {}
+            }
+        }
+        self.stats.partitions_reading = reading;
+        self.stats.partitions_stopped = stopped;
+        self.stats.records_behind = behind;
+    }
+}

@@ -1,0 +1,301 @@
+//! Which partitions are ours, from where they are read, and when they are given back.
+
+use std::collections::BTreeSet;
+
+use skein_shared::format::frame::Stream;
+use skein_shared::format::ledger_entry::StartPolicy;
+use skein_shared::ids;
+use skein_shared::offset::Offset;
+use skein_shared::units::Millis;
+
+use crate::core::Core;
+use crate::core::action::{Action, Request, StopReason};
+use crate::core::event::{ChainView, LedgerEnd, TopicPartition};
+use crate::core::offset_commits::is_behind;
+use crate::core::partition::{ConsumerPosition, Phase, Slot, Tenure};
+use crate::core::request_table::Purpose;
+
+/// What the group waits for from us.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    answer: Option<Answer>,
+    /// Whether an assignment was ever answered, and when the last one was.
+    pub(super) assigned_at: Option<Millis>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    slots: BTreeSet<Slot>,
+    kind: AnswerKind,
+    deadline: Millis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AnswerKind {
+    Assignment,
+    Revocation,
+}
+
+impl Core {
+    /// The group pauses everything until it is answered, so look-ups begin at once and are waited for only
+    /// so long; what is found later is assigned later.
+    pub(super) fn assigned(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
+        if self.life.is_running() {
+            for slot in &slots {
+                match self.partitions.get(*slot).phase {
+                    Phase::Away | Phase::Draining | Phase::Stopped => {
+                        self.look_up(*slot, actions);
+                    }
+                    Phase::LookingUp | Phase::Found(_) | Phase::Reading(_) => {}
+                }
+            }
+        }
+        let patience = self.options.settings.lookup_timeout;
+        self.expect_answer(AnswerKind::Assignment, slots, patience);
+    }
+
+    /// One whole flush for everything that is taken away; the answer waits for it, but only so long.
+    pub(super) fn revoked(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
+        let reads = |slot: &Slot| self.partitions.get(*slot).tenure();
+        if slots.iter().filter_map(reads).any(Tenure::has_unsealed) {
+            self.seal_flush(actions);
+        }
+        for slot in &slots {
+            self.forget_look_ups(*slot);
+            let partition = self.partitions.get_mut(*slot);
+            partition.phase = match partition.phase {
+                Phase::Reading(_) | Phase::Draining => Phase::Draining,
+                Phase::Stopped if !partition.ledger.is_settled() => Phase::Draining,
+                Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Stopped => Phase::Away,
+            };
+        }
+        let patience = self.options.settings.drain_timeout;
+        self.expect_answer(AnswerKind::Revocation, slots, patience);
+    }
+
+    /// Others may own them by now: what is not in the ledger is theirs to read, and nothing is committed.
+    pub(super) fn lost(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        for name in names {
+            let slot = self.partitions.slot_of(name);
+            self.give_up(slot);
+        }
+        self.membership.answer = None;
+        let rest = self.partitions.reading();
+        let removed = names.to_vec();
+        actions.push(Action::Unassign { removed, rest });
+    }
+
+    pub(super) fn look_up(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        let partition = self.partitions.get_mut(slot);
+        partition.phase = Phase::LookingUp;
+        let request = Request::LookUpChain(partition.chain.clone());
+        self.requests.send(Purpose::LookUp(slot), request, actions);
+    }
+
+    /// Begins at the chain's end, wherever Kafka's committed offset is. A chain without a genesis gets one
+    /// before any record is taken.
+    pub(super) fn chain_found(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
+        let partition = self.partitions.get_mut(slot);
+        partition.end_at_assignment = view.kafka_high;
+        let Some(LedgerEnd { offset, .. }) = view.ledger else {
+            let start = match self.options.start {
+                StartPolicy::Earliest | StartPolicy::Chosen => view.kafka_low,
+                StartPolicy::Latest => view.kafka_high,
+            };
+            let request = Request::CreateGenesis {
+                chain: partition.chain.clone(),
+                start,
+                policy: self.options.start,
+            };
+            self.requests.send(Purpose::Genesis(slot), request, actions);
+            return;
+        };
+        partition.ledger_end = offset;
+        partition.committed = Offset::default();
+        if view.kafka_high < offset {
+            let (ledger, kafka) = (offset, view.kafka_high);
+            let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
+            self.stop_partition(slot, reason, actions);
+        } else if offset < view.kafka_low {
+            let (from, to) = (offset, view.kafka_low);
+            self.stop_partition(slot, StopReason::RecordsLost { from, to }, actions);
+        } else {
+            partition.phase = Phase::Found(offset);
+            self.assign_if_not_awaited(slot, actions);
+        }
+    }
+
+    /// Stops reading a partition until a person has acted (SK-3: never a silent jump).
+    pub(super) fn stop_partition(
+        &mut self,
+        slot: Slot,
+        reason: StopReason,
+        actions: &mut Vec<Action>,
+    ) {
+        let partition = self.partitions.get_mut(slot);
+        partition.phase = Phase::Stopped;
+        let name = partition.name.clone();
+        actions.push(Action::Alert {
+            partition: name.clone(),
+            reason,
+        });
+        if !self.is_awaited(slot) {
+            let rest = self.partitions.reading();
+            let removed = vec![name];
+            actions.push(Action::Unassign { removed, rest });
+        }
+    }
+
+    /// Kafka refused a position of ours. It does not say whose: all of them are looked up, and those that
+    /// can be read go on.
+    pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
+        let slots: Vec<Slot> = self.partitions.slots_reading();
+        for slot in slots {
+            self.requests.send(
+                Purpose::Recheck(slot),
+                Request::LookUpChain(self.partitions.get(slot).chain.clone()),
+                actions,
+            );
+        }
+    }
+
+    /// Stops a partition whose position Kafka does not have any more.
+    pub(super) fn rechecked(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
+        let Some(tenure) = self.partitions.get(slot).tenure() else {
+            return;
+        };
+        let position = tenure.position;
+        if position < view.kafka_low {
+            self.seal_flush(actions);
+            let (from, to) = (position, view.kafka_low);
+            self.stop_partition(slot, StopReason::RecordsLost { from, to }, actions);
+        } else if view.kafka_high < position {
+            self.seal_flush(actions);
+            let (ledger, kafka) = (position, view.kafka_high);
+            let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
+            self.stop_partition(slot, reason, actions);
+        }
+    }
+
+    /// Answers the group if everything it waits for is done, or has taken too long.
+    pub(super) fn answer_group(&mut self, actions: &mut Vec<Action>) {
+        let Some(answer) = &self.membership.answer else {
+            return;
+        };
+        let nothing_to_find = self.life.is_ending() && answer.kind == AnswerKind::Assignment;
+        let late = answer.deadline <= self.now || nothing_to_find;
+        let is_done = |slot: &Slot| {
+            let partition = self.partitions.get(*slot);
+            match partition.phase {
+                Phase::LookingUp => false,
+                Phase::Draining => partition.ledger.is_settled() && !is_behind(partition),
+                Phase::Away | Phase::Found(_) | Phase::Reading(_) | Phase::Stopped => true,
+            }
+        };
+        let missed: Vec<Slot> = answer
+            .slots
+            .iter()
+            .filter(|s| !is_done(s))
+            .copied()
+            .collect();
+        if !missed.is_empty() && !late {
+            return;
+        }
+        let Answer { slots, kind, .. } = self.membership.answer.take().expect("it is there");
+        match kind {
+            AnswerKind::Assignment => self.answer_assignment(&slots, actions),
+            AnswerKind::Revocation => self.answer_revocation(&slots, &missed, actions),
+        }
+    }
+
+    fn answer_assignment(&mut self, slots: &BTreeSet<Slot>, actions: &mut Vec<Action>) {
+        let added = slots
+            .iter()
+            .filter_map(|slot| self.begin_tenure(*slot))
+            .collect();
+        let all = self.partitions.reading();
+        self.membership.assigned_at = Some(self.now);
+        actions.push(Action::Assign { added, all });
+    }
+
+    fn answer_revocation(
+        &mut self,
+        slots: &BTreeSet<Slot>,
+        missed: &[Slot],
+        actions: &mut Vec<Action>,
+    ) {
+        self.stats.missed_drains += missed.len() as u64;
+        for slot in slots {
+            self.give_up(*slot);
+        }
+        let rest = self.partitions.reading();
+        let name_of = |slot: &Slot| self.partitions.get(*slot).name.clone();
+        let removed = slots.iter().map(name_of).collect();
+        actions.push(Action::Unassign { removed, rest });
+    }
+
+    fn expect_answer(&mut self, kind: AnswerKind, slots: BTreeSet<Slot>, patience: Millis) {
+        self.membership.answer = Some(Answer {
+            slots,
+            kind,
+            deadline: Millis(self.now.0 + patience.0),
+        });
+    }
+
+    fn give_up(&mut self, slot: Slot) {
+        self.cut_ledger(slot);
+        self.forget_look_ups(slot);
+        self.partitions.get_mut(slot).phase = Phase::Away;
+    }
+
+    fn forget_look_ups(&mut self, slot: Slot) {
+        self.requests.forget(|purpose| {
+            [
+                Purpose::LookUp(slot),
+                Purpose::Genesis(slot),
+                Purpose::Recheck(slot),
+            ]
+            .contains(&purpose)
+        });
+    }
+
+    fn is_awaited(&self, slot: Slot) -> bool {
+        let answer = self.membership.answer.as_ref();
+        answer.is_some_and(|answer| answer.slots.contains(&slot))
+    }
+
+    fn assign_if_not_awaited(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        if self.is_awaited(slot) {
+            return;
+        }
+        let added: Vec<_> = self.begin_tenure(slot).into_iter().collect();
+        let all = self.partitions.reading();
+        actions.push(Action::Assign { added, all });
+    }
+
+    fn begin_tenure(&mut self, slot: Slot) -> Option<(TopicPartition, Offset)> {
+        let partition = self.partitions.get_mut(slot);
+        let Phase::Found(start) = partition.phase else {
+            return None;
+        };
+        self.tenures_made += 1;
+        partition.tenures += 1;
+        let consumer = if partition.tenures == 1 {
+            ConsumerPosition::Current
+        } else {
+            ConsumerPosition::MayBeStale
+        };
+        partition.phase = Phase::Reading(Tenure {
+            stream: Stream {
+                chain: partition.chain.clone(),
+                tenure: ids::Tenure(self.tenures_made),
+            },
+            position: start,
+            sealed_to: start,
+            consumer,
+        });
+        Some((partition.name.clone(), start))
+    }
+}

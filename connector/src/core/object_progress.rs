@@ -1,0 +1,126 @@
+//! From encoded blocks to an object in the bucket.
+
+use skein_shared::format::block::EncodedBlock;
+use skein_shared::ids::ShardId;
+
+use crate::core::Core;
+use crate::core::action::{Action, ObjectNumber, Request};
+use crate::core::byte_budget::Load;
+use crate::core::open_object::NextStep;
+use crate::core::request_table::Purpose;
+use crate::core::roll_policy;
+
+impl Core {
+    /// Ends the open object of a shard; a record that comes after opens another.
+    pub(super) fn seal_object(&mut self, shard: ShardId, actions: &mut Vec<Action>) {
+        let open = self
+            .open
+            .remove(&shard)
+            .expect("only open objects are sealed");
+        let (before, number) = (open.load(), open.number());
+        let (sealed, last_block) = open.seal();
+        self.homes.remove(&number);
+        if let Some(block) = last_block {
+            actions.push(Action::Encode {
+                object: number,
+                block,
+                marker: sealed.marker(),
+            });
+        }
+        self.budget.change(before, sealed.load());
+        self.sealed.insert(number, sealed);
+        self.advance_sealed(number, actions);
+    }
+
+    pub(super) fn block_encoded(
+        &mut self,
+        object: ObjectNumber,
+        block: &EncodedBlock,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(sealed) = self.sealed.get_mut(&object) {
+            let before = sealed.load();
+            sealed.absorb(block);
+            self.budget.change(before, sealed.load());
+            self.advance_sealed(object, actions);
+            return;
+        }
+        let shard = self
+            .homes
+            .get(&object)
+            .expect("an object is open or sealed");
+        let open_objects = self.open.len();
+        let open = self.open.get_mut(shard).expect("its home is known");
+        let before = open.load();
+        open.absorb(block);
+        let settings = &self.options.settings;
+        let part_bytes =
+            roll_policy::part_bytes(settings, &self.budget, open_objects, open.sent_bytes());
+        let part = open.take_part(part_bytes);
+        self.budget.change(before, open.load());
+        if let Some(request) = part {
+            self.send_part(object, request, actions);
+        }
+    }
+
+    pub(super) fn part_stored(
+        &mut self,
+        object: ObjectNumber,
+        part_bytes: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(sealed) = self.sealed.get_mut(&object) {
+            let before = sealed.load();
+            sealed.part_stored(part_bytes);
+            self.budget.change(before, sealed.load());
+            self.advance_sealed(object, actions);
+            return;
+        }
+        let shard = self
+            .homes
+            .get(&object)
+            .expect("an object is open or sealed");
+        let open = self.open.get_mut(shard).expect("its home is known");
+        let before = open.load();
+        open.part_stored(part_bytes);
+        self.budget.change(before, open.load());
+    }
+
+    pub(super) fn object_stored(&mut self, object: ObjectNumber, actions: &mut Vec<Action>) {
+        let sealed = self
+            .sealed
+            .remove(&object)
+            .expect("only sealed objects are stored");
+        self.budget.change(sealed.load(), Load::default());
+        let (key, summary) = sealed.stored();
+        self.stats.objects += 1;
+        self.stats.object_bytes += summary.object_bytes;
+        let flush = summary.head.flush;
+        self.flushes.object_stored(object, key, summary);
+        self.write_manifest_if_complete(flush, actions);
+    }
+
+    fn advance_sealed(&mut self, object: ObjectNumber, actions: &mut Vec<Action>) {
+        let sealed = self.sealed.get_mut(&object).expect("it is sealed");
+        let before = sealed.load();
+        let next = sealed.advance();
+        self.budget.change(before, sealed.load());
+        match next {
+            NextStep::Wait => {}
+            NextStep::Put(request) => {
+                self.requests.send(Purpose::Put(object), request, actions);
+            }
+            NextStep::LastPart(request) => self.send_part(object, request, actions),
+            NextStep::Complete(request) => {
+                self.requests
+                    .send(Purpose::Complete(object), request, actions);
+            }
+        }
+    }
+
+    fn send_part(&mut self, object: ObjectNumber, part: Request, actions: &mut Vec<Action>) {
+        let bytes = part.body_bytes();
+        self.requests
+            .send(Purpose::Part { object, bytes }, part, actions);
+    }
+}

@@ -1,0 +1,277 @@
+//! One state object's life: open, sealed, stored. A state is a type, so that nothing is added to what is sealed.
+
+use std::mem;
+
+use bytes::Bytes;
+use skein_shared::format::block::{BlockBuffer, EncodedBlock, SyncMarker};
+use skein_shared::format::frame::{RecordRef, Stream};
+use skein_shared::format::state_object::{Head, MadeWith, ObjectSummary, StateObjectWriter};
+use skein_shared::ids::OrgId;
+
+use crate::core::action::{ObjectNumber, Request};
+use crate::core::byte_budget::Load;
+use crate::core::roll_policy::ObjectFill;
+
+/// An object that takes records.
+#[derive(Debug)]
+pub(super) struct OpenObject {
+    bytes: ObjectBytes,
+    block: BlockBuffer,
+    records: u64,
+}
+
+/// An object that takes no more records; some of its bytes are still on their way.
+#[derive(Debug)]
+pub(super) struct SealedObject {
+    bytes: ObjectBytes,
+    summary: Option<ObjectSummary>,
+}
+
+/// What open and sealed objects have in common: encoded bytes and parts.
+#[derive(Debug)]
+struct ObjectBytes {
+    number: ObjectNumber,
+    key: String,
+    writer: Option<StateObjectWriter>,
+    head: Head,
+    unsent: Vec<u8>,
+    sent_bytes: u64,
+    parts_sent: u32,
+    parts_stored: u32,
+    blocks_out: u32,
+    encoding_bytes: u64,
+    sending_bytes: u64,
+}
+
+/// What a sealed object needs next.
+#[derive(Debug)]
+pub(super) enum NextStep {
+    /// Blocks or parts to come back.
+    Wait,
+    /// These bytes, to be sent as the whole object.
+    Put(Request),
+    /// These bytes, to be sent as its last part.
+    LastPart(Request),
+    /// All parts are stored: to be made one object.
+    Complete(Request),
+}
+
+impl OpenObject {
+    pub(super) fn new(
+        (number, key): (ObjectNumber, String),
+        head: Head,
+        made_with: MadeWith,
+        block_bytes: u64,
+    ) -> Self {
+        let writer = StateObjectWriter::new(head, made_with);
+        Self {
+            bytes: ObjectBytes {
+                number,
+                key,
+                unsent: writer.head_bytes().to_vec(),
+                writer: Some(writer),
+                head,
+                sent_bytes: 0,
+                parts_sent: 0,
+                parts_stored: 0,
+                blocks_out: 0,
+                encoding_bytes: 0,
+                sending_bytes: 0,
+            },
+            block: new_block(block_bytes),
+            records: 0,
+        }
+    }
+
+    /// Copies a record in; gives the bytes that the block grew by.
+    pub(super) fn append(
+        &mut self,
+        stream: &Stream,
+        org: Option<OrgId>,
+        record: &RecordRef<'_>,
+    ) -> u64 {
+        let before = self.block.raw_bytes();
+        self.block.append(stream, org, record);
+        self.records += 1;
+        (self.block.raw_bytes() - before) as u64
+    }
+
+    /// Takes the block out if it has reached `full_bytes`.
+    pub(super) fn take_full_block(&mut self, full_bytes: u64) -> Option<BlockBuffer> {
+        if (self.block.raw_bytes() as u64) < full_bytes {
+            return None;
+        }
+        self.bytes.block_leaves(&self.block);
+        Some(mem::replace(&mut self.block, new_block(full_bytes)))
+    }
+
+    /// Adds a compressed block.
+    pub(super) fn absorb(&mut self, block: &EncodedBlock) {
+        self.bytes.absorb(block);
+    }
+
+    /// Takes a part out once `part_bytes` are there.
+    pub(super) fn take_part(&mut self, part_bytes: u64) -> Option<Request> {
+        (self.bytes.unsent.len() as u64 >= part_bytes).then(|| self.bytes.take_part())
+    }
+
+    /// What it holds; bytes that are still to be compressed count as they are.
+    pub(super) fn fill(&self) -> ObjectFill {
+        ObjectFill {
+            records: self.records,
+            bytes: self.bytes.stored_bytes() + self.block.raw_bytes() as u64,
+        }
+    }
+
+    /// Its share of the budget.
+    pub(super) fn load(&self) -> Load {
+        Load {
+            held_bytes: (self.bytes.unsent.len() + self.block.raw_bytes()) as u64,
+            leaving_bytes: self.bytes.leaving_bytes(),
+        }
+    }
+
+    /// Bytes of its parts so far.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.bytes.sent_bytes
+    }
+
+    pub(super) fn number(&self) -> ObjectNumber {
+        self.bytes.number
+    }
+
+    pub(super) fn marker(&self) -> SyncMarker {
+        self.bytes.head.marker
+    }
+
+    pub(super) fn part_stored(&mut self, part_bytes: u64) {
+        self.bytes.part_stored(part_bytes);
+    }
+
+    /// Ends it; gives its last block, if that has frames.
+    pub(super) fn seal(mut self) -> (SealedObject, Option<BlockBuffer>) {
+        let last = (!self.block.is_empty()).then_some(self.block);
+        if let Some(block) = &last {
+            self.bytes.block_leaves(block);
+        }
+        let sealed = SealedObject {
+            bytes: self.bytes,
+            summary: None,
+        };
+        (sealed, last)
+    }
+}
+
+impl SealedObject {
+    /// Adds a compressed block.
+    pub(super) fn absorb(&mut self, block: &EncodedBlock) {
+        self.bytes.absorb(block);
+    }
+
+    pub(super) fn part_stored(&mut self, part_bytes: u64) {
+        self.bytes.part_stored(part_bytes);
+    }
+
+    /// What is to be done next. Each step is given once.
+    pub(super) fn advance(&mut self) -> NextStep {
+        if self.bytes.blocks_out > 0 {
+            return NextStep::Wait;
+        }
+        if let Some(writer) = self.bytes.writer.take() {
+            let finished = writer.finish();
+            self.bytes.unsent.extend_from_slice(&finished.tail);
+            self.summary = Some(finished.summary);
+            if self.bytes.parts_sent > 0 {
+                return NextStep::LastPart(self.bytes.take_part());
+            }
+            let body = self.bytes.take_unsent();
+            let request = Request::PutObject {
+                key: self.bytes.key.clone(),
+                write: self.bytes.head.write_id,
+                body,
+            };
+            return NextStep::Put(request);
+        }
+        if self.bytes.parts_sent > 0 && self.bytes.parts_stored == self.bytes.parts_sent {
+            return NextStep::Complete(Request::CompleteUpload(self.bytes.number));
+        }
+        NextStep::Wait
+    }
+
+    pub(super) fn marker(&self) -> SyncMarker {
+        self.bytes.head.marker
+    }
+
+    /// Its share of the budget: all of it leaves.
+    pub(super) fn load(&self) -> Load {
+        Load {
+            held_bytes: 0,
+            leaving_bytes: self.bytes.unsent.len() as u64 + self.bytes.leaving_bytes(),
+        }
+    }
+
+    /// Key and contents of the stored object.
+    ///
+    /// # Panics
+    /// If it was not sent yet.
+    pub(super) fn stored(self) -> (String, ObjectSummary) {
+        let summary = self.summary.expect("only what was finished can be stored");
+        (self.bytes.key, summary)
+    }
+}
+
+impl ObjectBytes {
+    fn absorb(&mut self, block: &EncodedBlock) {
+        self.writer
+            .as_mut()
+            .expect("an object is finished after its last block")
+            .push(&block.summary);
+        self.unsent.extend_from_slice(&block.bytes);
+        self.blocks_out -= 1;
+        self.encoding_bytes -= block.summary.raw_bytes;
+    }
+
+    fn block_leaves(&mut self, block: &BlockBuffer) {
+        self.blocks_out += 1;
+        self.encoding_bytes += block.raw_bytes() as u64;
+    }
+
+    fn take_part(&mut self) -> Request {
+        let body = self.take_unsent();
+        self.parts_sent += 1;
+        Request::UploadPart {
+            object: self.number,
+            key: self.key.clone(),
+            write: self.head.write_id,
+            part: self.parts_sent,
+            body,
+        }
+    }
+
+    fn take_unsent(&mut self) -> Bytes {
+        let body = Bytes::from(mem::take(&mut self.unsent));
+        self.sent_bytes += body.len() as u64;
+        self.sending_bytes += body.len() as u64;
+        body
+    }
+
+    fn part_stored(&mut self, part_bytes: u64) {
+        self.parts_stored += 1;
+        self.sending_bytes -= part_bytes;
+    }
+
+    fn leaving_bytes(&self) -> u64 {
+        self.encoding_bytes + self.sending_bytes
+    }
+
+    fn stored_bytes(&self) -> u64 {
+        self.sent_bytes + self.unsent.len() as u64
+    }
+}
+
+/// A block with room for `full_bytes` and one record more; memory is taken only as it is written to.
+fn new_block(full_bytes: u64) -> BlockBuffer {
+    const ROOM_FOR_ONE_MORE: u64 = 16 * 1024;
+    let capacity = usize::try_from(full_bytes + ROOM_FOR_ONE_MORE);
+    BlockBuffer::with_capacity(capacity.expect("a block is smaller than memory"))
+}

@@ -1,0 +1,215 @@
+//! One partition's life with this worker: looked up, read, taken away.
+
+use std::collections::BTreeMap;
+
+use skein_shared::format::frame::Stream;
+use skein_shared::ids::{Chain, Incarnation, SourceName};
+use skein_shared::offset::{Offset, Span};
+
+use crate::core::event::TopicPartition;
+use crate::core::ledger_chain::LedgerChain;
+
+/// Place of a partition in the table; never used for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Slot(pub(super) usize);
+
+/// What a worker knows of a partition.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) name: TopicPartition,
+    pub(super) chain: Chain,
+    pub(super) phase: Phase,
+    pub(super) ledger: LedgerChain,
+    /// End of the ledger as far as we know: what may be committed.
+    pub(super) ledger_end: Offset,
+    /// What Kafka has of it.
+    pub(super) committed: Offset,
+    /// The end of the partition when it was assigned.
+    pub(super) end_at_assignment: Offset,
+    /// How many tenures this worker had of it.
+    pub(super) tenures: u32,
+}
+
+/// Where a partition is in its life.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not ours.
+    Away,
+    /// Ours; where to begin is being found out.
+    LookingUp,
+    /// Ours; it waits for being assigned to the consumer at this offset.
+    Found(Offset),
+    /// Being read.
+    Reading(Tenure),
+    /// Sealed, and to be given back as soon as the ledger has it all.
+    Draining,
+    /// Ours, but not read any more: a person must act.
+    Stopped,
+}
+
+/// One unbroken stretch of reading.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    /// What its frames are marked with.
+    pub(super) stream: Stream,
+    /// The next offset to come.
+    pub(super) position: Offset,
+    /// Where the span of the open flush begins.
+    pub(super) sealed_to: Offset,
+    /// Whether the consumer's own position is that of this tenure.
+    pub(super) consumer: ConsumerPosition,
+}
+
+/// Whether the consumer's position in a partition can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConsumerPosition {
+    /// It may still be that of an earlier tenure of this process, until a record of this one has come.
+    MayBeStale,
+    /// It is this tenure's.
+    Current,
+}
+
+impl Partition {
+    /// The tenure that reads it, if any does.
+    pub(super) fn tenure_mut(&mut self) -> Option<&mut Tenure> {
+        match &mut self.phase {
+            Phase::Reading(tenure) => Some(tenure),
+            Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Stopped => {
+                None
+            }
+        }
+    }
+
+    /// The tenure that reads it, if any does.
+    pub(super) fn tenure(&self) -> Option<&Tenure> {
+        match &self.phase {
+            Phase::Reading(tenure) => Some(tenure),
+            Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Stopped => {
+                None
+            }
+        }
+    }
+}
+
+impl Tenure {
+    /// Moves on behind a record.
+    pub(super) fn pass(&mut self, offset: Offset) {
+        self.position = offset.next();
+        self.consumer = ConsumerPosition::Current;
+    }
+
+    /// Moves on to where the consumer says it is, beyond what no record was given for.
+    pub(super) fn pass_to(&mut self, position: Offset) {
+        match self.consumer {
+            ConsumerPosition::Current => self.position = self.position.max(position),
+            ConsumerPosition::MayBeStale => {}
+        }
+    }
+
+    /// Whether it moved on since its position was captured.
+    pub(super) fn has_unsealed(&self) -> bool {
+        self.sealed_to < self.position
+    }
+
+    /// Captures the position: gives the span since the last capture, unless nothing came.
+    pub(super) fn seal(&mut self) -> Option<Span> {
+        let span = Span::new(self.sealed_to, self.position);
+        self.sealed_to = self.position;
+        (span.from < span.to).then_some(span)
+    }
+}
+
+/// Every partition that this worker ever had.
+#[derive(Debug)]
+pub(super) struct PartitionTable {
+    source: SourceName,
+    all: Vec<Partition>,
+    by_topic: BTreeMap<String, BTreeMap<u32, Slot>>,
+    last: Option<Slot>,
+}
+
+impl PartitionTable {
+    pub(super) fn new(source: SourceName) -> Self {
+        Self {
+            source,
+            all: Vec::new(),
+            by_topic: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// The slot of a partition, a new one if it was never seen.
+    pub(super) fn slot_of(&mut self, name: &TopicPartition) -> Slot {
+        let partitions = self
+            .by_topic
+            .entry(name.topic.as_str().to_owned())
+            .or_default();
+        *partitions.entry(name.partition.0).or_insert_with(|| {
+            let chain = Chain {
+                source: self.source.clone(),
+                topic: name.topic.clone(),
+                incarnation: Incarnation::default(),
+                partition: name.partition,
+            };
+            self.all.push(Partition {
+                name: name.clone(),
+                chain,
+                phase: Phase::Away,
+                ledger: LedgerChain::default(),
+                ledger_end: Offset::default(),
+                committed: Offset::default(),
+                end_at_assignment: Offset::default(),
+                tenures: 0,
+            });
+            Slot(self.all.len() - 1)
+        })
+    }
+
+    /// The partition of a record. Records come in runs of one partition, so the last one is tried first.
+    pub(super) fn of_record(&mut self, topic: &str, partition: u32) -> Option<Slot> {
+        let is_it = |known: &Partition| {
+            known.name.partition.0 == partition && known.name.topic.as_str() == topic
+        };
+        let slot = match self.last.filter(|slot| is_it(&self.all[slot.0])) {
+            Some(slot) => slot,
+            None => *self.by_topic.get(topic)?.get(&partition)?,
+        };
+        self.last = Some(slot);
+        Some(slot)
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Partition {
+        &mut self.all[slot.0]
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> &Partition {
+        &self.all[slot.0]
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Partition> {
+        self.all.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Partition)> {
+        self.all
+            .iter_mut()
+            .enumerate()
+            .map(|(place, partition)| (Slot(place), partition))
+    }
+
+    /// The partitions that are being read.
+    pub(super) fn slots_reading(&self) -> Vec<Slot> {
+        let all = self.all.iter().enumerate();
+        let reading = all.filter(|(_, partition)| partition.tenure().is_some());
+        reading.map(|(place, _)| Slot(place)).collect()
+    }
+
+    /// What the consumer is to read, and from where.
+    pub(super) fn reading(&self) -> Vec<(TopicPartition, Offset)> {
+        let reading = self.all.iter().filter_map(|partition| {
+            let tenure = partition.tenure()?;
+            Some((partition.name.clone(), tenure.position))
+        });
+        reading.collect()
+    }
+}

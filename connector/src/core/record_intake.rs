@@ -1,0 +1,156 @@
+//! Records into blocks of their shard's open object.
+
+use skein_shared::format::block::SyncMarker;
+use skein_shared::format::frame::RecordRef;
+use skein_shared::format::object_key::{Hour, ObjectKey};
+use skein_shared::format::state_object::{Head, MadeWith};
+use skein_shared::ids::{ShardId, WriteId};
+use skein_shared::offset::Offset;
+use skein_shared::window::TimestampMs;
+use uuid::Uuid;
+
+use crate::core::Core;
+use crate::core::action::{Action, ObjectNumber};
+use crate::core::byte_budget::{Intake, Pressure};
+use crate::core::event::TopicPartition;
+use crate::core::open_object::OpenObject;
+use crate::core::partition::Slot;
+use crate::core::roll_policy;
+
+impl Core {
+    pub(super) fn take_record(
+        &mut self,
+        (topic, partition): (&str, u32),
+        record: &RecordRef<'_>,
+        actions: &mut Vec<Action>,
+    ) {
+        let slot = self.partitions.of_record(topic, partition);
+        let Some(slot) = slot.filter(|slot| self.is_next(*slot, record.offset)) else {
+            self.stats.ignored_records += 1;
+            return;
+        };
+        let route = self.router.route(record);
+        if let Some(refusal) = &route.refusal {
+            self.stats.count_quarantined(refusal);
+        }
+        if !self.open.contains_key(&route.shard) {
+            self.open_object(route.shard);
+        }
+        let object = self.open.get_mut(&route.shard).expect("it was just opened");
+        let tenure = self.partitions.get_mut(slot).tenure_mut();
+        let tenure = tenure.expect("only what is being read is next");
+        let grown_bytes = object.append(&tenure.stream, route.org, record);
+        tenure.pass(record.offset);
+
+        self.budget.hold(grown_bytes);
+        self.stats.records += 1;
+        self.stats.raw_bytes += grown_bytes;
+        self.flushes.fill.records += 1;
+        self.flushes.fill.bytes += grown_bytes;
+        self.roll(route.shard, actions);
+        self.relieve_pressure(actions);
+        if roll_policy::flush_is_full(&self.options.settings, self.flushes.fill) {
+            self.seal_flush(actions);
+        }
+    }
+
+    /// Takes note of how far the consumer has come.
+    pub(super) fn take_positions(&mut self, positions: &[(TopicPartition, Offset)]) {
+        if !self.life.is_running() {
+            return;
+        }
+        for (name, position) in positions {
+            let slot = self.partitions.slot_of(name);
+            if let Some(tenure) = self.partitions.get_mut(slot).tenure_mut() {
+                tenure.pass_to(*position);
+            }
+        }
+    }
+
+    /// Whether a record belongs to a tenure and was not read before. Records that were on their way when a
+    /// tenure ended belong to whoever reads the partition next.
+    fn is_next(&self, slot: Slot, offset: Offset) -> bool {
+        let tenure = self.partitions.get(slot).tenure();
+        self.life.is_running() && tenure.is_some_and(|tenure| tenure.position <= offset)
+    }
+
+    fn open_object(&mut self, shard: ShardId) {
+        self.objects_made += 1;
+        let object = ObjectNumber(self.objects_made);
+        let (flush, number) = self.flushes.open_object(object);
+        let opened = TimestampMs(self.options.epoch.0 + self.now.0.cast_signed());
+        let key = ObjectKey::State {
+            shard,
+            hour: Hour::of(opened),
+            flush,
+            number,
+        };
+        let head = Head {
+            marker: SyncMarker(self.rng.u128(..).to_le_bytes()),
+            write_id: self.write_id(),
+            shard,
+            flush,
+            number,
+        };
+        let settings = &self.options.settings;
+        self.block_bytes = roll_policy::block_bytes(settings, &self.budget, self.open.len() + 1);
+        let made_with = self.made_with();
+        let opened = OpenObject::new((object, key.to_string()), head, made_with, self.block_bytes);
+        self.budget.change(Default::default(), opened.load());
+        self.open.insert(shard, opened);
+        self.homes.insert(object, shard);
+    }
+
+    /// Sends a full block away; seals a full object.
+    fn roll(&mut self, shard: ShardId, actions: &mut Vec<Action>) {
+        let object = self
+            .open
+            .get_mut(&shard)
+            .expect("its shard just got a record");
+        let before = object.load();
+        if let Some(block) = object.take_full_block(self.block_bytes) {
+            actions.push(Action::Encode {
+                object: object.number(),
+                block,
+                marker: object.marker(),
+            });
+            self.budget.change(before, object.load());
+        }
+        if roll_policy::is_full(&self.options.settings, object.fill()) {
+            self.seal_object(shard, actions);
+        }
+    }
+
+    /// Keeps the buffers within the budget (SK-6): seals the largest open objects, and lets no more in
+    /// while too much is on its way.
+    pub(super) fn relieve_pressure(&mut self, actions: &mut Vec<Action>) {
+        while self.budget.pressure() == Pressure::SealLargest {
+            let largest = self
+                .open
+                .iter()
+                .max_by_key(|(_, open)| open.load().held_bytes);
+            let shard = *largest.expect("only open objects hold bytes").0;
+            self.seal_object(shard, actions);
+        }
+        let intake = self.budget.intake(self.intake);
+        if intake != self.intake {
+            self.intake = intake;
+            match intake {
+                Intake::Closed => {
+                    self.stats.pauses += 1;
+                    actions.push(Action::Pause);
+                }
+                Intake::Open => actions.push(Action::Resume),
+            }
+        }
+    }
+
+    /// An id that no other write has.
+    pub(super) fn write_id(&mut self) -> WriteId {
+        WriteId(Uuid::from_u128(self.rng.u128(..)))
+    }
+
+    pub(super) fn made_with(&self) -> MadeWith {
+        MadeWith::this_build(self.router.version_count() as u64 - 1)
+    }
+}

@@ -1,0 +1,46 @@
+//! What the core counts.
+
+use std::collections::BTreeMap;
+
+use skein_shared::payload::Refusal;
+
+/// Counts since the start of the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CoreStats {
+    /// Records taken in.
+    pub records: u64,
+    /// Bytes of their frames before compression.
+    pub raw_bytes: u64,
+    /// Records of partitions that were not ours to read, or below the position; left to whoever reads them.
+    pub ignored_records: u64,
+    /// Records in the quarantine's objects, by the name of the reason.
+    pub quarantined: BTreeMap<&'static str, u64>,
+    /// Objects stored.
+    pub objects: u64,
+    /// Their bytes.
+    pub object_bytes: u64,
+    /// Flushes whose spans are all settled.
+    pub flushes: u64,
+    /// Ledger entries that are ours.
+    pub ledger_entries: u64,
+    /// Records that they cover.
+    pub ledger_records: u64,
+    /// Spans that another worker covered first.
+    pub conflicts: u64,
+    /// Revocations that were answered before everything was flushed.
+    pub missed_drains: u64,
+    /// Times that fetching was paused for want of memory.
+    pub pauses: u64,
+    /// Partitions that are read now.
+    pub partitions_reading: u64,
+    /// Partitions that are stopped: a person must act.
+    pub partitions_stopped: u64,
+    /// Offsets between the positions and the ends at assignment.
+    pub records_behind: u64,
+}
+
+impl CoreStats {
+    pub(super) fn count_quarantined(&mut self, refusal: &Refusal) {
+        *self.quarantined.entry(refusal.name()).or_default() += 1;
+    }
+}

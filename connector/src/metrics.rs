@@ -1,0 +1,87 @@
+//! One function per event that is logged and counted.
+
+use metrics::{counter, gauge};
+use skein_shared::offset::Offset;
+
+use crate::core::CoreStats;
+use crate::core::action::StopReason;
+use crate::core::event::{Remedy, TopicPartition};
+use crate::error::Error;
+
+/// A request to the bucket or to Kafka came back without what was asked.
+pub(crate) fn request_failed(step: &'static str, remedy: Remedy, error: &Error) {
+    let outcome = match remedy {
+        Remedy::Again => {
+            tracing::warn!(step, %error, "request failed, it is sent again");
+            "again"
+        }
+        Remedy::AgainAndAlert => {
+            tracing::error!(step, %error, "request refused, it is sent again: check the credentials");
+            "refused"
+        }
+        Remedy::GiveUp(_) => {
+            tracing::error!(step, %error, "request failed for good");
+            "given up"
+        }
+    };
+    counter!("skein_connector_failed_requests_total", "step" => step, "outcome" => outcome)
+        .increment(1);
+}
+
+/// A partition is not read any more.
+pub(crate) fn partition_stopped(partition: &TopicPartition, reason: &StopReason) {
+    tracing::error!(
+        topic = %partition.topic,
+        partition = %partition.partition,
+        "partition stopped: {reason}"
+    );
+    counter!("skein_connector_stopped_partitions_total").increment(1);
+}
+
+/// Partitions begin to be read.
+pub(crate) fn partitions_assigned(added: &[(TopicPartition, Offset)], all: usize) {
+    tracing::info!(added = added.len(), reading = all, "partitions assigned");
+}
+
+/// Partitions are given back.
+pub(crate) fn partitions_removed(removed: &[TopicPartition], rest: usize) {
+    tracing::info!(
+        removed = removed.len(),
+        reading = rest,
+        "partitions given back"
+    );
+}
+
+/// A commit of offsets came back without.
+pub(crate) fn commit_failed(reason: &str) {
+    tracing::warn!(reason, "offsets were not committed; the ledger has them");
+    counter!("skein_connector_failed_commits_total").increment(1);
+}
+
+/// The counts since the start.
+pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
+    counter!("skein_connector_records_total").absolute(stats.records);
+    counter!("skein_connector_raw_bytes_total").absolute(stats.raw_bytes);
+    counter!("skein_connector_objects_total").absolute(stats.objects);
+    counter!("skein_connector_object_bytes_total").absolute(stats.object_bytes);
+    counter!("skein_connector_flushes_total").absolute(stats.flushes);
+    counter!("skein_connector_ledger_entries_total").absolute(stats.ledger_entries);
+    counter!("skein_connector_conflicts_total").absolute(stats.conflicts);
+    counter!("skein_connector_missed_drains_total").absolute(stats.missed_drains);
+    counter!("skein_connector_pauses_total").absolute(stats.pauses);
+    for (reason, records) in &stats.quarantined {
+        counter!("skein_connector_quarantined_records_total", "reason" => *reason)
+            .absolute(*records);
+    }
+    gauge!("skein_connector_buffered_bytes").set(to_f64(buffered_bytes));
+    gauge!("skein_connector_reading_partitions").set(to_f64(stats.partitions_reading));
+    gauge!("skein_connector_behind_records").set(to_f64(stats.records_behind));
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; below 2^53 nothing is lost"
+)]
+fn to_f64(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,231 @@
+//! The connector at work: checks what it needs, then drives the core on Kafka, threads and the bucket.
+
+mod driver;
+mod shard_map_watch;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use skein_config::Settings;
+use skein_config::connector::ConnectorSettings;
+use skein_config::kafka::{FirstPosition, KafkaSettings};
+use skein_shared::bucket::Bucket;
+use skein_shared::format::ledger_entry::StartPolicy;
+use skein_shared::ids::WorkerId;
+use skein_shared::shard_map::{Routing, ShardMap};
+use skein_shared::units::{ByteCount, Millis};
+use skein_shared::window::TimestampMs;
+use skein_shared::{shard_map_log, source_binding};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::core::Until;
+
+use crate::block_compressor::BlockCompressor;
+use crate::bucket_request::{BucketRequests, Services};
+use crate::chain_lookup::ChainLookup;
+use crate::core::{Core, CoreOptions};
+use crate::error::{Error, Result};
+use crate::hold_point::Holding;
+use crate::pipeline::driver::Driver;
+use crate::record_source::kafka::{ClusterView, KafkaSource, look};
+use crate::report::{ConnectReport, Progress};
+
+/// What a connector is set up with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The `[kafka]` section.
+    pub kafka: KafkaSettings,
+    /// The `[connector]` section.
+    pub connector: ConnectorSettings,
+    /// The routing that is to be in force; a change is published as a new version of the shard map.
+    pub routing: Routing,
+    /// Larger payloads go into quarantine.
+    pub payload_limit: ByteCount,
+    /// Where to.
+    pub bucket: Bucket,
+    /// When to end.
+    pub until: Until,
+}
+
+/// How a running connector is talked with.
+pub struct Controls {
+    /// Cancelled to ask for the end: a last flush, a last commit, leaving the group.
+    pub stop: CancellationToken,
+    /// Raised to ask for a flush.
+    pub flush: FlushSignal,
+    /// Told how far it has come, about twice a second, on the polling thread: it must return at once.
+    pub progress: Box<dyn Fn(&Progress) + Send>,
+}
+
+/// Asks a running connector for a flush; clones ask the same one.
+#[derive(Debug, Clone, Default)]
+pub struct FlushSignal(Arc<AtomicBool>);
+
+impl Setup {
+    /// From all settings.
+    pub fn of(settings: &Settings, bucket: Bucket, until: Until) -> Self {
+        Self {
+            kafka: settings.kafka.clone(),
+            connector: settings.connector.clone(),
+            routing: settings.shards.routing(),
+            payload_limit: settings.limits.payload_bytes,
+            bucket,
+            until,
+        }
+    }
+}
+
+impl Controls {
+    /// Nothing to be told, nobody to tell.
+    pub fn silent() -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            flush: FlushSignal::default(),
+            progress: Box::new(|_| {}),
+        }
+    }
+}
+
+impl FlushSignal {
+    /// Asks for a flush of everything that was read so far.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Controls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controls")
+            .field("stop", &self.stop)
+            .field("flush", &self.flush)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a connector until its end. Partitions that had to be stopped stand in the report.
+///
+/// # Errors
+/// `Transient` when brokers or bucket do not answer; `Invalid` when a topic, a setting, a permission or the
+/// bucket's conditional writes are wrong. Nothing is lost by any error: what the ledger does not name is read
+/// again at the next start.
+///
+/// # Cancel safety
+/// Not cancel safe: dropped before its end it goes on in the background. Cancel [`Controls::stop`] instead.
+pub async fn run(setup: Setup, controls: Controls) -> Result<ConnectReport> {
+    setup.bucket.probe().await?;
+    let lookup = ChainLookup::connect(&setup.kafka)?;
+    let cluster = look_at_cluster(&lookup, &setup.kafka).await?;
+    let source = setup.kafka.source_name();
+    source_binding::bind(&setup.bucket, &source, &cluster.cluster_id).await?;
+    let epoch = wall_clock();
+    let map = shard_map_log::load_or_publish(&setup.bucket, &setup.routing, epoch).await?;
+    tracing::info!(
+        cluster = cluster.cluster_id,
+        partitions = cluster.partitions,
+        bucket = setup.bucket.url(),
+        "connecting"
+    );
+    let map_changes = shard_map_watch::start(&setup.bucket, map.version_count(), &controls.stop);
+    let runtime = Handle::current();
+    let (outbox, report) = oneshot::channel();
+    let polling = move || {
+        let driven = drive(
+            setup,
+            controls,
+            Start {
+                runtime,
+                lookup,
+                epoch,
+                map,
+                map_changes,
+            },
+        );
+        // The receiver is gone only when `run` was dropped.
+        let _ = outbox.send(driven);
+    };
+    let ended = |reason: String| Error::Ended {
+        what: "the polling thread",
+        reason,
+    };
+    thread::Builder::new()
+        .name("poll".to_owned())
+        .spawn(polling)
+        .map_err(|error| ended(error.to_string()))?;
+    report
+        .await
+        .map_err(|_| ended("it panicked, see the log".to_owned()))?
+}
+
+/// What the start found out.
+struct Start {
+    runtime: Handle,
+    lookup: ChainLookup,
+    epoch: TimestampMs,
+    map: ShardMap,
+    map_changes: shard_map_watch::MapChanges,
+}
+
+fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport> {
+    let holding = Arc::new(Holding::from_env());
+    let concurrency = setup.connector.upload_concurrency;
+    let services = Services::new(
+        &setup.bucket,
+        start.lookup,
+        Arc::clone(&holding),
+        concurrency,
+    );
+    let worker = WorkerId::random();
+    let options = CoreOptions {
+        settings: setup.connector.clone(),
+        source: setup.kafka.source_name(),
+        worker,
+        seed: worker.0.as_u64_pair().1,
+        epoch: start.epoch,
+        shard_map: start.map,
+        payload_limit_bytes: setup.payload_limit.0,
+        start: match setup.kafka.first_position {
+            FirstPosition::Earliest => StartPolicy::Earliest,
+            FirstPosition::Latest => StartPolicy::Latest,
+        },
+        until: setup.until,
+    };
+    let queue = setup.connector.memory_shares().kafka_queue;
+    let driver = Driver {
+        core: Core::new(options, Millis(0)),
+        source: KafkaSource::join(&setup.kafka, queue)?,
+        compressor: BlockCompressor::start(setup.connector.compression_threads)?,
+        requests: BucketRequests::new(start.runtime.clone(), services),
+        holding,
+        controls,
+        map_changes: start.map_changes,
+        bucket: setup.bucket,
+        clock: driver::Clock::start(Instant::now()),
+        turn: driver::Turn::default(),
+        stopped: Vec::new(),
+    };
+    driver.run(&start.runtime)
+}
+
+async fn look_at_cluster(lookup: &ChainLookup, kafka: &KafkaSettings) -> Result<ClusterView> {
+    let (lookup, kafka) = (lookup.clone(), kafka.clone());
+    let asked = tokio::task::spawn_blocking(move || look(lookup.client(), &kafka));
+    asked.await.map_err(|error| Error::Ended {
+        what: "the first question to the brokers",
+        reason: error.to_string(),
+    })?
+}
+
+fn wall_clock() -> TimestampMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.map_or(0, |since| since.as_millis());
+    TimestampMs(i64::try_from(millis).unwrap_or(i64::MAX))
+}

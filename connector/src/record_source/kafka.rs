@@ -1,0 +1,352 @@
+//! A member of a Kafka consumer group. Only one thread uses it, and it never waits for anything but records.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset as KafkaOffset, Timestamp, TopicPartitionList};
+use skein_config::kafka::KafkaSettings;
+use skein_shared::ErrorKind;
+use skein_shared::format::frame::{HeaderBuffer, HeadersRef, RecordRef, RecordTimestamp};
+use skein_shared::offset::Offset;
+use skein_shared::units::ByteCount;
+use skein_shared::window::TimestampMs;
+
+pub use crate::record_source::topics::{ClusterView, look};
+
+use crate::core::byte_budget::Intake;
+use crate::core::event::{CommitOutcome, TopicPartition};
+use crate::error::{Error, Result};
+use crate::record_source::GroupEvent;
+use crate::record_source::group_context::{GroupContext, names_of};
+
+/// Stands for the headers of a record whose header names cannot be read.
+const UNREADABLE_HEADERS: &[u8] = b"skein-headers-unreadable";
+
+/// The consumer, and what is assigned to it.
+pub struct KafkaSource {
+    consumer: BaseConsumer<GroupContext>,
+    brokers: String,
+    assigned: BTreeSet<TopicPartition>,
+    intake: Intake,
+    unanswered: Option<GroupEvent>,
+}
+
+/// What a poll brought.
+pub enum Polled<'a> {
+    /// A record.
+    Record(BorrowedMessage<'a>),
+    /// A position of ours does not exist any more.
+    OffsetsLost,
+    /// Nothing in this time, or only notes.
+    Nothing,
+}
+
+impl KafkaSource {
+    /// Joins the group. Nothing is fetched before the first [`assign`](Self::assign).
+    ///
+    /// # Errors
+    /// `Invalid` when librdkafka refuses a setting.
+    pub fn join(kafka: &KafkaSettings, queue: ByteCount) -> Result<Self> {
+        let refused = |operation| {
+            move |error: KafkaError| Error::Kafka {
+                operation,
+                brokers: kafka.brokers.clone(),
+                reason: error.to_string(),
+                kind: ErrorKind::Invalid,
+            }
+        };
+        let consumer: BaseConsumer<GroupContext> = kafka
+            .consumer_config(queue)
+            .create_with_context(GroupContext::default())
+            .map_err(refused("create consumer"))?;
+        let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(refused("subscribe"))?;
+        Ok(Self {
+            consumer,
+            brokers: kafka.brokers.clone(),
+            assigned: BTreeSet::new(),
+            intake: Intake::Open,
+            unanswered: None,
+        })
+    }
+
+    /// Waits up to `patience` for a record.
+    ///
+    /// # Errors
+    /// `Invalid` when the consumer cannot go on.
+    #[inline]
+    pub fn poll(&self, patience: Duration) -> Result<Polled<'_>> {
+        match self.consumer.poll(patience) {
+            None => Ok(Polled::Nothing),
+            Some(Ok(message)) => Ok(Polled::Record(message)),
+            Some(Err(error)) => self.poll_error(error),
+        }
+    }
+
+    /// Whether callbacks came that [`group_event`](Self::group_event) and
+    /// [`commit_outcome`](Self::commit_outcome) tell of.
+    #[inline]
+    pub fn has_notes(&self) -> bool {
+        self.consumer.context().has_notes()
+    }
+
+    /// The next decision of the group.
+    pub fn group_event(&mut self) -> Option<GroupEvent> {
+        let event = self.consumer.context().take_group_event()?;
+        self.unanswered = Some(event.clone());
+        Some(event)
+    }
+
+    /// How the next commit ended.
+    pub fn commit_outcome(&self) -> Option<CommitOutcome> {
+        self.consumer.context().take_commit_outcome()
+    }
+
+    /// How far the consumer has come, as far as it knows.
+    pub fn positions(&self) -> Vec<(TopicPartition, Offset)> {
+        let Ok(positions) = self.consumer.position() else {
+            return Vec::new();
+        };
+        let names = names_of(&positions);
+        let elements = positions.elements();
+        let pairs = names.into_iter().zip(elements.iter());
+        let known = pairs.filter_map(|(name, element)| match element.offset() {
+            KafkaOffset::Offset(offset) => Some((name, Offset(offset))),
+            KafkaOffset::Beginning
+            | KafkaOffset::End
+            | KafkaOffset::Stored
+            | KafkaOffset::Invalid
+            | KafkaOffset::OffsetTail(_) => None,
+        });
+        known.collect()
+    }
+
+    /// Begins to read `added` and goes on with the rest of `all`. What was being read starts anew.
+    ///
+    /// # Errors
+    /// When the consumer refuses.
+    pub fn assign(
+        &mut self,
+        added: &[(TopicPartition, Offset)],
+        all: &[(TopicPartition, Offset)],
+    ) -> Result<()> {
+        self.unanswered = None;
+        if self.is_cooperative() {
+            let again = added
+                .iter()
+                .filter(|(name, _)| self.assigned.contains(name));
+            let again: Vec<TopicPartition> = again.map(|(name, _)| name.clone()).collect();
+            if !again.is_empty() {
+                self.checked(
+                    "unassign",
+                    self.consumer.incremental_unassign(&names(&again)),
+                )?;
+            }
+            self.checked("assign", self.consumer.incremental_assign(&offsets(added)))?;
+        } else {
+            self.checked("assign", self.consumer.assign(&offsets(all)))?;
+        }
+        self.assigned = all.iter().map(|(name, _)| name.clone()).collect();
+        self.apply_intake()
+    }
+
+    /// Stops reading `removed` and goes on with `rest`.
+    ///
+    /// # Errors
+    /// When the consumer refuses.
+    pub fn unassign(
+        &mut self,
+        removed: &[TopicPartition],
+        rest: &[(TopicPartition, Offset)],
+    ) -> Result<()> {
+        self.unanswered = None;
+        if self.is_cooperative() {
+            let ours = removed.iter().filter(|name| self.assigned.contains(name));
+            let ours: Vec<TopicPartition> = ours.cloned().collect();
+            self.checked(
+                "unassign",
+                self.consumer.incremental_unassign(&names(&ours)),
+            )?;
+        } else if rest.is_empty() {
+            self.checked("unassign", self.consumer.unassign())?;
+        } else {
+            self.checked("assign", self.consumer.assign(&offsets(rest)))?;
+        }
+        self.assigned = rest.iter().map(|(name, _)| name.clone()).collect();
+        self.apply_intake()
+    }
+
+    /// Fetches, or does not, whatever is assigned. What was fetched ahead is thrown away.
+    ///
+    /// # Errors
+    /// When the consumer refuses.
+    pub fn set_intake(&mut self, intake: Intake) -> Result<()> {
+        self.intake = intake;
+        let all: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
+        match intake {
+            Intake::Open => self.checked("resume", self.consumer.resume(&names(&all))),
+            Intake::Closed => self.checked("pause", self.consumer.pause(&names(&all))),
+        }
+    }
+
+    /// Begins to commit; [`commit_outcome`](Self::commit_outcome) tells how it ended.
+    ///
+    /// # Errors
+    /// What librdkafka says when it does not even begin.
+    pub fn commit(&self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
+        self.consumer
+            .commit(&offsets(to), CommitMode::Async)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Leaves the group. What the group still waits for is answered at once.
+    pub fn leave(self) {
+        self.consumer.context().begin_closing();
+        let answered = match &self.unanswered {
+            None => Ok(()),
+            Some(GroupEvent::Assigned(_)) if self.is_cooperative() => {
+                self.consumer.incremental_assign(&TopicPartitionList::new())
+            }
+            Some(GroupEvent::Revoked(_) | GroupEvent::Lost(_)) if self.is_cooperative() => {
+                let ours: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
+                self.consumer.incremental_unassign(&names(&ours))
+            }
+            Some(_) => self.consumer.unassign(),
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "an answer to the group was not taken while leaving");
+        }
+        // Dropping the consumer closes it and polls until it is closed.
+        drop(self.consumer);
+    }
+
+    fn is_cooperative(&self) -> bool {
+        matches!(
+            self.consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        )
+    }
+
+    /// New assignments are fetched from at once, so a pause has to be said again.
+    fn apply_intake(&mut self) -> Result<()> {
+        match self.intake {
+            Intake::Open => Ok(()),
+            Intake::Closed => self.set_intake(Intake::Closed),
+        }
+    }
+
+    fn poll_error(&self, error: KafkaError) -> Result<Polled<'_>> {
+        match error {
+            KafkaError::MessageConsumptionFatal(code) => Err(Error::Kafka {
+                operation: "consume",
+                brokers: self.brokers.clone(),
+                reason: format!("{code}: the member cannot go on and has to start again"),
+                kind: ErrorKind::Transient,
+            }),
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+            ) => Ok(Polled::OffsetsLost),
+            other => {
+                // librdkafka tries again by itself.
+                tracing::warn!(error = %other, "kafka could not be read for now");
+                Ok(Polled::Nothing)
+            }
+        }
+    }
+
+    fn checked(
+        &self,
+        operation: &'static str,
+        outcome: rdkafka::error::KafkaResult<()>,
+    ) -> Result<()> {
+        outcome.map_err(|error| Error::Kafka {
+            operation,
+            brokers: self.brokers.clone(),
+            reason: error.to_string(),
+            kind: ErrorKind::Transient,
+        })
+    }
+}
+
+impl std::fmt::Debug for KafkaSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSource")
+            .field("brokers", &self.brokers)
+            .field("assigned", &self.assigned)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Polled<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Record(_) => "Record",
+            Self::OffsetsLost => "OffsetsLost",
+            Self::Nothing => "Nothing",
+        })
+    }
+}
+
+/// A record of Kafka as the formats know it, borrowed; its headers are built in `headers`.
+#[inline]
+pub fn record_of<'a>(
+    message: &'a BorrowedMessage<'_>,
+    headers: &'a mut HeaderBuffer,
+) -> RecordRef<'a> {
+    let timestamp = match message.timestamp() {
+        Timestamp::NotAvailable => RecordTimestamp::Missing,
+        Timestamp::CreateTime(time) => RecordTimestamp::Created(TimestampMs(time)),
+        Timestamp::LogAppendTime(time) => RecordTimestamp::Appended(TimestampMs(time)),
+    };
+    RecordRef {
+        offset: Offset(message.offset()),
+        timestamp,
+        key: message.key(),
+        value: message.payload(),
+        headers: headers_of(message, headers),
+    }
+}
+
+fn headers_of<'a>(message: &BorrowedMessage<'_>, buffer: &'a mut HeaderBuffer) -> HeadersRef<'a> {
+    let Some(headers) = message.headers() else {
+        return HeadersRef::EMPTY;
+    };
+    buffer.clear();
+    // The client library panics on a name that is not UTF-8. Such a record must not stop its partition.
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        for header in headers.iter() {
+            buffer.push(header.key.as_bytes(), header.value);
+        }
+    }));
+    if read.is_err() {
+        buffer.clear();
+        buffer.push(UNREADABLE_HEADERS, None);
+    }
+    buffer.headers()
+}
+
+fn names(of: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(of.len());
+    for name in of {
+        list.add_partition(name.topic.as_str(), name.partition.0.cast_signed());
+    }
+    list
+}
+
+fn offsets(of: &[(TopicPartition, Offset)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(of.len());
+    for (name, offset) in of {
+        let partition = name.partition.0.cast_signed();
+        list.add_partition_offset(
+            name.topic.as_str(),
+            partition,
+            KafkaOffset::Offset(offset.0),
+        )
+        .expect("an offset that is never negative is a valid offset");
+    }
+    list
+}
