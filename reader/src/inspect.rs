@@ -1,0 +1,8 @@
+//! Looking into a bucket: what is there ([`ls`]), what one object says ([`cat`]), and whether all of it is
+//! whole ([`verify`]).
+
+pub mod ls;
+pub mod cat;
+pub mod finding;
+mod state_fetch;
+pub mod verify;

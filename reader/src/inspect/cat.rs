@@ -1,0 +1,232 @@
+//! One object of ours as JSON that a person can read.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use skein_shared::bucket::Bucket;
+use skein_shared::format::flush_manifest::{FlushBody, FlushManifest};
+use skein_shared::format::frame::RecordTimes;
+use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry};
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::quarantine::QuarantineList;
+use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::shard_map_version::ShardMapVersion;
+use skein_shared::format::source_identity::SourceIdentity;
+use skein_shared::{Error, Result};
+
+mod segment;
+mod state;
+
+/// Shows the object at `key`. Of a state object also its first `frames` records.
+///
+/// # Errors
+/// `Invalid` when `key` is none of ours, `Corrupt` when the object does not read back.
+pub async fn cat(bucket: &Bucket, key: &str, frames: usize) -> Result<Value> {
+    let parsed: ObjectKey = key.parse()?;
+    let shown = match parsed {
+        ObjectKey::State { .. } => state::show(bucket, key, frames).await?,
+        ObjectKey::Segment { .. } => segment::show(bucket, key).await?,
+        ObjectKey::Quarantine { .. } => whole(bucket, key, quarantine).await?,
+        ObjectKey::Flush(_) => whole(bucket, key, flush).await?,
+        ObjectKey::Genesis(_) => whole(bucket, key, genesis).await?,
+        ObjectKey::LedgerEntry { .. } => whole(bucket, key, ledger_entry).await?,
+        ObjectKey::Source(_) => whole(bucket, key, source).await?,
+        ObjectKey::ShardMap(_) => whole(bucket, key, shard_map).await?,
+        ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
+    };
+    Ok(shown)
+}
+
+async fn whole(bucket: &Bucket, key: &str, show: fn(&[u8]) -> Result<Value>) -> Result<Value> {
+    let bytes: Bytes = bucket.get(key).await?;
+    let mut shown = show(&bytes).map_err(|error: Error| error.in_object(key))?;
+    shown["key"] = key.into();
+    shown["object_bytes"] = bytes.len().into();
+    Ok(shown)
+}
+
+fn genesis(bytes: &[u8]) -> Result<Value> {
+    let (id, genesis) = Genesis::decode(bytes)?;
+    Ok(json!({
+        "kind": "genesis",
+        "write_id": text(id),
+        "chain": text(&genesis.chain),
+        "start": genesis.start.0,
+        "policy": genesis.policy.name(),
+    }))
+}
+
+fn ledger_entry(bytes: &[u8]) -> Result<Value> {
+    let (id, entry) = LedgerEntry::decode(bytes)?;
+    let became = match &entry.kind {
+        EntryKind::Flushed { flush, tenure } => json!({
+            "flush": ObjectKey::Flush(*flush).to_string(),
+            "tenure": tenure.0,
+        }),
+        EntryKind::LostSpan { reason } => json!({ "lost": reason }),
+    };
+    let last = entry.last.map(|last| {
+        json!({
+            "offset": last.offset.0,
+            "timestamp": last.timestamp.time().map(text),
+            "crc32c": hex(last.crc32c),
+        })
+    });
+    Ok(json!({
+        "kind": "ledger entry",
+        "write_id": text(id),
+        "chain": text(&entry.chain),
+        "from": entry.span.from.0,
+        "to": entry.span.to.0,
+        "became": became,
+        "frames": entry.frames,
+        "timestamps": entry.times.map(times),
+        "last_record": last,
+    }))
+}
+
+fn flush(bytes: &[u8]) -> Result<Value> {
+    let (id, manifest) = FlushManifest::decode(bytes)?;
+    let (flush, write_id) = (text(manifest.flush), text(id));
+    let contents = match manifest.body {
+        FlushBody::Void { reason } => {
+            return Ok(json!({
+                "kind": "flush manifest",
+                "write_id": write_id,
+                "flush": flush,
+                "void": reason,
+            }));
+        }
+        FlushBody::Written(contents) => contents,
+    };
+    let objects = contents.objects.iter().map(|object| {
+        json!({
+            "key": object.key,
+            "shard": text(object.shard),
+            "object_bytes": object.object_bytes,
+            "crc32c": hex(object.crc32c),
+            "frames": object.frames,
+            "raw_bytes": object.raw_bytes,
+            "digest": text(object.digest),
+        })
+    });
+    let spans = contents.spans.iter().map(|span| {
+        json!({
+            "chain": text(&span.stream.chain),
+            "tenure": span.stream.tenure.0,
+            "from": span.span.from.0,
+            "to": span.span.to.0,
+            "frames": span.frames,
+            "digest": text(span.digest),
+        })
+    });
+    Ok(json!({
+        "kind": "flush manifest",
+        "write_id": write_id,
+        "flush": flush,
+        "objects": objects.collect::<Vec<_>>(),
+        "spans": spans.collect::<Vec<_>>(),
+        "shard_map_version": contents.made_with.shard_map_version,
+        "software": contents.made_with.software,
+    }))
+}
+
+fn source(bytes: &[u8]) -> Result<Value> {
+    let (id, identity) = SourceIdentity::decode(bytes)?;
+    Ok(json!({
+        "kind": "source",
+        "write_id": text(id),
+        "source": text(&identity.source),
+        "cluster_id": identity.cluster_id,
+    }))
+}
+
+fn shard_map(bytes: &[u8]) -> Result<Value> {
+    let (id, version) = ShardMapVersion::decode(bytes)?;
+    let dedicated: Vec<u64> = version.routing.dedicated.iter().map(|org| org.0).collect();
+    Ok(json!({
+        "kind": "shard map version",
+        "write_id": text(id),
+        "version": version.version,
+        "from": version.from.map(text),
+        "modulus": version.routing.modulus,
+        "dedicated_orgs": dedicated,
+    }))
+}
+
+fn manifest(bytes: &[u8]) -> Result<Value> {
+    let (id, manifest) = ShardManifest::decode(bytes)?;
+    let segments = manifest.segments.iter().map(|entry| {
+        json!({
+            "key": entry.key,
+            "window": text(entry.window),
+            "resolution": text(entry.resolution),
+            "generation": entry.generation.0,
+            "segment_bytes": entry.summary.size_bytes,
+            "crc32c": hex(entry.summary.crc32c),
+            "points": entry.summary.points,
+            "series": entry.summary.series,
+            "digest": text(entry.summary.digest),
+            "first_timestamp": text(entry.summary.first_timestamp),
+            "last_timestamp": text(entry.summary.last_timestamp),
+        })
+    });
+    let quarantine = manifest.quarantine.iter();
+    let quarantine = quarantine.map(|list| json!({ "key": list.key, "records": list.records }));
+    let positions = manifest.positions.iter();
+    let positions = positions.map(|(chain, offset)| (text(chain), Value::from(offset.0)));
+    let counts = &manifest.counts;
+    Ok(json!({
+        "kind": "shard manifest",
+        "write_id": text(id),
+        "shard": text(manifest.shard),
+        "generation": manifest.generation.0,
+        "positions": positions.collect::<serde_json::Map<_, _>>(),
+        "segments": segments.collect::<Vec<_>>(),
+        "quarantine": quarantine.collect::<Vec<_>>(),
+        "counts": {
+            "records": counts.records,
+            "quarantined_records": counts.quarantined_records,
+            "points_in": counts.points_in,
+            "duplicates": counts.duplicates,
+            "not_owned": counts.not_owned,
+        },
+        "versions": {
+            "shard_map": manifest.versions.shard_map,
+            "timeline": manifest.versions.timeline,
+            "encoder": manifest.versions.encoder,
+        },
+    }))
+}
+
+fn quarantine(bytes: &[u8]) -> Result<Value> {
+    let (id, list) = QuarantineList::decode(bytes)?;
+    let records = list.records.iter().map(|record| {
+        json!({
+            "chain": text(&record.position.chain),
+            "offset": record.position.offset.0,
+            "flush": text(record.flush),
+            "object": record.object_key,
+            "reason_code": record.reason_code,
+            "reason": record.reason,
+        })
+    });
+    Ok(json!({
+        "kind": "quarantine list",
+        "write_id": text(id),
+        "shard": text(list.shard),
+        "expected_generation": list.expected_generation.0,
+        "records": records.collect::<Vec<_>>(),
+    }))
+}
+
+fn times(times: RecordTimes) -> Value {
+    json!({ "oldest": text(times.oldest), "newest": text(times.newest) })
+}
+
+fn text(value: impl ToString) -> String {
+    value.to_string()
+}
+
+fn hex(crc: u32) -> String {
+    format!("{crc:08x}")
+}

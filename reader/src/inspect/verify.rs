@@ -1,0 +1,184 @@
+//! Checks a whole bucket: every object is there, whole and what the others say of it; every chain is
+//! contiguous; every point is accounted for.
+//!
+//! Finds damage of every kind and says where it is. What an object cannot know of itself is compared with
+//! its neighbours: ledger entry with flush manifest, flush manifest with state objects, these with the
+//! counts of the shard manifests, and those with the segments.
+
+mod truth;
+mod metadata;
+mod chains;
+mod flushes;
+mod state_objects;
+mod recount;
+mod manifests;
+mod segments;
+mod conservation;
+
+use serde::Serialize;
+use skein_shared::bucket::Bucket;
+use skein_shared::payload::Limits;
+use skein_shared::{Result, shard_map_log};
+
+use crate::inspect::finding::{Finding, LEDGER};
+use recount::Recounts;
+use truth::Truth;
+
+/// Objects that are read at the same time. Each holds at most two stretches of 8 MiB, or of one block
+/// where that is longer, so a check takes about 100 MiB plus some 200 bytes for each ledger entry.
+const CONCURRENT_OBJECTS: usize = 4;
+
+/// What a check found and how much it looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// What is wrong; empty when all is well.
+    pub findings: Vec<Finding>,
+    /// What was looked at.
+    pub checked: Checked,
+    /// Points in the live segments; overlays may hold a point twice until they are merged.
+    pub points: u64,
+    /// Digest of these points.
+    pub digest: String,
+}
+
+/// How much was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Checked {
+    /// Chains of the ledger.
+    pub chains: u64,
+    /// Ledger entries.
+    pub ledger_entries: u64,
+    /// Flush manifests.
+    pub flushes: u64,
+    /// Flushes of which no ledger entry knows: void, or not yet in the ledger.
+    pub flushes_without_entries: u64,
+    /// State objects of flushes that the ledger names.
+    pub state_objects: u64,
+    /// Their bytes.
+    pub state_bytes: u64,
+    /// Records that count.
+    pub records: u64,
+    /// Frames that no ledger entry names.
+    pub void_frames: u64,
+    /// Shards that were compacted.
+    pub shards: u64,
+    /// Live segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub segment_bytes: u64,
+    /// Lists of quarantined records.
+    pub quarantine_lists: u64,
+}
+
+/// How far a check is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Progress {
+    /// State objects and segments that were read.
+    pub objects_done: u64,
+    /// How many there are.
+    pub objects_total: u64,
+    /// Their bytes.
+    pub bytes_done: u64,
+    /// How many there are.
+    pub bytes_total: u64,
+    /// Findings so far.
+    pub findings: u64,
+}
+
+/// Checks the whole bucket. `limits` are the ones that the compactor ran with: with others its counts of
+/// quarantined records would seem wrong. `progress` is called after each object.
+///
+/// # Errors
+/// What the bucket says when it cannot be read. What is wrong *in* it is a finding.
+pub async fn verify(
+    bucket: &Bucket,
+    limits: Limits,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<VerifyReport> {
+    let mut check = Check::new(bucket.clone(), progress);
+    metadata::check_sources(&mut check).await?;
+    let shard_map = match shard_map_log::load(bucket).await {
+        Ok(map) => map,
+        Err(error) => {
+            check.find(LEDGER.from_error("shard-map/", error)?);
+            None
+        }
+    };
+    let manifests = manifests::check_manifests(&mut check).await?;
+    let ledger = chains::check_chains(&mut check).await?;
+    manifests::check_positions(&mut check, &manifests, &ledger);
+    let flushes = flushes::check_flushes(&mut check, &ledger).await?;
+    let truth = Truth::new(&ledger, &manifests, shard_map, limits);
+    check.expect(&flushes, &manifests);
+    let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
+    segments::check_segments(&mut check, &manifests).await?;
+    if let Some(recounts) = recounts {
+        conservation::check_recounts(&mut check, &manifests, &recounts);
+    }
+    conservation::check_counts(&mut check, &manifests);
+    Ok(check.report(&manifests))
+}
+
+/// What a check has seen so far.
+struct Check<'p> {
+    bucket: Bucket,
+    findings: Vec<Finding>,
+    checked: Checked,
+    progress: Progress,
+    report_progress: &'p mut (dyn FnMut(Progress) + Send),
+}
+
+impl<'p> Check<'p> {
+    fn new(bucket: Bucket, report_progress: &'p mut (dyn FnMut(Progress) + Send)) -> Self {
+        Self {
+            bucket,
+            findings: Vec::new(),
+            checked: Checked::default(),
+            progress: Progress::default(),
+            report_progress,
+        }
+    }
+
+    fn find(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    fn expect(&mut self, flushes: &[flushes::LiveFlush], manifests: &manifests::Manifests) {
+        let objects = flushes.iter().flat_map(|flush| &flush.contents.objects);
+        let segments = manifests.values().flat_map(|manifest| &manifest.segments);
+        let sizes = objects.map(|object| object.object_bytes);
+        let sizes = sizes.chain(segments.map(|segment| segment.summary.size_bytes));
+        for object_bytes in sizes {
+            self.progress.objects_total += 1;
+            self.progress.bytes_total += object_bytes;
+        }
+    }
+
+    fn object_done(&mut self, object_bytes: u64, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        self.progress.objects_done += 1;
+        self.progress.bytes_done += object_bytes;
+        self.progress.findings = self.findings.len() as u64;
+        (self.report_progress)(self.progress);
+    }
+
+    fn report(self, manifests: &manifests::Manifests) -> VerifyReport {
+        let mut digest = skein_shared::format::digest::ContentDigest::EMPTY;
+        for manifest in manifests.values() {
+            digest.add(manifest.live_digest());
+        }
+        VerifyReport {
+            findings: self.findings,
+            checked: self.checked,
+            points: manifests.values().map(|m| m.live_points()).sum(),
+            digest: digest.to_string(),
+        }
+    }
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+}

@@ -1,0 +1,148 @@
+//! Shard manifests and their quarantine lists.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use skein_shared::format::checksum;
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::quarantine::QuarantineList;
+use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
+use skein_shared::ids::{Generation, ShardId};
+use skein_shared::promise::Promise;
+use skein_shared::{Result, manifest_log};
+
+use crate::inspect::finding::{CONSERVATION, Finding, SEGMENT};
+use crate::inspect::verify::Check;
+use crate::inspect::verify::chains::LedgerFacts;
+use crate::inspect::verify::metadata::{CONCURRENT_READS, Read, read};
+
+/// The newest manifest of each shard, where it reads back.
+pub(super) type Manifests = BTreeMap<ShardId, ShardManifest>;
+
+/// Reads every generation, and the quarantine lists that the newest ones name.
+pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<Manifests> {
+    let mut manifests = Manifests::new();
+    for shard in manifest_log::shards(&check.bucket).await? {
+        check.checked.shards += 1;
+        let generations = manifest_log::generations(&check.bucket, shard).await?;
+        let newest = generations.first().copied();
+        for (index, generation) in generations.iter().enumerate() {
+            // The first one has no predecessor; each other one stands on the generation before it.
+            let next = generations.get(index + 1).map_or(0, |next| next.0);
+            if generation.0 != next + 1 {
+                let missing = Generation(generation.0 - 1);
+                let what = format!("generation {missing} of {shard} is missing");
+                check.find(atomic(manifest_key(shard, missing), what));
+            }
+        }
+        let mut reads = read_all(check, shard, generations);
+        while let Some((generation, read)) = reads.next().await {
+            match read? {
+                Ok(manifest) if (manifest.shard, manifest.generation) != (shard, generation) => {
+                    let what = format!("holds generation {} of {}", manifest.generation, manifest.shard);
+                    check.find(atomic(manifest_key(shard, generation), what));
+                }
+                Ok(manifest) if Some(generation) == newest => {
+                    manifests.insert(shard, manifest);
+                }
+                Ok(_) => {}
+                Err(finding) => check.find(finding),
+            }
+        }
+    }
+    for manifest in manifests.values() {
+        check_quarantine(check, manifest).await?;
+    }
+    Ok(manifests)
+}
+
+/// No shard has compacted what the ledger does not have.
+pub(super) fn check_positions(check: &mut Check<'_>, manifests: &Manifests, ledger: &LedgerFacts) {
+    // The same missing entry shows in every shard: it is reported once for each chain.
+    let mut beyond = BTreeMap::new();
+    for manifest in manifests.values() {
+        for (chain, position) in &manifest.positions {
+            let end = ledger.chains.get(chain).and_then(|facts| facts.end);
+            if end.is_some_and(|end| *position > end) || end.is_none() && position.0 > 0 {
+                beyond.entry(chain).or_insert((end, *position, manifest.shard));
+            }
+        }
+    }
+    for (chain, (end, position, shard)) in beyond {
+        let from = end.unwrap_or_default();
+        let key = ObjectKey::LedgerEntry {
+            chain: chain.clone(),
+            from,
+        };
+        let what = format!("the ledger ends at {from}, but {shard} has compacted up to {position}");
+        check.find(crate::inspect::finding::LEDGER.broken(key.to_string(), None, what));
+    }
+}
+
+fn read_all(
+    check: &Check<'_>,
+    shard: ShardId,
+    generations: Vec<Generation>,
+) -> impl futures::Stream<Item = (Generation, Result<Read<ShardManifest>>)> + Unpin + use<> {
+    let bucket = check.bucket.clone();
+    Box::pin(
+        futures::stream::iter(generations)
+            .map(move |generation| {
+                let bucket = bucket.clone();
+                async move {
+                    let key = manifest_key(shard, generation);
+                    let read = read(&bucket, &key, SEGMENT, ShardManifest::decode).await;
+                    (generation, read)
+                }
+            })
+            .buffered(CONCURRENT_READS),
+    )
+}
+
+async fn check_quarantine(check: &mut Check<'_>, manifest: &ShardManifest) -> Result<()> {
+    let mut records = 0;
+    for list in &manifest.quarantine {
+        check.checked.quarantine_lists += 1;
+        records += list.records;
+        let read = read(&check.bucket, &list.key, SEGMENT, QuarantineList::decode).await?;
+        let finding = match read {
+            Err(finding) => Some(finding),
+            Ok(read) => misfit(check, list, &read).await?,
+        };
+        check.findings.extend(finding);
+    }
+    let counted = manifest.counts.quarantined_records;
+    if records != counted {
+        let key = manifest_key(manifest.shard, manifest.generation);
+        let what = format!("counts {counted} quarantined records, its lists have {records}");
+        check.find(CONSERVATION.broken(key, None, what));
+    }
+    Ok(())
+}
+
+async fn misfit(
+    check: &Check<'_>,
+    list: &QuarantineRef,
+    read: &QuarantineList,
+) -> Result<Option<Finding>> {
+    let (has, said) = (read.records.len() as u64, list.records);
+    if has != said {
+        let what = format!("lists {has} records, the shard's manifest says {said}");
+        return Ok(Some(SEGMENT.broken(&list.key, None, what)));
+    }
+    let bytes = check.bucket.get(&list.key).await?;
+    let is_other = checksum::crc32c(&bytes) != list.crc32c;
+    let what = "is another object than the one that the shard's manifest names";
+    Ok(is_other.then(|| SEGMENT.broken(&list.key, None, what)))
+}
+
+pub(super) fn manifest_key(shard: ShardId, generation: Generation) -> String {
+    ObjectKey::Manifest { shard, generation }.to_string()
+}
+
+fn atomic(key: String, what: String) -> Finding {
+    Finding {
+        promise: Promise::AtomicManifest,
+        ..SEGMENT.broken(key, None, what)
+    }
+}

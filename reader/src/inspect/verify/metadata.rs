@@ -1,0 +1,67 @@
+//! Small objects that are read whole.
+
+use futures::StreamExt;
+use skein_shared::bucket::Bucket;
+use skein_shared::error::BucketCause;
+use skein_shared::format::object_key::{ObjectKey, Prefix};
+use skein_shared::format::source_identity::SourceIdentity;
+use skein_shared::ids::WriteId;
+use skein_shared::{Error, Result};
+
+use crate::inspect::finding::{Duty, Finding, LEDGER};
+use crate::inspect::verify::Check;
+
+/// Small objects that are read at the same time.
+pub(super) const CONCURRENT_READS: usize = 32;
+
+/// What became of reading an object: its value, or what is wrong with it.
+pub(super) type Read<T> = std::result::Result<T, Finding>;
+
+/// How the body of one kind of object is read.
+pub(super) type Decode<T> = fn(&[u8]) -> Result<(WriteId, T)>;
+
+/// Reads `key` whole. A body that the store itself calls damaged is read again without the store's
+/// check, so that the format can say where.
+pub(super) async fn read<T>(
+    bucket: &Bucket,
+    key: &str,
+    duty: Duty,
+    decode: Decode<T>,
+) -> Result<Read<T>> {
+    let bytes = match bucket.get(key).await {
+        Ok(bytes) => Ok(bytes),
+        Err(Error::Bucket {
+            cause: BucketCause::Damaged,
+            ..
+        }) => bucket.get_unchecked(key).await,
+        Err(error) => Err(error),
+    };
+    let read = bytes.and_then(|bytes| decode(&bytes));
+    match read {
+        Ok((_, value)) => Ok(Ok(value)),
+        Err(error) => duty.from_error(key, error).map(Err),
+    }
+}
+
+/// Every source reads back and lies under its own name.
+pub(super) async fn check_sources(check: &mut Check<'_>) -> Result<()> {
+    let listed = check.bucket.list(Prefix::SOURCES, None).await?;
+    let bucket = &check.bucket.clone();
+    let mut reads = futures::stream::iter(listed)
+        .map(|object| async move {
+            let read = read(bucket, &object.key, LEDGER, SourceIdentity::decode).await;
+            (object.key, read)
+        })
+        .buffered(CONCURRENT_READS);
+    while let Some((key, read)) = reads.next().await {
+        match read? {
+            Ok(identity) if ObjectKey::Source(identity.source.clone()).to_string() != key => {
+                let what = format!("holds source `{}`", identity.source);
+                check.find(LEDGER.broken(key, None, what));
+            }
+            Ok(_) => {}
+            Err(finding) => check.find(finding),
+        }
+    }
+    Ok(())
+}

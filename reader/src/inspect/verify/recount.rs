@@ -1,0 +1,133 @@
+//! Counting again, from state alone, what the shard manifests say they took in.
+
+use std::collections::BTreeMap;
+
+use skein_shared::format::block::Block;
+use skein_shared::format::frame::{RecordRef, Stream};
+use skein_shared::ids::{FlushId, OrgId, ShardId};
+use skein_shared::offset::Span;
+use skein_shared::payload::{ORG_HEADER, PayloadView, Refusal};
+use skein_shared::shard_map::ShardMap;
+use skein_shared::window::{TimestampMs, Window};
+use skein_shared::{Error, Result};
+
+use crate::inspect::verify::truth::Truth;
+
+/// What a shard must have taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Recount {
+    pub(super) records: u64,
+    pub(super) quarantined_records: u64,
+    pub(super) points_in: u64,
+}
+
+/// What all shards must have taken in, and what no ledger entry names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Recounts {
+    pub(super) shards: BTreeMap<ShardId, Recount>,
+    pub(super) records: u64,
+    pub(super) void_frames: u64,
+}
+
+impl Recounts {
+    pub(super) fn add(&mut self, other: &Self) {
+        for (shard, theirs) in &other.shards {
+            let ours = self.shards.entry(*shard).or_default();
+            ours.records += theirs.records;
+            ours.quarantined_records += theirs.quarantined_records;
+            ours.points_in += theirs.points_in;
+        }
+        self.records += other.records;
+        self.void_frames += other.void_frames;
+    }
+
+    /// Takes the frames of one block of an object of `routed` in.
+    pub(super) fn add_block(
+        &mut self,
+        truth: &Truth,
+        (flush, routed): (FlushId, ShardId),
+        block: &Block<'_>,
+    ) -> Result<()> {
+        let spans: Vec<Vec<Span>> = block
+            .streams()
+            .iter()
+            .map(|stream| truth.spans(flush, stream))
+            .collect();
+        for frame in block.frames() {
+            let frame = frame?;
+            let offset = frame.record.offset;
+            if !spans[frame.stream].iter().any(|span| span.contains(offset)) {
+                self.void_frames += 1;
+                continue;
+            }
+            self.records += 1;
+            self.add_record(truth, routed, &block.streams()[frame.stream], &frame.record);
+        }
+        Ok(())
+    }
+
+    fn add_record(
+        &mut self,
+        truth: &Truth,
+        routed: ShardId,
+        stream: &Stream,
+        record: &RecordRef<'_>,
+    ) {
+        let is_in = |shard| record.offset < truth.position(shard, &stream.chain);
+        let parsed = parse(truth, record);
+        if is_in(routed) {
+            let count = self.shards.entry(routed).or_default();
+            count.records += 1;
+            count.quarantined_records += u64::from(parsed.is_err());
+        }
+        let (Ok(view), Some(map)) = (parsed, &truth.shard_map) else {
+            return;
+        };
+        for (shard, points) in owned_points(map, &view) {
+            if is_in(shard) {
+                self.shards.entry(shard).or_default().points_in += points;
+            }
+        }
+    }
+}
+
+/// Checks that blocks and their index agree; the caller knows where the block lies.
+pub(super) fn check_frames(block: &Block<'_>, expected: u64) -> Result<()> {
+    let frames = u64::from(block.frame_count());
+    if frames == expected {
+        return Ok(());
+    }
+    let reason = format!("has {frames} frames, the footer says {expected}");
+    Err(Error::decode("block", 0, reason))
+}
+
+fn parse<'a>(
+    truth: &Truth,
+    record: &RecordRef<'a>,
+) -> std::result::Result<PayloadView<'a>, Refusal> {
+    let payload = record.value.ok_or(Refusal::NoValue)?;
+    let view = PayloadView::parse(payload, &truth.limits, record.timestamp.time())?;
+    let header = record.headers.last(ORG_HEADER.as_bytes());
+    view.check_org(header.and_then(|header| header.value))?;
+    Ok(view)
+}
+
+/// Points of a payload by the shard that owns their window.
+fn owned_points(map: &ShardMap, view: &PayloadView<'_>) -> BTreeMap<ShardId, u64> {
+    let org: OrgId = view.org();
+    let points = view.point_count() as u64;
+    let Some(times) = view.time_range() else {
+        return BTreeMap::new();
+    };
+    let owner = |time: TimestampMs| map.owner_of(org, Window::of(time));
+    if map.version_count() == 1 || Window::of(times.earliest) == Window::of(times.latest) {
+        return BTreeMap::from([(owner(times.first), points)]);
+    }
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    view.decode_into(&mut timestamps, &mut values);
+    let mut owned = BTreeMap::new();
+    for timestamp in timestamps {
+        *owned.entry(owner(TimestampMs(timestamp))).or_insert(0) += 1;
+    }
+    owned
+}

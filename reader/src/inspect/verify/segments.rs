@@ -1,0 +1,127 @@
+//! Live segments: every run is decoded and counted, every byte summed up.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use skein_shared::bucket::Bucket;
+use skein_shared::format::checksum;
+use skein_shared::format::digest::ContentDigest;
+use skein_shared::format::segment_footer::{self, HEAD_BYTES};
+use skein_shared::format::segment_reader::SeriesBuffer;
+use skein_shared::format::shard_manifest::SegmentEntry;
+use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
+use skein_shared::window::TimestampMs;
+use skein_shared::{Error, Result};
+
+use crate::inspect::finding::{Finding, SEGMENT};
+use crate::inspect::verify::manifests::Manifests;
+use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
+
+pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests) -> Result<()> {
+    let bucket = &check.bucket.clone();
+    let entries = manifests.values().flat_map(|manifest| &manifest.segments);
+    let mut checks = futures::stream::iter(entries)
+        .map(|entry| {
+            let (bucket, entry) = (bucket.clone(), entry.clone());
+            // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
+            let runtime = tokio::runtime::Handle::current();
+            let segment_bytes = entry.summary.size_bytes;
+            let checked = tokio::task::spawn_blocking(move || {
+                runtime.block_on(check_segment(&bucket, &entry))
+            });
+            async move { (segment_bytes, checked.await) }
+        })
+        .buffered(CONCURRENT_OBJECTS);
+    while let Some((segment_bytes, checked)) = checks.next().await {
+        let finding = checked.expect("checking a segment does not panic")?;
+        check.checked.segments += 1;
+        check.checked.segment_bytes += segment_bytes;
+        check.object_done(segment_bytes, finding.into_iter().collect());
+    }
+    Ok(())
+}
+
+async fn check_segment(bucket: &Bucket, entry: &SegmentEntry) -> Result<Option<Finding>> {
+    let (key, said) = (&entry.key, entry.summary.size_bytes);
+    let Some(meta) = bucket.head(key).await? else {
+        return Ok(Some(SEGMENT.broken(key, None, "the object is missing")));
+    };
+    if meta.object_bytes != said {
+        let is = meta.object_bytes;
+        let what = format!("has {is} bytes, its manifest says {said}");
+        return Ok(Some(SEGMENT.broken(key, Some(is.min(said)), what)));
+    }
+    let checked = match check_points(bucket, entry).await {
+        Ok(()) => check_bytes(bucket, entry).await,
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(()) => Ok(None),
+        Err(error) => SEGMENT.from_error(key, error).map(Some),
+    }
+}
+
+/// Decodes every series and compares counts, digest and bounds with the manifest.
+async fn check_points(bucket: &Bucket, entry: &SegmentEntry) -> Result<()> {
+    let file = Arc::new(SegmentFile::open(bucket, entry).await?);
+    let chains = file.chains().clone();
+    let mut cursor = SegmentCursor::new(file, &chains);
+    let mut buffer = SeriesBuffer::default();
+    let mut digest = ContentDigest::EMPTY;
+    let (mut points, mut series) = (0_u64, 0_u64);
+    let mut bounds: Option<(i64, i64)> = None;
+    while let Some((key, _)) = cursor.next(&mut buffer).await? {
+        digest.add_points(key, &buffer.timestamps_ms, &buffer.values);
+        points += buffer.timestamps_ms.len() as u64;
+        series += 1;
+        if let (Some(first), Some(last)) =
+            (buffer.timestamps_ms.first(), buffer.timestamps_ms.last())
+        {
+            let (least, greatest) = bounds.unwrap_or((*first, *last));
+            bounds = Some((least.min(*first), greatest.max(*last)));
+        }
+    }
+    let summary = &entry.summary;
+    let refuse = |reason: String| Err(Error::decode("segment", 0, reason));
+    if (points, series) != (summary.points, summary.series) {
+        let (said, of) = (summary.points, summary.series);
+        return refuse(format!(
+            "holds {points} points of {series} series, its manifest says {said} of {of}"
+        ));
+    }
+    if digest != summary.digest {
+        return refuse("the digest of its points is not the one in its manifest".into());
+    }
+    let said = (summary.first_timestamp, summary.last_timestamp);
+    if bounds.is_some_and(|(least, greatest)| (TimestampMs(least), TimestampMs(greatest)) != said) {
+        return refuse("its manifest says other first and last timestamps".into());
+    }
+    Ok(())
+}
+
+/// Sums every byte up: also those that no series needs.
+async fn check_bytes(bucket: &Bucket, entry: &SegmentEntry) -> Result<()> {
+    let (key, object_bytes) = (&entry.key, entry.summary.size_bytes);
+    let mut crc32c = 0;
+    for range in steps(object_bytes) {
+        let bytes = bucket.get_range(key, range.clone()).await?;
+        if range.start == 0 {
+            segment_footer::check_head(&bytes[..bytes.len().min(HEAD_BYTES)])?;
+        }
+        crc32c = checksum::combine(crc32c, checksum::crc32c(&bytes), bytes.len() as u64);
+    }
+    if crc32c == entry.summary.crc32c {
+        return Ok(());
+    }
+    let said = entry.summary.crc32c;
+    let reason = format!("crc32c of the object is {crc32c:08x}, its manifest says {said:08x}");
+    Err(Error::decode("segment", 0, reason))
+}
+
+fn steps(object_bytes: u64) -> impl Iterator<Item = Range<u64>> {
+    let step = usize::try_from(FETCH_BYTES).expect("8 MiB fit a usize");
+    (0..object_bytes)
+        .step_by(step)
+        .map(move |start| start..object_bytes.min(start + FETCH_BYTES))
+}

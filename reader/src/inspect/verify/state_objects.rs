@@ -1,0 +1,258 @@
+//! State objects: every byte is read, every block decoded, and compared with footer and flush manifest.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use skein_shared::Result;
+use skein_shared::bucket::Bucket;
+use skein_shared::format::block::{BlockDecoder, StreamSummary, merge_streams};
+use skein_shared::format::checksum;
+use skein_shared::format::flush_manifest::FlushedObject;
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
+use skein_shared::ids::{FlushId, ShardId};
+use skein_shared::units::MIB;
+
+use crate::inspect::finding::{Finding, STATE};
+use crate::inspect::state_fetch;
+use crate::inspect::verify::flushes::LiveFlush;
+use crate::inspect::verify::recount::{Recounts, check_frames};
+use crate::inspect::verify::truth::Truth;
+use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
+
+const FETCH_BYTES: u64 = 8 * MIB;
+
+/// What one object gave.
+#[derive(Debug, Default)]
+struct ObjectCheck {
+    findings: Vec<Finding>,
+    streams: Vec<StreamSummary>,
+    recounts: Recounts,
+}
+
+/// Checks the objects of every live flush. Gives the recount, or `None` when something is wrong with
+/// state: then counts differ for a reason that was reported already.
+pub(super) async fn check_objects(
+    check: &mut Check<'_>,
+    truth: Truth,
+    flushes: &[LiveFlush],
+) -> Result<Option<Recounts>> {
+    let (truth, bucket) = (&Arc::new(truth), &check.bucket.clone());
+    let before = check.findings.len();
+    let mut recounts = Recounts::default();
+    for flush in flushes {
+        let mut checks = futures::stream::iter(&flush.contents.objects)
+            .map(|object| async move {
+                let checked = check_object(bucket, truth, flush.flush, object).await;
+                (object.object_bytes, checked)
+            })
+            .buffered(CONCURRENT_OBJECTS);
+        let mut streams = Vec::new();
+        let mut is_sound = true;
+        while let Some((object_bytes, checked)) = checks.next().await {
+            let checked = checked?;
+            check.checked.state_objects += 1;
+            check.checked.state_bytes += object_bytes;
+            is_sound &= checked.findings.is_empty();
+            merge_streams(&mut streams, &checked.streams);
+            recounts.add(&checked.recounts);
+            check.object_done(object_bytes, checked.findings);
+        }
+        if is_sound {
+            check.findings.extend(miscounts(flush, &streams));
+        }
+    }
+    check.checked.records = recounts.records;
+    check.checked.void_frames = recounts.void_frames;
+    Ok((check.findings.len() == before).then_some(recounts))
+}
+
+/// Where the spans of a flush manifest differ from what its objects hold.
+fn miscounts(flush: &LiveFlush, streams: &[StreamSummary]) -> Vec<Finding> {
+    let key = ObjectKey::Flush(flush.flush).to_string();
+    let mut findings = Vec::new();
+    for span in &flush.contents.spans {
+        let found = streams.iter().find(|sum| sum.stream == span.stream);
+        let frames = found.map_or(0, |sum| sum.frames);
+        let chain = &span.stream.chain;
+        let what = if frames != span.frames {
+            format!("says {} records of {chain}, its objects hold {frames}", span.frames)
+        } else if found.is_some_and(|sum| sum.digest != span.digest) {
+            format!("the digest of the records of {chain} is another")
+        } else if found.is_some_and(|sum| {
+            !span.span.contains(sum.first) || !span.span.contains(sum.last.offset)
+        }) {
+            format!("the objects hold records of {chain} outside of {}", span.span)
+        } else {
+            continue;
+        };
+        findings.push(STATE.broken(&key, None, what));
+    }
+    findings
+}
+
+async fn check_object(
+    bucket: &Bucket,
+    truth: &Arc<Truth>,
+    flush: FlushId,
+    object: &FlushedObject,
+) -> Result<ObjectCheck> {
+    let mut checked = ObjectCheck::default();
+    let finding = match state_fetch::read_footer(bucket, &object.key).await {
+        Ok(tail) if tail.object_bytes == object.object_bytes => {
+            match misfit(&tail.footer, flush, object) {
+                None => return check_blocks(bucket, truth, tail.footer, object).await,
+                Some(what) => STATE.broken(&object.key, None, what),
+            }
+        }
+        Ok(tail) => {
+            let (is, was) = (tail.object_bytes, object.object_bytes);
+            let what = format!("has {is} bytes, its flush manifest says {was}");
+            STATE.broken(&object.key, Some(is.min(was)), what)
+        }
+        Err(error) => STATE.from_error(&object.key, error)?,
+    };
+    checked.findings.push(finding);
+    Ok(checked)
+}
+
+/// Where footer and flush manifest disagree.
+fn misfit(footer: &StateFooter, flush: FlushId, object: &FlushedObject) -> Option<String> {
+    let (frames, said) = (footer.frames(), object.frames);
+    if footer.flush != flush || footer.shard != object.shard {
+        let (flush, shard) = (footer.flush, footer.shard);
+        return Some(format!("is an object of flush {flush}, shard {shard}"));
+    }
+    if frames != said || footer.raw_bytes() != object.raw_bytes {
+        return Some(format!("has {frames} records, its flush manifest says {said}"));
+    }
+    (footer.digest() != object.digest)
+        .then(|| "the digest in its flush manifest is another".to_owned())
+}
+
+async fn check_blocks(
+    bucket: &Bucket,
+    truth: &Arc<Truth>,
+    footer: StateFooter,
+    object: &FlushedObject,
+) -> Result<ObjectCheck> {
+    let mut checked = ObjectCheck::default();
+    let key = &object.key;
+    let head_bytes = bucket.get_range(key, 0..HEAD_BYTES as u64).await?;
+    let head = match Head::decode(&head_bytes) {
+        Ok(head) if (head.flush, head.number) == (footer.flush, footer.number) => head,
+        Ok(_) => {
+            let what = "head and footer are of two objects";
+            checked.findings.push(STATE.broken(key, Some(0), what));
+            return Ok(checked);
+        }
+        Err(error) => {
+            checked.findings.push(STATE.from_error(key, error)?);
+            return Ok(checked);
+        }
+    };
+    let mut crc32c = checksum::crc32c(&head_bytes);
+    for range in stretches(&footer.blocks) {
+        let entries = footer.blocks[range].to_vec();
+        let (first, last) = (&entries[0], &entries[entries.len() - 1]);
+        let bytes = bucket.get_range(key, first.at..last.at + last.bytes).await?;
+        crc32c = checksum::combine(crc32c, checksum::crc32c(&bytes), bytes.len() as u64);
+        let stretch = Stretch {
+            key: key.clone(),
+            head,
+            shard: object.shard,
+            entries,
+            bytes,
+            truth: Arc::clone(truth),
+        };
+        let part = tokio::task::spawn_blocking(move || stretch.check())
+            .await
+            .expect("checking a stretch does not panic")?;
+        checked.findings.extend(part.findings);
+        merge_streams(&mut checked.streams, &part.streams);
+        checked.recounts.add(&part.recounts);
+    }
+    let footer_at = footer.blocks.last().map_or(HEAD_BYTES as u64, |last| last.at + last.bytes);
+    let tail = bucket.get_range(key, footer_at..object.object_bytes).await?;
+    crc32c = checksum::combine(crc32c, checksum::crc32c(&tail), tail.len() as u64);
+    if checked.findings.is_empty() {
+        checked.findings.extend(whole_misfit(&checked, &footer, (crc32c, object)));
+    }
+    Ok(checked)
+}
+
+/// What is wrong with the object as a whole, when no block by itself is.
+fn whole_misfit(
+    checked: &ObjectCheck,
+    footer: &StateFooter,
+    (crc32c, object): (u32, &FlushedObject),
+) -> Option<Finding> {
+    let what = if checked.streams != footer.streams {
+        "the footer says other counts or digests than its blocks".to_owned()
+    } else if crc32c != object.crc32c {
+        let said = object.crc32c;
+        format!("crc32c is {crc32c:08x}, its flush manifest says {said:08x}")
+    } else {
+        return None;
+    };
+    Some(STATE.broken(&object.key, None, what))
+}
+
+/// Neighbouring blocks that are fetched and decoded together.
+struct Stretch {
+    key: String,
+    head: Head,
+    shard: ShardId,
+    entries: Vec<BlockEntry>,
+    bytes: Bytes,
+    truth: Arc<Truth>,
+}
+
+impl Stretch {
+    /// CPU work: not for an async thread.
+    fn check(&self) -> Result<ObjectCheck> {
+        let mut decoder = BlockDecoder::new();
+        let mut checked = ObjectCheck::default();
+        for entry in &self.entries {
+            if let Err(error) = self.check_block(&mut decoder, entry, &mut checked) {
+                let error = error.moved_by(entry.at);
+                checked.findings.push(STATE.from_error(&self.key, error)?);
+            }
+        }
+        Ok(checked)
+    }
+
+    fn check_block(
+        &self,
+        decoder: &mut BlockDecoder,
+        entry: &BlockEntry,
+        checked: &mut ObjectCheck,
+    ) -> Result<()> {
+        let start = entry.at - self.entries[0].at;
+        let place = |at: u64| usize::try_from(at).expect("a stretch fits memory");
+        let bytes = &self.bytes[place(start)..place(start + entry.bytes)];
+        let block = decoder.decode(&self.head.marker, bytes)?;
+        check_frames(&block, entry.frames)?;
+        merge_streams(&mut checked.streams, &block.stream_summaries()?);
+        let object = (self.head.flush, self.shard);
+        checked.recounts.add_block(&self.truth, object, &block)
+    }
+}
+
+/// Groups blocks into stretches of at most [`FETCH_BYTES`], or of one block that is longer.
+fn stretches(blocks: &[BlockEntry]) -> Vec<Range<usize>> {
+    let mut groups = Vec::new();
+    let mut start = 0;
+    for (index, block) in blocks.iter().enumerate() {
+        if index > start && block.at + block.bytes - blocks[start].at > FETCH_BYTES {
+            groups.push(start..index);
+            start = index;
+        }
+    }
+    if start < blocks.len() {
+        groups.push(start..blocks.len());
+    }
+    groups
+}
