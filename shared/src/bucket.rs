@@ -90,6 +90,15 @@ impl Bucket {
         ranged_get::get(&self.store, key).await
     }
 
+    /// Reads a whole object as it lies there, damaged or not: for whoever has to say *where* it is.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn get_unchecked(&self, key: &str) -> Result<Bytes> {
+        let object_bytes = self.head(key).await?.map_or(0, |meta| meta.object_bytes);
+        self.get_range(key, 0..object_bytes).await
+    }
+
     /// As [`get`](Self::get), but a missing object is `None`.
     ///
     /// # Errors
@@ -119,6 +128,9 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
+    ///
+    /// # Panics
+    /// If `max_bytes` is 0.
     pub async fn get_tail(&self, key: &str, max_bytes: u64) -> Result<Tail> {
         ranged_get::get_tail(&self.store, key, max_bytes).await
     }

@@ -7,10 +7,11 @@ mod end;
 pub use check::{ChainFault, ChainFinding};
 pub use end::ChainEnd;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};
-use crate::error::{Error, Result};
+use crate::error::{BucketCause, Error, Result};
 use crate::format::ledger_entry::{Genesis, LedgerEntry};
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::ids::{Chain, Incarnation, PartitionId, SourceName, TopicName, WriteId};
@@ -64,9 +65,13 @@ impl Ledger {
     /// `Corrupt` when it is damaged.
     pub async fn genesis(&self, chain: &Chain) -> Result<Option<Genesis>> {
         let key = ObjectKey::Genesis(chain.clone()).to_string();
-        match self.bucket.find(&key).await? {
-            Some(bytes) => read_genesis(&key, &bytes, chain).map(Some),
-            None => Ok(None),
+        match self.get(&key).await {
+            Ok(bytes) => read_genesis(&key, &bytes, chain).map(Some),
+            Err(Error::Bucket {
+                cause: BucketCause::NotFound,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -130,8 +135,20 @@ impl Ledger {
     }
 
     async fn read_entry(&self, key: String) -> Result<LedgerEntry> {
-        let bytes = self.bucket.get(&key).await?;
+        let bytes = self.get(&key).await?;
         read_entry(&key, &bytes)
+    }
+
+    /// Reads an object. One that the store calls damaged is read as it lies there, so that its own format
+    /// refuses it and says where.
+    async fn get(&self, key: &str) -> Result<Bytes> {
+        match self.bucket.get(key).await {
+            Err(Error::Bucket {
+                cause: BucketCause::Damaged,
+                ..
+            }) => self.bucket.get_unchecked(key).await,
+            read => read,
+        }
     }
 
     async fn folders_under(&self, prefixes: Vec<String>) -> Result<Vec<String>> {

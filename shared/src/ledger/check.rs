@@ -4,8 +4,7 @@ use std::fmt;
 
 use futures::StreamExt;
 
-use crate::error::{Error, Result};
-use crate::error_kind::ErrorKind;
+use crate::error::{BucketCause, Error, Result};
 use crate::format::ledger_entry::LedgerEntry;
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::ids::Chain;
@@ -31,7 +30,12 @@ pub enum ChainFault {
     /// The entry at the key covers these offsets, and so does an earlier one.
     Overlap(Span),
     /// The object does not read back.
-    Damaged(String),
+    Damaged {
+        /// Byte in the object, where one can be named.
+        at: Option<u64>,
+        /// What is wrong there.
+        reason: String,
+    },
 }
 
 impl fmt::Display for ChainFault {
@@ -40,7 +44,7 @@ impl fmt::Display for ChainFault {
             Self::NoGenesis => f.write_str("the chain has no genesis"),
             Self::Gap(span) => write!(f, "no entry covers the offsets {span}"),
             Self::Overlap(span) => write!(f, "an earlier entry covers the offsets {span} too"),
-            Self::Damaged(reason) => write!(f, "does not read back: {reason}"),
+            Self::Damaged { reason, .. } => write!(f, "does not read back: {reason}"),
         }
     }
 }
@@ -108,18 +112,20 @@ fn misfit(chain: &Chain, expected: Option<Offset>, span: Span) -> Option<ChainFi
 
 /// Parts what is a fault of the object from what is a failure to read it.
 fn corrupt_or<T>(read: Result<T>) -> Result<std::result::Result<T, ChainFault>> {
-    match read {
-        Ok(value) => Ok(Ok(value)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let reason = match error {
-                Error::Decode { at, reason, .. } => format!("at byte {at}: {reason}"),
-                other @ (Error::Invalid { .. }
-                | Error::Bucket { .. }
-                | Error::Taken { .. }
-                | Error::Unfit { .. }) => other.to_string(),
-            };
-            Ok(Err(ChainFault::Damaged(reason)))
-        }
-        Err(error) => Err(error),
-    }
+    let (at, reason) = match read {
+        Ok(value) => return Ok(Ok(value)),
+        Err(Error::Decode { at, reason, .. }) => (Some(at), reason),
+        Err(Error::Bucket {
+            cause: BucketCause::Damaged,
+            reason,
+            ..
+        }) => (None, reason),
+        Err(
+            error @ (Error::Invalid { .. }
+            | Error::Bucket { .. }
+            | Error::Taken { .. }
+            | Error::Unfit { .. }),
+        ) => return Err(error),
+    };
+    Ok(Err(ChainFault::Damaged { at, reason }))
 }

@@ -245,7 +245,10 @@ async fn a_check_finds_and_locates_every_fault_of_a_chain() {
     let (findings, _) = ledger.check_chain(&damaged).await.unwrap();
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].key, key_of(&damaged, 10));
-    assert!(matches!(findings[0].fault, ChainFault::Damaged(_)));
+    assert!(matches!(
+        findings[0].fault,
+        ChainFault::Damaged { at: Some(_), .. }
+    ));
 }
 
 fn routing(modulus: u32, dedicated: &[u64]) -> Routing {
