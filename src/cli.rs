@@ -1,9 +1,15 @@
 //! The command line: one file a subcommand, each thin.
 
 mod settings_args;
-mod config;
-mod dev;
 mod produce;
+mod connect;
+mod compact;
+mod read;
+mod ls;
+mod cat;
+mod verify;
+mod dev;
+mod config;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Runtime;
@@ -46,6 +52,12 @@ Data goes to stdout and talk to stderr; SKEIN_LOG=debug makes it talk more.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Produce(produce::ProduceArgs),
+    Connect(connect::ConnectArgs),
+    Compact(compact::CompactArgs),
+    Read(read::ReadArgs),
+    Ls(ls::LsArgs),
+    Cat(cat::CatArgs),
+    Verify(verify::VerifyArgs),
     Dev(dev::DevArgs),
     Config(config::ConfigArgs),
 }
@@ -55,6 +67,12 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
     let settings = &cli.settings;
     match &cli.command {
         Command::Produce(args) => produce::run(args, settings),
+        Command::Connect(args) => connect::run(args, settings),
+        Command::Compact(args) => compact::run(args, settings),
+        Command::Read(args) => read::run(args, settings),
+        Command::Ls(args) => ls::run(args, settings),
+        Command::Cat(args) => cat::run(args, settings),
+        Command::Verify(args) => verify::run(args, settings),
         Command::Dev(args) => dev::run(args, settings),
         Command::Config(args) => config::run(args, settings),
     }

@@ -17,6 +17,8 @@ pub(crate) enum ExitCode {
     Difference,
     /// Another process won a race for the same thing.
     Conflict,
+    /// What was waited for did not come in time.
+    TimedOut,
 }
 
 impl ExitCode {
@@ -30,8 +32,8 @@ impl ExitCode {
         }
     }
 
-    /// The number that the shell sees. 4 (inconclusive), 6 (timed out while waiting) and 7 (refused as
-    /// irreversible) are kept for the commands that will need them.
+    /// The number that the shell sees. 4 (inconclusive) and 7 (refused as irreversible) are kept for the
+    /// commands that will need them.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -39,6 +41,7 @@ impl ExitCode {
             Self::Usage => 2,
             Self::Difference => 3,
             Self::Conflict => 5,
+            Self::TimedOut => 6,
         }
     }
 }

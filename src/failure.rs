@@ -1,7 +1,7 @@
 //! Why a command did not do what it was asked, in words for a person and a code for a script.
 
 use std::error::Error;
-use std::{io, iter};
+use std::io;
 
 use skein_shared::ErrorKind;
 
@@ -62,14 +62,29 @@ macro_rules! failure_from {
 failure_from!(
     skein_shared::Error,
     skein_config::Error,
+    skein_connector::Error,
+    skein_compactor::Error,
     skein_loadtest::Error,
     skein_local::Error,
 );
 
+impl From<skein_reader::Error> for Failure {
+    fn from(error: skein_reader::Error) -> Self {
+        match error {
+            // Whoever read our output may close it, as `head` does.
+            skein_reader::Error::Output(error) => error.into(),
+            other => Self::of(other.kind(), &other),
+        }
+    }
+}
+
 /// An error's text and those of its sources, since no text repeats its source.
 fn with_sources(error: &dyn Error) -> String {
-    let sources = iter::successors(error.source(), |source| source.source());
-    sources.fold(error.to_string(), |text, source| {
-        format!("{text}: {source}")
-    })
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text += &format!(": {source}");
+        next = source.source();
+    }
+    text
 }

@@ -30,3 +30,53 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
+
+/// Columns as wide as their widest cell: the first to the left, the others to the right.
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+    let head = head
+        .iter()
+        .map(|name| (*name).to_owned())
+        .collect::<Vec<_>>();
+    let mut lines = rows;
+    lines.insert(0, head);
+    let columns = lines[0].len();
+    let width = |column: usize| {
+        lines
+            .iter()
+            .map(|line| line[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells =
+            line.iter()
+                .zip(&widths)
+                .enumerate()
+                .map(|(column, (cell, width))| match column {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                });
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn a_column_is_as_wide_as_its_widest_cell() {
+        let rows = vec![
+            vec!["a".to_owned(), "1".to_owned()],
+            vec!["long".to_owned(), "200".to_owned()],
+        ];
+        assert_eq!(
+            table(&["x", "n"], rows),
+            "x       n\na       1\nlong  200\n"
+        );
+    }
+}

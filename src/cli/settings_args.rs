@@ -36,7 +36,10 @@ pub(crate) struct SettingsArgs {
 impl SettingsArgs {
     /// Loads all layers and checks them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
-        Ok(load(&Layers::of_process(self.config.clone(), self.flags()?))?)
+        Ok(load(&Layers::of_process(
+            self.config.clone(),
+            self.flags()?,
+        ))?)
     }
 
     /// Loads settings, demands what the command cannot do without, and starts logs and metrics.

@@ -1,0 +1,155 @@
+//! `skein ls`: what is in the bucket.
+
+use clap::{Args, ValueEnum};
+use skein_config::settings::Need;
+use skein_reader::inspect::ls::{Listing, ls};
+use skein_shared::bucket::Bucket;
+
+use crate::cli::{SettingsArgs, runtime};
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, ReportFormat};
+
+/// Lists shards, windows, segments and ledger positions
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// What to list; the shards and the ledger when none is named
+    #[arg(value_enum)]
+    what: Vec<Table>,
+    /// Form of the listing; JSON always holds everything
+    #[arg(long, default_value = "text")]
+    format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Table {
+    /// Each shard's newest manifest
+    Shards,
+    /// Each window of each shard
+    Windows,
+    /// Each live segment
+    Segments,
+    /// Each partition's ledger
+    Ledger,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &LsArgs, settings: &SettingsArgs) -> Outcome {
+    let settings = settings.start(&[Need::Bucket])?;
+    let listing = runtime()?.block_on(async {
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        Ok::<_, Failure>(ls(&bucket).await?)
+    })?;
+    match args.format {
+        ReportFormat::Json => output::json(&listing)?,
+        ReportFormat::Text => output::text(&shown(&listing, &args.what))?,
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn shown(listing: &Listing, what: &[Table]) -> String {
+    let default = [Table::Shards, Table::Ledger];
+    let what = if what.is_empty() { &default } else { what };
+    let tables = what.iter().map(|table| match table {
+        Table::Shards => shards(listing),
+        Table::Windows => windows(listing),
+        Table::Segments => segments(listing),
+        Table::Ledger => ledger(listing),
+    });
+    let mut text = tables.collect::<Vec<_>>().join("\n");
+    let quarantine = &listing.quarantine;
+    text += &format!(
+        "\nquarantine: {} records without a readable org or too large, {} records that gave no points\n",
+        quarantine.unroutable_records, quarantine.undecodable_records
+    );
+    text
+}
+
+fn shards(listing: &Listing) -> String {
+    let head = [
+        "shard",
+        "generation",
+        "segments",
+        "bytes",
+        "points",
+        "B/point",
+        "quarantined",
+        "behind",
+    ];
+    let rows = listing.shards.iter().map(|row| {
+        vec![
+            row.shard.clone(),
+            row.generation.to_string(),
+            row.segments.to_string(),
+            row.segment_bytes.to_string(),
+            row.points.to_string(),
+            format!("{:.3}", row.bytes_per_point),
+            row.quarantined_records.to_string(),
+            row.behind_offsets.to_string(),
+        ]
+    });
+    output::table(&head, rows.collect())
+}
+
+fn windows(listing: &Listing) -> String {
+    let rows = listing.windows.iter().map(|row| {
+        vec![
+            row.shard.clone(),
+            row.window.clone(),
+            row.segments.to_string(),
+            row.segment_bytes.to_string(),
+            row.points.to_string(),
+        ]
+    });
+    output::table(
+        &["shard", "window", "segments", "bytes", "points"],
+        rows.collect(),
+    )
+}
+
+fn segments(listing: &Listing) -> String {
+    let head = [
+        "segment",
+        "generation",
+        "bytes",
+        "points",
+        "series",
+        "B/point",
+        "first",
+        "last",
+    ];
+    let rows = listing.segments.iter().map(|row| {
+        vec![
+            row.key.clone(),
+            row.generation.to_string(),
+            row.segment_bytes.to_string(),
+            row.points.to_string(),
+            row.series.to_string(),
+            format!("{:.3}", row.bytes_per_point),
+            row.first_timestamp.clone(),
+            row.last_timestamp.clone(),
+        ]
+    });
+    output::table(&head, rows.collect())
+}
+
+fn ledger(listing: &Listing) -> String {
+    let offset =
+        |offset: Option<i64>| offset.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
+    let rows = listing.chains.iter().map(|row| {
+        vec![
+            format!(
+                "{}/{}/{}/{}",
+                row.source, row.topic, row.incarnation, row.partition
+            ),
+            offset(row.start),
+            offset(row.end),
+            offset(row.compacted_to),
+            row.last_timestamp.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    });
+    output::table(
+        &["partition", "start", "end", "compacted to", "newest record"],
+        rows.collect(),
+    )
+}

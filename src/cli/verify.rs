@@ -1,0 +1,97 @@
+//! `skein verify`: is everything in the bucket as it has to be?
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use skein_config::settings::Need;
+use skein_reader::inspect::verify::{Progress, VerifyReport, verify};
+use skein_shared::bucket::Bucket;
+
+use crate::cli::{SettingsArgs, runtime};
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, ReportFormat};
+
+/// Checks every byte, count and digest in the bucket; exit code 3 when something is wrong
+///
+/// Finds and locates flipped bits, truncations, missing objects, wrong counts, and gaps and overlaps of the
+/// ledger; then checks that the points of each shard add up. Writes nothing. Each finding names the object,
+/// the place, the promise that is broken and what to do.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Form of the report
+    #[arg(long, default_value = "text")]
+    format: ReportFormat,
+}
+
+/// Time between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs it.
+pub(crate) fn run(args: &VerifyArgs, settings: &SettingsArgs) -> Outcome {
+    let settings = settings.start(&[Need::Bucket])?;
+    let report = runtime()?.block_on(async {
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        let mut told_at = Instant::now();
+        let mut tell = |progress: Progress| {
+            if told_at.elapsed() >= PROGRESS_EVERY {
+                told_at = Instant::now();
+                let Progress {
+                    objects_done,
+                    objects_total,
+                    bytes_done,
+                    bytes_total,
+                    findings,
+                } = progress;
+                tracing::info!(
+                    objects_done,
+                    objects_total,
+                    bytes_done,
+                    bytes_total,
+                    findings,
+                    "verifying"
+                );
+            }
+        };
+        Ok::<_, Failure>(verify(&bucket, settings.limits.limits(), &mut tell).await?)
+    })?;
+    match args.format {
+        ReportFormat::Json => output::json(&report)?,
+        ReportFormat::Text => output::text(&shown(&report))?,
+    }
+    Ok(if report.is_sound() {
+        ExitCode::Ok
+    } else {
+        ExitCode::Difference
+    })
+}
+
+fn shown(report: &VerifyReport) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        text += &format!("{finding}\n");
+    }
+    let checked = report.checked;
+    text += &format!(
+        "checked {} chains, {} ledger entries, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \
+         {} void frames, {} shards, {} segments ({} bytes), {} quarantine lists
+{} points, digest {}
+{} findings\n",
+        checked.chains,
+        checked.ledger_entries,
+        checked.flushes,
+        checked.flushes_without_entries,
+        checked.state_objects,
+        checked.state_bytes,
+        checked.records,
+        checked.void_frames,
+        checked.shards,
+        checked.segments,
+        checked.segment_bytes,
+        checked.quarantine_lists,
+        report.points,
+        report.digest,
+        report.findings.len(),
+    );
+    text
+}
