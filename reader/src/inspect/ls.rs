@@ -202,10 +202,7 @@ fn unroutable_in(manifest: &FlushManifest) -> u64 {
     }
 }
 
-fn shard_row(
-    manifest: &ShardManifest,
-    chains: &BTreeMap<Chain, Option<ChainEnd>>,
-) -> ShardRow {
+fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>>) -> ShardRow {
     let segment_bytes = manifest.segments.iter().map(|s| s.summary.size_bytes).sum();
     let points = manifest.live_points();
     let behind = chains.iter().filter_map(|(chain, end)| {

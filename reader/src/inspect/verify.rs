@@ -5,22 +5,22 @@
 //! its neighbours: ledger entry with flush manifest, flush manifest with state objects, these with the
 //! counts of the shard manifests, and those with the segments.
 
-mod truth;
-mod metadata;
 mod chains;
-mod flushes;
-mod state_objects;
-mod recount;
 mod manifests;
+mod flushes;
+mod metadata;
+mod truth;
+mod recount;
+mod state_objects;
 mod segments;
 mod conservation;
 
 use serde::Serialize;
+use skein_shared::Result;
 use skein_shared::bucket::Bucket;
 use skein_shared::payload::Limits;
-use skein_shared::{Result, shard_map_log};
 
-use crate::inspect::finding::{Finding, LEDGER};
+use crate::inspect::finding::Finding;
 use recount::Recounts;
 use truth::Truth;
 
@@ -96,18 +96,12 @@ pub async fn verify(
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<VerifyReport> {
     let mut check = Check::new(bucket.clone(), progress);
-    metadata::check_sources(&mut check).await?;
-    let shard_map = match shard_map_log::load(bucket).await {
-        Ok(map) => map,
-        Err(error) => {
-            check.find(LEDGER.from_error("shard-map/", error)?);
-            None
-        }
-    };
-    let manifests = manifests::check_manifests(&mut check).await?;
     let ledger = chains::check_chains(&mut check).await?;
+    metadata::check_sources(&mut check, &ledger).await?;
+    let manifests = manifests::check_manifests(&mut check).await?;
     manifests::check_positions(&mut check, &manifests, &ledger);
     let flushes = flushes::check_flushes(&mut check, &ledger).await?;
+    let shard_map = metadata::check_shard_map(&mut check, &flushes).await?;
     let truth = Truth::new(&ledger, &manifests, shard_map, limits);
     check.expect(&flushes, &manifests);
     let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;

@@ -82,7 +82,9 @@ async fn show_block(
     entry: &BlockEntry,
     (most, shown): (usize, &mut Vec<Value>),
 ) -> Result<()> {
-    let bytes = bucket.get_range(key, entry.at..entry.at + entry.bytes).await?;
+    let bytes = bucket
+        .get_range(key, entry.at..entry.at + entry.bytes)
+        .await?;
     let located = |error: skein_shared::Error| error.moved_by(entry.at).in_object(key);
     let mut decoder = BlockDecoder::new();
     let block = decoder.decode(&head.marker, &bytes).map_err(located)?;
@@ -105,17 +107,18 @@ fn show_record(chain: String, record: &RecordRef<'_>) -> Value {
         })
     });
     let time = record.timestamp.time();
-    let payload = record.value.map(|value| {
-        match PayloadView::parse(value, &Limits::default(), time) {
-            Ok(view) => json!({
-                "org": view.org().0,
-                "metric": view.metric().0,
-                "points": view.point_count(),
-                "metadata": view.metadata().collect::<std::collections::BTreeMap<_, _>>(),
-            }),
-            Err(refusal) => json!({ "refused": text(refusal) }),
-        }
-    });
+    let payload =
+        record.value.map(
+            |value| match PayloadView::parse(value, &Limits::default(), time) {
+                Ok(view) => json!({
+                    "org": view.org().0,
+                    "metric": view.metric().0,
+                    "points": view.point_count(),
+                    "metadata": view.metadata().collect::<std::collections::BTreeMap<_, _>>(),
+                }),
+                Err(refusal) => json!({ "refused": text(refusal) }),
+            },
+        );
     json!({
         "chain": chain,
         "offset": record.offset.0,

@@ -93,7 +93,10 @@ fn misclaim(claim: &Claim, contents: &FlushContents, flush_key: &str) -> Option<
         .iter()
         .find(|span| span.stream == claim.stream);
     let what = match span {
-        None => format!("`{flush_key}` has no span of tenure {}", claim.stream.tenure),
+        None => format!(
+            "`{flush_key}` has no span of tenure {}",
+            claim.stream.tenure
+        ),
         Some(span) if span.span != claim.span => {
             format!("names {}, `{flush_key}` has {}", claim.span, span.span)
         }

@@ -39,7 +39,10 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<Manifests> 
         while let Some((generation, read)) = reads.next().await {
             match read? {
                 Ok(manifest) if (manifest.shard, manifest.generation) != (shard, generation) => {
-                    let what = format!("holds generation {} of {}", manifest.generation, manifest.shard);
+                    let what = format!(
+                        "holds generation {} of {}",
+                        manifest.generation, manifest.shard
+                    );
                     check.find(atomic(manifest_key(shard, generation), what));
                 }
                 Ok(manifest) if Some(generation) == newest => {
@@ -64,7 +67,9 @@ pub(super) fn check_positions(check: &mut Check<'_>, manifests: &Manifests, ledg
         for (chain, position) in &manifest.positions {
             let end = ledger.chains.get(chain).and_then(|facts| facts.end);
             if end.is_some_and(|end| *position > end) || end.is_none() && position.0 > 0 {
-                beyond.entry(chain).or_insert((end, *position, manifest.shard));
+                beyond
+                    .entry(chain)
+                    .or_insert((end, *position, manifest.shard));
             }
         }
     }

@@ -1,15 +1,20 @@
 //! Small objects that are read whole.
 
+use std::collections::BTreeSet;
+
 use futures::StreamExt;
 use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::format::source_identity::SourceIdentity;
 use skein_shared::ids::WriteId;
-use skein_shared::{Error, Result};
+use skein_shared::shard_map::ShardMap;
+use skein_shared::{Error, Result, shard_map_log};
 
 use crate::inspect::finding::{Duty, Finding, LEDGER};
 use crate::inspect::verify::Check;
+use crate::inspect::verify::chains::LedgerFacts;
+use crate::inspect::verify::flushes::LiveFlush;
 
 /// Small objects that are read at the same time.
 pub(super) const CONCURRENT_READS: usize = 32;
@@ -43,8 +48,12 @@ pub(super) async fn read<T>(
     }
 }
 
-/// Every source reads back and lies under its own name.
-pub(super) async fn check_sources(check: &mut Check<'_>) -> Result<()> {
+/// Every source reads back and lies under its own name, and every chain's source is there.
+pub(super) async fn check_sources(check: &mut Check<'_>, ledger: &LedgerFacts) -> Result<()> {
+    let named = ledger.chains.keys().map(|chain| &chain.source);
+    let mut missing: BTreeSet<String> = named
+        .map(|source| ObjectKey::Source(source.clone()).to_string())
+        .collect();
     let listed = check.bucket.list(Prefix::SOURCES, None).await?;
     let bucket = &check.bucket.clone();
     let mut reads = futures::stream::iter(listed)
@@ -54,6 +63,7 @@ pub(super) async fn check_sources(check: &mut Check<'_>) -> Result<()> {
         })
         .buffered(CONCURRENT_READS);
     while let Some((key, read)) = reads.next().await {
+        missing.remove(&key);
         match read? {
             Ok(identity) if ObjectKey::Source(identity.source.clone()).to_string() != key => {
                 let what = format!("holds source `{}`", identity.source);
@@ -63,5 +73,37 @@ pub(super) async fn check_sources(check: &mut Check<'_>) -> Result<()> {
             Err(finding) => check.find(finding),
         }
     }
+    for key in missing {
+        check.find(LEDGER.broken(key, None, "the object is missing"));
+    }
     Ok(())
+}
+
+/// Every version of the shard map that a flush was made with is there.
+pub(super) async fn check_shard_map(
+    check: &mut Check<'_>,
+    flushes: &[LiveFlush],
+) -> Result<Option<ShardMap>> {
+    let map = match shard_map_log::load(&check.bucket).await {
+        Ok(map) => map,
+        Err(error) => {
+            let object = match &error {
+                Error::Decode { object, .. } => object.clone(),
+                Error::Bucket { key, .. } => key.clone(),
+                Error::Invalid { .. } | Error::Taken { .. } | Error::Unfit { .. } => String::new(),
+            };
+            check.find(LEDGER.from_error(&object, error)?);
+            return Ok(None);
+        }
+    };
+    let known = map.as_ref().map_or(0, ShardMap::version_count) as u64;
+    let used = flushes
+        .iter()
+        .map(|flush| flush.contents.made_with.shard_map_version);
+    if let Some(used) = used.max().filter(|used| *used >= known) {
+        let key = ObjectKey::ShardMap(known).to_string();
+        let what = format!("the object is missing; a flush was made with version {used}");
+        check.find(LEDGER.broken(key, None, what));
+    }
+    Ok(map)
 }

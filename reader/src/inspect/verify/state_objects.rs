@@ -78,13 +78,19 @@ fn miscounts(flush: &LiveFlush, streams: &[StreamSummary]) -> Vec<Finding> {
         let frames = found.map_or(0, |sum| sum.frames);
         let chain = &span.stream.chain;
         let what = if frames != span.frames {
-            format!("says {} records of {chain}, its objects hold {frames}", span.frames)
+            format!(
+                "says {} records of {chain}, its objects hold {frames}",
+                span.frames
+            )
         } else if found.is_some_and(|sum| sum.digest != span.digest) {
             format!("the digest of the records of {chain} is another")
         } else if found.is_some_and(|sum| {
             !span.span.contains(sum.first) || !span.span.contains(sum.last.offset)
         }) {
-            format!("the objects hold records of {chain} outside of {}", span.span)
+            format!(
+                "the objects hold records of {chain} outside of {}",
+                span.span
+            )
         } else {
             continue;
         };
@@ -126,7 +132,9 @@ fn misfit(footer: &StateFooter, flush: FlushId, object: &FlushedObject) -> Optio
         return Some(format!("is an object of flush {flush}, shard {shard}"));
     }
     if frames != said || footer.raw_bytes() != object.raw_bytes {
-        return Some(format!("has {frames} records, its flush manifest says {said}"));
+        return Some(format!(
+            "has {frames} records, its flush manifest says {said}"
+        ));
     }
     (footer.digest() != object.digest)
         .then(|| "the digest in its flush manifest is another".to_owned())
@@ -157,7 +165,9 @@ async fn check_blocks(
     for range in stretches(&footer.blocks) {
         let entries = footer.blocks[range].to_vec();
         let (first, last) = (&entries[0], &entries[entries.len() - 1]);
-        let bytes = bucket.get_range(key, first.at..last.at + last.bytes).await?;
+        let bytes = bucket
+            .get_range(key, first.at..last.at + last.bytes)
+            .await?;
         crc32c = checksum::combine(crc32c, checksum::crc32c(&bytes), bytes.len() as u64);
         let stretch = Stretch {
             key: key.clone(),
@@ -174,11 +184,18 @@ async fn check_blocks(
         merge_streams(&mut checked.streams, &part.streams);
         checked.recounts.add(&part.recounts);
     }
-    let footer_at = footer.blocks.last().map_or(HEAD_BYTES as u64, |last| last.at + last.bytes);
-    let tail = bucket.get_range(key, footer_at..object.object_bytes).await?;
+    let footer_at = footer
+        .blocks
+        .last()
+        .map_or(HEAD_BYTES as u64, |last| last.at + last.bytes);
+    let tail = bucket
+        .get_range(key, footer_at..object.object_bytes)
+        .await?;
     crc32c = checksum::combine(crc32c, checksum::crc32c(&tail), tail.len() as u64);
     if checked.findings.is_empty() {
-        checked.findings.extend(whole_misfit(&checked, &footer, (crc32c, object)));
+        checked
+            .findings
+            .extend(whole_misfit(&checked, &footer, (crc32c, object)));
     }
     Ok(checked)
 }

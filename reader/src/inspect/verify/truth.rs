@@ -31,12 +31,13 @@ impl Truth {
         limits: Limits,
     ) -> Self {
         let claims = ledger.flushes.iter().map(|(flush, claims)| {
-            let claims = claims.iter().map(|claim| (claim.stream.clone(), claim.span));
+            let claims = claims
+                .iter()
+                .map(|claim| (claim.stream.clone(), claim.span));
             (*flush, claims.collect())
         });
         let positions = manifests.iter();
-        let positions =
-            positions.map(|(shard, manifest)| (*shard, manifest.positions.clone()));
+        let positions = positions.map(|(shard, manifest)| (*shard, manifest.positions.clone()));
         Self {
             claims: claims.collect(),
             positions: positions.collect(),

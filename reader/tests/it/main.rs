@@ -1,0 +1,6 @@
+//! Integration tests of reading, against the embedded bucket.
+
+mod inspect;
+mod world;
+mod reads;
+mod names;
