@@ -1,1 +1,29 @@
-//! stub
+//! The compactor: state objects to segments.
+//!
+//! `plan → block reader → payload arena → series grouper → series encoder → segment upload → manifest
+//! commit`. A [`plan`] decides, without I/O, which records count; a [`task`] moves one shard one step
+//! forward; a [`run`] does that for every shard until nothing is left.
+//!
+//! What is sorted is references to payloads, not points: points are decoded series by series into columns
+//! that are used again, merged by the [`duplicate_rule`], and encoded.
+
+pub mod error;
+pub mod report;
+pub mod metrics;
+pub mod duplicate_rule;
+pub mod merge_policy;
+pub mod plan;
+pub mod plan_input;
+pub mod object_fetch;
+pub mod block_reader;
+pub mod payload_arena;
+pub mod series_grouper;
+pub mod live_segments;
+pub mod series_encoder;
+pub mod segment_upload;
+pub mod window_writer;
+pub mod manifest_commit;
+pub mod task;
+pub mod run;
+
+pub use error::{Error, Result};

@@ -1,0 +1,167 @@
+//! From stored blocks to the payloads that count, or to quarantine with the reason.
+
+use skein_shared::format::block::{BlockDecoder, Frame};
+use skein_shared::format::frame::{RecordRef, Stream};
+use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
+use skein_shared::format::quarantine::QuarantinedRecord;
+use skein_shared::format::state_object::BlockEntry;
+use skein_shared::ids::{Position, ShardId};
+use skein_shared::offset::Span;
+use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal};
+use skein_shared::shard_map::ShardMap;
+
+use crate::error::{Error, Result};
+use crate::object_fetch::{BlockRange, OpenedObject};
+use crate::payload_arena::PayloadArena;
+use crate::plan::AllowedFrames;
+
+/// Decides what becomes of each frame of a step.
+#[derive(Debug)]
+pub struct BlockReader<'a> {
+    /// For which shard.
+    pub shard: ShardId,
+    /// Which frames count.
+    pub allowed: &'a AllowedFrames,
+    /// Every chain of `allowed`: what orders in the arena mean.
+    pub chains: &'a ChainTable,
+    /// Who owns which window of an org.
+    pub shard_map: &'a ShardMap,
+    /// What a payload may hold.
+    pub limits: &'a Limits,
+}
+
+/// What the frames read so far became.
+#[derive(Debug, Default)]
+pub struct FrameCounts {
+    /// Frames that count, of records routed to the shard.
+    pub records: u64,
+    /// Points taken into the arena.
+    pub points: u64,
+    /// Frames that no ledger entry names.
+    pub void: u64,
+    /// Records whose payload cannot become points.
+    pub quarantined: Vec<QuarantinedRecord>,
+}
+
+/// What is the same for all frames of one stream in one block.
+struct StreamRule<'a> {
+    stream: &'a Stream,
+    spans: &'a [Span],
+    chain: ChainIndex,
+}
+
+impl BlockReader<'_> {
+    /// Reads one block of a range into the arena. CPU work: not for an async thread.
+    ///
+    /// # Errors
+    /// Corrupt, with the object and the place, when the block does not read back or does not hold what the
+    /// object's footer says: it is never skipped.
+    pub fn read(
+        &self,
+        decoder: &mut BlockDecoder,
+        (range, entry): (&BlockRange, &BlockEntry),
+        arena: &mut PayloadArena,
+        counts: &mut FrameCounts,
+    ) -> Result<()> {
+        let object = range.object.as_ref();
+        let located = |error: skein_shared::Error| error.moved_by(entry.at).in_object(&object.key);
+        let block = decoder
+            .decode(&object.marker, range.block(entry))
+            .map_err(located)?;
+        let rules: Vec<StreamRule<'_>> = block
+            .streams()
+            .iter()
+            .map(|stream| self.rule(object, stream))
+            .collect();
+        let mut frames = 0;
+        for frame in block.frames() {
+            let frame = frame.map_err(located)?;
+            frames += 1;
+            self.take(object, &rules[frame.stream], &frame, arena, counts);
+        }
+        if frames == entry.frames {
+            return Ok(());
+        }
+        Err(Error::ObjectDiffers {
+            object: object.key.clone(),
+            reason: format!(
+                "the block at {} has {frames} frames, the footer says {}",
+                entry.at, entry.frames
+            ),
+        })
+    }
+
+    fn rule<'b>(&'b self, object: &OpenedObject, stream: &'b Stream) -> StreamRule<'b> {
+        StreamRule {
+            stream,
+            spans: self.allowed.spans(object.flush, stream),
+            // A stream without spans is in no table; none of its frames counts.
+            chain: self.chains.index_of(&stream.chain).unwrap_or_default(),
+        }
+    }
+
+    fn take(
+        &self,
+        object: &OpenedObject,
+        rule: &StreamRule<'_>,
+        frame: &Frame<'_>,
+        arena: &mut PayloadArena,
+        counts: &mut FrameCounts,
+    ) {
+        let record = &frame.record;
+        if !rule.spans.iter().any(|span| span.contains(record.offset)) {
+            counts.void += 1;
+            return;
+        }
+        let is_routed_here = object.shard == self.shard;
+        counts.records += u64::from(is_routed_here);
+        match self.parse(record) {
+            Ok((payload, view)) => {
+                let order = Order {
+                    record_timestamp: record.timestamp.time(),
+                    chain: rule.chain,
+                    offset: record.offset,
+                };
+                counts.points += arena.push(payload, &view, order, |window| {
+                    self.shard_map.owner_of(view.org(), window) == self.shard
+                });
+            }
+            Err(refusal) if is_routed_here => {
+                counts
+                    .quarantined
+                    .push(quarantined(object, rule.stream, record, &refusal));
+            }
+            // The shard that it was routed to keeps it.
+            Err(_) => {}
+        }
+    }
+
+    fn parse<'r>(
+        &self,
+        record: &RecordRef<'r>,
+    ) -> std::result::Result<(&'r [u8], PayloadView<'r>), Refusal> {
+        let payload = record.value.ok_or(Refusal::NoValue)?;
+        let view = PayloadView::parse(payload, self.limits, record.timestamp.time())?;
+        let header = record.headers.last(ORG_HEADER.as_bytes());
+        view.check_org(header.and_then(|header| header.value))?;
+        Ok((payload, view))
+    }
+}
+
+fn quarantined(
+    object: &OpenedObject,
+    stream: &Stream,
+    record: &RecordRef<'_>,
+    refusal: &Refusal,
+) -> QuarantinedRecord {
+    QuarantinedRecord {
+        position: Position {
+            chain: stream.chain.clone(),
+            offset: record.offset,
+        },
+        flush: object.flush,
+        object_key: object.key.clone(),
+        reason_code: u32::from(refusal.code()),
+        reason: refusal.to_string(),
+    }
+}

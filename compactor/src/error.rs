@@ -1,0 +1,100 @@
+//! The one error of this crate.
+
+use skein_shared::ErrorKind;
+use skein_shared::ids::{Chain, FlushId, Generation, ShardId};
+use skein_shared::offset::Offset;
+
+/// Result of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What failed, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bucket, or an object in it.
+    #[error(transparent)]
+    Shared(#[from] skein_shared::Error),
+    /// The ledger of a chain does not go on where a shard's manifest ends.
+    #[error(
+        "plan {shard} failed: the ledger does not go on where the manifest ends; chain=`{chain}` \
+         expected=`{expected}` found=`{found}`: run `skein verify`, an entry was deleted or overlaps"
+    )]
+    LedgerGap {
+        /// Whose plan.
+        shard: ShardId,
+        /// Which chain.
+        chain: Chain,
+        /// The manifest's position, or the end of the entry before.
+        expected: Offset,
+        /// The first offset of the entry that was found.
+        found: Offset,
+    },
+    /// A ledger entry names a flush that was given up.
+    #[error("plan failed: ledger entry at {offset} of chain `{chain}` names the void flush `{flush}`")]
+    VoidFlush {
+        /// Which chain.
+        chain: Chain,
+        /// First offset of the entry.
+        offset: Offset,
+        /// Which flush.
+        flush: FlushId,
+    },
+    /// A state object does not hold what its flush manifest says.
+    #[error("read state object failed; object=`{object}` reason=`{reason}`")]
+    ObjectDiffers {
+        /// Its key.
+        object: String,
+        /// What differs.
+        reason: String,
+    },
+    /// Another compactor has committed the same input or the same windows.
+    #[error("commit {shard} was superseded at generation {generation}; reason=`{reason}`")]
+    Superseded {
+        /// Whose commit.
+        shard: ShardId,
+        /// The generation that was found.
+        generation: Generation,
+        /// What has changed.
+        reason: String,
+    },
+    /// Points are missing, or there are too many (SK-11).
+    #[error("commit {shard} was refused: points are not conserved; expected=`{expected}` live=`{live}`")]
+    Unconserved {
+        /// Whose commit.
+        shard: ShardId,
+        /// Points in, less duplicates and points not owned.
+        expected: u64,
+        /// Points in the live segments.
+        live: u64,
+    },
+    /// The run was asked to stop; what is committed stands.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// Some shards failed; the others are done and committed.
+    #[error("compact {failed} of {shards} shards failed; the first is {shard}: {first}")]
+    Shards {
+        /// How many failed.
+        failed: usize,
+        /// How many there are.
+        shards: usize,
+        /// The first that failed.
+        shard: ShardId,
+        /// Why it failed.
+        first: Box<Error>,
+    },
+}
+
+impl Error {
+    /// What the caller must do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Shared(error) => error.kind(),
+            Self::LedgerGap { .. }
+            | Self::VoidFlush { .. }
+            | Self::ObjectDiffers { .. }
+            | Self::Unconserved { .. } => ErrorKind::Corrupt,
+            Self::Superseded { .. } => ErrorKind::Fenced,
+            Self::Cancelled => ErrorKind::Transient,
+            Self::Shards { first, .. } => first.kind(),
+        }
+    }
+}

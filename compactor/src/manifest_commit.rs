@@ -1,0 +1,200 @@
+//! Makes a step true: the shard's next manifest, by create-if-absent.
+//!
+//! A commit states the windows whose segments it replaces and the positions that it advances. When another
+//! compactor was first, it is issued again at the next number as long as none of those has changed.
+
+use std::collections::BTreeMap;
+
+use skein_shared::bucket::Bucket;
+use skein_shared::format::shard_manifest::{
+    ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest,
+};
+use skein_shared::ids::{Chain, Generation, WriteId};
+use skein_shared::manifest_log::{self, Committed};
+use skein_shared::window::Window;
+
+use crate::error::{Error, Result};
+use crate::plan::Advance;
+
+/// What one step changes in a shard's manifest.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    /// Per chain from where to where the step has read.
+    pub advances: BTreeMap<Chain, Advance>,
+    /// Windows that get one segment in place of these, their live ones.
+    pub replaced: BTreeMap<Window, Vec<String>>,
+    /// The new segments.
+    pub added: Vec<SegmentEntry>,
+    /// The step's list of records that could not become points.
+    pub quarantine: Option<QuarantineRef>,
+    /// Where the step's points went.
+    pub counts: ConservationCounts,
+    /// The decisions that the step was made with.
+    pub versions: ManifestVersions,
+}
+
+/// Commits `delta` on top of `base`, or of what was committed since.
+///
+/// # Errors
+/// [`Error::Superseded`] when what was committed since touches the same chains or windows: plan again from
+/// the newest manifest. [`Error::Unconserved`] when points would be lost. The bucket's; of kind `Transient`
+/// it leaves open whether the commit stands, and the next plan sees it.
+pub async fn commit(bucket: &Bucket, base: ShardManifest, delta: &Delta) -> Result<ShardManifest> {
+    let mut base = base;
+    loop {
+        let next = apply(&base, delta)?;
+        match manifest_log::commit(bucket, &next, WriteId::random()).await? {
+            Committed::Ours => return Ok(next),
+            Committed::Lost => {
+                base = manifest_log::newest(bucket, next.shard).await?;
+                if base.generation < next.generation {
+                    let reason = "the store says that the generation is taken, and does not list it";
+                    return Err(superseded(&base, reason));
+                }
+            }
+        }
+    }
+}
+
+/// The manifest that follows `base` once `delta` is true.
+///
+/// # Errors
+/// As [`commit`], without the bucket's.
+pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
+    check_unchanged(base, delta)?;
+    let generation = Generation(base.generation.0 + 1);
+    let mut next = base.clone();
+    next.generation = generation;
+    next.versions = delta.versions;
+    for (chain, advance) in &delta.advances {
+        next.positions.insert(chain.clone(), advance.to);
+    }
+    next.segments
+        .retain(|segment| !delta.replaced.contains_key(&segment.window));
+    let added = delta.added.iter().cloned();
+    next.segments.extend(added.map(|segment| SegmentEntry {
+        generation,
+        ..segment
+    }));
+    // Stable: segments of one generation stay in the order in which they were written.
+    next.segments
+        .sort_by_key(|segment| (segment.window, segment.generation));
+    next.quarantine.extend(delta.quarantine.clone());
+    next.counts.add(delta.counts);
+    check_conserved(&next)?;
+    Ok(next)
+}
+
+fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
+    for (chain, advance) in &delta.advances {
+        let position = base.positions.get(chain).copied();
+        if position != advance.from {
+            let (now, then) = (position.unwrap_or_default(), advance.from.unwrap_or_default());
+            let reason = format!("chain {chain} stands at {now}, the step began at {then}");
+            return Err(superseded(base, reason));
+        }
+    }
+    for (window, keys) in &delta.replaced {
+        let live = base.segments.iter().filter(|s| s.window == *window);
+        if !live.map(|segment| &segment.key).eq(keys) {
+            let reason = format!("window {window} has other segments than those that were merged");
+            return Err(superseded(base, reason));
+        }
+    }
+    Ok(())
+}
+
+fn check_conserved(next: &ShardManifest) -> Result<()> {
+    let (expected, live) = (next.counts.expected_points(), next.live_points());
+    if expected == Some(live) {
+        return Ok(());
+    }
+    Err(Error::Unconserved {
+        shard: next.shard,
+        expected: expected.unwrap_or(0),
+        live,
+    })
+}
+
+fn superseded(found: &ShardManifest, reason: impl Into<String>) -> Error {
+    Error::Superseded {
+        shard: found.shard,
+        generation: found.generation,
+        reason: reason.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_shared::ids::{Incarnation, PartitionId, ShardId, SourceName, TopicName};
+
+    use skein_shared::offset::Offset;
+
+    use super::*;
+
+    fn chain(partition: u32) -> Chain {
+        Chain {
+            source: SourceName::new("s").unwrap(),
+            topic: TopicName::new("t").unwrap(),
+            incarnation: Incarnation(0),
+            partition: PartitionId(partition),
+        }
+    }
+
+    fn advance(partition: u32, to: i64) -> Delta {
+        let advance = Advance {
+            from: None,
+            to: Offset(to),
+        };
+        Delta {
+            advances: BTreeMap::from([(chain(partition), advance)]),
+            replaced: BTreeMap::new(),
+            added: Vec::new(),
+            quarantine: None,
+            counts: ConservationCounts::default(),
+            versions: ManifestVersions::default(),
+        }
+    }
+
+    fn first() -> ShardManifest {
+        ShardManifest::empty(ShardId::Dedicated(skein_shared::ids::OrgId(7)))
+    }
+
+    #[test]
+    fn a_delta_that_touches_other_chains_is_issued_again_at_the_next_number() {
+        let theirs = apply(&first(), &advance(1, 10)).unwrap();
+        let ours = apply(&theirs, &advance(2, 5)).unwrap();
+        assert_eq!(ours.generation, Generation(2));
+        assert_eq!(ours.position(&chain(1)), Offset(10));
+        assert_eq!(ours.position(&chain(2)), Offset(5));
+    }
+
+    #[test]
+    fn a_delta_over_input_that_another_has_committed_is_superseded() {
+        let theirs = apply(&first(), &advance(1, 10)).unwrap();
+        let error = apply(&theirs, &advance(1, 12)).unwrap_err();
+        assert!(matches!(error, Error::Superseded { .. }), "{error}");
+        assert_eq!(error.kind(), skein_shared::ErrorKind::Fenced);
+    }
+
+    #[test]
+    fn a_merge_of_a_window_that_has_changed_is_superseded() {
+        let mut delta = advance(1, 10);
+        delta
+            .replaced
+            .insert(Window::from_number(3), vec!["gone".into()]);
+        assert!(matches!(
+            apply(&first(), &delta),
+            Err(Error::Superseded { .. })
+        ));
+    }
+
+    #[test]
+    fn a_delta_that_loses_a_point_is_refused() {
+        let mut delta = advance(1, 10);
+        delta.counts.points_in = 3;
+        delta.counts.duplicates = 2;
+        let error = apply(&first(), &delta).unwrap_err();
+        assert!(matches!(error, Error::Unconserved { .. }), "{error}");
+    }
+}

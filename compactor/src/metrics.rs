@@ -1,0 +1,55 @@
+//! One function for each event: it logs and counts together.
+
+use metrics::counter;
+use skein_shared::ids::{Generation, ShardId};
+use tracing::{debug, error, info, warn};
+
+use crate::error::Error;
+use crate::report::StepReport;
+
+/// A run has begun.
+pub fn run_started(shards: usize, object_bytes: u64) {
+    counter!("skein_compactor_runs_total").increment(1);
+    info!(shards, object_bytes, "compaction started");
+}
+
+/// A shard has a new generation.
+pub fn generation_committed(shard: ShardId, generation: Generation, step: &StepReport) {
+    counter!("skein_compactor_generations_total").increment(1);
+    counter!("skein_compactor_points_total", "went" => "in").increment(step.counts.points_in);
+    counter!("skein_compactor_points_total", "went" => "out").increment(step.points_out);
+    counter!("skein_compactor_points_total", "went" => "duplicate")
+        .increment(step.counts.duplicates);
+    counter!("skein_compactor_points_total", "went" => "not-owned")
+        .increment(step.counts.not_owned);
+    counter!("skein_compactor_records_total").increment(step.counts.records);
+    counter!("skein_compactor_segments_total").increment(step.segments);
+    counter!("skein_compactor_segment_bytes_total").increment(step.segment_bytes);
+    counter!("skein_compactor_object_bytes_total").increment(step.object_bytes);
+    debug!(
+        %shard,
+        %generation,
+        points_in = step.counts.points_in,
+        points_out = step.points_out,
+        segments = step.segments,
+        "generation committed"
+    );
+}
+
+/// Records could not become points and are listed by the shard's manifest.
+pub fn records_quarantined(shard: ShardId, records: u64, key: &str) {
+    counter!("skein_compactor_quarantined_records_total").increment(records);
+    warn!(%shard, records, object = key, "records were quarantined: `skein cat` lists them");
+}
+
+/// Another compactor has committed the same input first.
+pub fn commit_superseded(shard: ShardId, error: &Error) {
+    counter!("skein_compactor_superseded_total").increment(1);
+    warn!(%shard, %error, "commit was superseded; planning again");
+}
+
+/// A shard could not be compacted; its manifest is as it was.
+pub fn shard_failed(shard: ShardId, error: &Error) {
+    counter!("skein_compactor_failed_shards_total").increment(1);
+    error!(%shard, %error, "shard failed");
+}

@@ -1,0 +1,214 @@
+//! Fetches state objects in few large requests, several at a time, and hands whole blocks on in order.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use skein_shared::bucket::Bucket;
+use skein_shared::format::block::SyncMarker;
+use skein_shared::format::state_object::{
+    BlockEntry, HEAD_BYTES, Head, StateFooter, TailRead, read_tail,
+};
+use skein_shared::ids::{FlushId, ShardId};
+
+use crate::error::{Error, Result};
+use crate::plan::{AllowedFrames, PlannedObject};
+
+/// What the first look at the end of a large object fetches: the footer of some hundred blocks.
+const TAIL_BYTES: u64 = 256 * 1024;
+
+/// How objects are fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchSettings {
+    /// Size of one request; smaller objects are fetched whole.
+    pub read_bytes: u64,
+    /// Requests at the same time.
+    pub read_concurrency: usize,
+}
+
+/// An object whose head and footer agree with its flush manifest.
+#[derive(Debug)]
+pub struct OpenedObject {
+    /// Its key.
+    pub key: String,
+    /// The flush that sealed it.
+    pub flush: FlushId,
+    /// Whose records it holds.
+    pub shard: ShardId,
+    /// Begins each of its blocks.
+    pub marker: SyncMarker,
+}
+
+/// Neighbouring blocks of one object, as they are stored.
+#[derive(Debug, Clone)]
+pub struct BlockRange {
+    /// Of which object.
+    pub object: Arc<OpenedObject>,
+    /// Where they lie; some may be skipped.
+    pub blocks: Vec<BlockEntry>,
+    /// Where `bytes` begins in the object.
+    pub at: u64,
+    /// From the first block to the end of the last.
+    pub bytes: Bytes,
+}
+
+/// An opened object, its blocks that hold frames that count, and its bytes if it was fetched whole.
+#[derive(Debug)]
+struct Opened {
+    object: Arc<OpenedObject>,
+    blocks: Vec<BlockEntry>,
+    whole: Option<Bytes>,
+}
+
+/// The blocks of `objects` that hold a frame that counts, in order. At most twice the settings' requests are
+/// under way or waiting to be taken.
+pub fn fetch(
+    bucket: Bucket,
+    settings: FetchSettings,
+    objects: Vec<PlannedObject>,
+    allowed: Arc<AllowedFrames>,
+) -> BoxStream<'static, Result<BlockRange>> {
+    let for_ranges = bucket.clone();
+    futures::stream::iter(objects)
+        .map(move |object| open(bucket.clone(), settings, object, Arc::clone(&allowed)))
+        .buffered(settings.read_concurrency)
+        .map_ok(move |opened| futures::stream::iter(ranges(opened, settings.read_bytes)).map(Ok))
+        .try_flatten()
+        .map_ok(move |range| fill(for_ranges.clone(), range))
+        .try_buffered(settings.read_concurrency)
+        .boxed()
+}
+
+async fn open(
+    bucket: Bucket,
+    settings: FetchSettings,
+    planned: PlannedObject,
+    allowed: Arc<AllowedFrames>,
+) -> Result<Opened> {
+    let PlannedObject { flush, object } = planned;
+    let key = object.key.as_str();
+    let (head, footer, whole);
+    if object.object_bytes <= settings.read_bytes {
+        let bytes = bucket.get_range(key, 0..object.object_bytes).await?;
+        head = Head::decode(&bytes).map_err(|error| error.in_object(key))?;
+        footer = footer_of(&bucket, key, bytes.clone(), object.object_bytes).await?;
+        whole = Some(bytes);
+    } else {
+        let (bytes, tail) = futures::try_join!(
+            bucket.get_range(key, 0..HEAD_BYTES as u64),
+            bucket.get_tail(key, TAIL_BYTES),
+        )?;
+        head = Head::decode(&bytes).map_err(|error| error.in_object(key))?;
+        footer = footer_of(&bucket, key, tail.bytes, object.object_bytes).await?;
+        whole = None;
+    }
+    let same = head.shard == object.shard
+        && head.flush == flush
+        && footer.flush == flush
+        && footer.write_id == head.write_id
+        && footer.frames() == object.frames
+        && footer.digest() == object.digest;
+    if !same {
+        return Err(Error::ObjectDiffers {
+            object: object.key,
+            reason: format!("it is not the object that flush {flush} sealed: run `skein verify`"),
+        });
+    }
+    let mut blocks = footer.blocks;
+    let streams = footer.streams;
+    blocks.retain(|block| {
+        block.spans.iter().any(|held| {
+            let spans = allowed.spans(flush, &streams[held.stream].stream);
+            spans
+                .iter()
+                .any(|span| span.from <= held.last && held.first < span.to)
+        })
+    });
+    Ok(Opened {
+        object: Arc::new(OpenedObject {
+            key: object.key,
+            flush,
+            shard: object.shard,
+            marker: head.marker,
+        }),
+        blocks,
+        whole,
+    })
+}
+
+async fn footer_of(
+    bucket: &Bucket,
+    key: &str,
+    tail: Bytes,
+    object_bytes: u64,
+) -> Result<StateFooter> {
+    let mut tail = tail;
+    loop {
+        let read = read_tail(&tail, object_bytes).map_err(|error| error.in_object(key))?;
+        match read {
+            TailRead::Footer(footer) => return Ok(footer),
+            TailRead::Longer(bytes) => {
+                let from = object_bytes.saturating_sub(bytes);
+                tail = bucket.get_range(key, from..object_bytes).await?;
+            }
+        }
+    }
+}
+
+/// Cuts an object's blocks into requests: neighbours go together while they fit.
+fn ranges(opened: Opened, read_bytes: u64) -> Vec<BlockRange> {
+    let mut ranges: Vec<BlockRange> = Vec::new();
+    for block in opened.blocks {
+        let end = block.at + block.bytes;
+        match ranges.last_mut() {
+            Some(range) if opened.whole.is_some() || fits(range, &block, read_bytes) => {
+                range.blocks.push(block);
+            }
+            Some(_) | None => ranges.push(BlockRange {
+                object: Arc::clone(&opened.object),
+                at: block.at,
+                blocks: vec![block],
+                bytes: Bytes::new(),
+            }),
+        }
+        if let (Some(whole), Some(range)) = (&opened.whole, ranges.last_mut()) {
+            range.bytes = whole.slice(index(range.at)..index(end));
+        }
+    }
+    ranges
+}
+
+fn fits(range: &BlockRange, next: &BlockEntry, read_bytes: u64) -> bool {
+    let adjoins = range
+        .blocks
+        .last()
+        .is_some_and(|last| last.at + last.bytes == next.at);
+    adjoins && next.at + next.bytes - range.at <= read_bytes
+}
+
+async fn fill(bucket: Bucket, mut range: BlockRange) -> Result<BlockRange> {
+    if range.bytes.is_empty() {
+        let span = range.span();
+        range.bytes = bucket.get_range(&range.object.key, span).await?;
+    }
+    Ok(range)
+}
+
+impl BlockRange {
+    /// One block's bytes.
+    pub fn block(&self, entry: &BlockEntry) -> &[u8] {
+        let start = index(entry.at - self.at);
+        &self.bytes[start..start + index(entry.bytes)]
+    }
+
+    fn span(&self) -> Range<u64> {
+        let end = self.blocks.last().map_or(self.at, |last| last.at + last.bytes);
+        self.at..end
+    }
+}
+
+fn index(bytes: u64) -> usize {
+    usize::try_from(bytes).expect("a 64-bit target holds every length")
+}

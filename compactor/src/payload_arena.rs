@@ -1,0 +1,293 @@
+//! The payloads that wait to be grouped: their bytes once, and a small reference to each.
+
+use std::collections::BTreeMap;
+
+use skein_shared::format::order_column::Order;
+use skein_shared::ids::SeriesKey;
+use skein_shared::payload::{Limits, Payload, PayloadView};
+use skein_shared::units::{ByteCount, Millis};
+use skein_shared::window::{TimestampMs, Window};
+
+/// Memory is taken in steps of this size and kept for the next filling.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// What an arena holds passed its limits on the way in; a piece of a payload is not checked again.
+const NO_LIMITS: Limits = Limits {
+    payload_bytes: ByteCount(u64::MAX),
+    points: u32::MAX,
+    metadata_entries: u32::MAX,
+    metadata_bytes: ByteCount(u64::MAX),
+    past: Millis(u64::MAX),
+    future: Millis(u64::MAX),
+};
+
+/// Bytes of payloads, each copied once, and a reference to each.
+#[derive(Debug, Default)]
+pub struct PayloadArena {
+    chunks: Vec<Vec<u8>>,
+    /// The chunk that is being filled; those behind it are empty.
+    open_chunk: usize,
+    payload_bytes: usize,
+    points: u64,
+    refs: Vec<PayloadRef>,
+    pieces: BTreeMap<Window, Payload>,
+}
+
+/// The points of one payload in one window. This is what is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayloadRef {
+    /// The window of all its points.
+    pub window: Window,
+    /// Whose points.
+    pub series: SeriesKey,
+    /// Time of its first point: in this order payloads usually need no merging.
+    pub first_ms: i64,
+    /// Place of the record among all writes; of chains of the step.
+    pub order: Order,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    chunk: u32,
+    start: u32,
+    len: u32,
+}
+
+impl PayloadArena {
+    /// Takes the points of a payload that lie in windows of ours, and answers how many. `owns` says
+    /// whether the shard has the payload's org in a window; a payload that spans windows is cut there.
+    pub fn push(
+        &mut self,
+        payload: &[u8],
+        view: &PayloadView<'_>,
+        order: Order,
+        owns: impl Fn(Window) -> bool,
+    ) -> u64 {
+        let Some(range) = view.time_range() else {
+            return 0;
+        };
+        let window = Window::of(range.earliest);
+        if window != Window::of(range.latest) {
+            let points = self.push_pieces(view, order, owns);
+            self.points += points;
+            return points;
+        }
+        if !owns(window) {
+            return 0;
+        }
+        let points = view.point_count() as u64;
+        self.points += points;
+        self.keep(payload, |place| PayloadRef {
+            window,
+            series: series_of(view),
+            first_ms: range.first.0,
+            order,
+            place,
+        });
+        points
+    }
+
+    /// Points that are held.
+    pub fn points(&self) -> u64 {
+        self.points
+    }
+
+    /// Memory that is in use: bytes and references.
+    pub fn held_bytes(&self) -> usize {
+        self.payload_bytes + self.refs.len() * size_of::<PayloadRef>()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.refs.is_empty()
+    }
+
+    /// Every reference, in the order of arrival until they are sorted.
+    pub fn refs(&self) -> &[PayloadRef] {
+        &self.refs
+    }
+
+    /// Brings the references into the order of (window, series, first timestamp, order of writes).
+    pub fn sort(&mut self) {
+        self.refs
+            .sort_unstable_by_key(|r| (r.window, r.series, r.first_ms, r.order));
+    }
+
+    /// The payload behind a reference of this filling.
+    pub fn view(&self, reference: &PayloadRef) -> PayloadView<'_> {
+        let Place { chunk, start, len } = reference.place;
+        let start = start as usize;
+        let payload = &self.chunks[chunk as usize][start..start + len as usize];
+        PayloadView::parse(payload, &NO_LIMITS, None).expect("a payload was parsed on its way in")
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub fn clear(&mut self) {
+        self.refs.clear();
+        self.chunks.iter_mut().for_each(Vec::clear);
+        self.open_chunk = 0;
+        self.payload_bytes = 0;
+        self.points = 0;
+    }
+
+    fn push_pieces(
+        &mut self,
+        view: &PayloadView<'_>,
+        order: Order,
+        owns: impl Fn(Window) -> bool,
+    ) -> u64 {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        cut_by_window(view, &mut pieces);
+        let mut points = 0;
+        let mut bytes = Vec::new();
+        for (window, piece) in &pieces {
+            if !owns(*window) {
+                continue;
+            }
+            bytes.clear();
+            piece.encode(&mut bytes);
+            self.keep(&bytes, |place| PayloadRef {
+                window: *window,
+                series: series_of(view),
+                first_ms: piece.timestamps[0].0,
+                order,
+                place,
+            });
+            points += piece.values.len() as u64;
+        }
+        pieces.clear();
+        self.pieces = pieces;
+        points
+    }
+
+    fn keep(&mut self, payload: &[u8], reference: impl FnOnce(Place) -> PayloadRef) {
+        let room = |chunk: &Vec<u8>| chunk.capacity() - chunk.len() >= payload.len();
+        while !self.chunks.get(self.open_chunk).is_none_or(room) {
+            self.open_chunk += 1;
+        }
+        if self.open_chunk == self.chunks.len() {
+            self.chunks
+                .push(Vec::with_capacity(CHUNK_BYTES.max(payload.len())));
+        }
+        let chunk = &mut self.chunks[self.open_chunk];
+        let place = Place {
+            chunk: u32::try_from(self.open_chunk).expect("the memory budget bounds the chunks"),
+            start: u32::try_from(chunk.len()).expect("a chunk is far below 4 GiB"),
+            len: u32::try_from(payload.len()).expect("the limits bound a payload far below 4 GiB"),
+        };
+        chunk.extend_from_slice(payload);
+        self.payload_bytes += payload.len();
+        self.refs.push(reference(place));
+    }
+}
+
+fn series_of(view: &PayloadView<'_>) -> SeriesKey {
+    SeriesKey {
+        org: view.org(),
+        metric: view.metric(),
+    }
+}
+
+/// One payload for each window that `view` touches; each keeps the order of its points and all metadata.
+fn cut_by_window(view: &PayloadView<'_>, pieces: &mut BTreeMap<Window, Payload>) {
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    view.decode_into(&mut timestamps, &mut values);
+    let metadata: Vec<_> = view
+        .metadata()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    for (timestamp_ms, value) in timestamps.into_iter().zip(values) {
+        let timestamp = TimestampMs(timestamp_ms);
+        let piece = pieces
+            .entry(Window::of(timestamp))
+            .or_insert_with(|| Payload {
+                org: view.org(),
+                metric: view.metric(),
+                metadata: metadata.clone(),
+                ..Payload::default()
+            });
+        piece.timestamps.push(timestamp);
+        piece.values.push(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use skein_shared::ids::{MetricId, OrgId};
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000;
+
+    fn payload(points: &[(i64, f64)]) -> Payload {
+        Payload {
+            org: OrgId(7),
+            metric: MetricId(9),
+            timestamps: points.iter().map(|(ms, _)| TimestampMs(*ms)).collect(),
+            values: points.iter().map(|(_, value)| *value).collect(),
+            metadata: vec![("host".into(), "a".into())],
+        }
+    }
+
+    fn push(arena: &mut PayloadArena, points: &[(i64, f64)], owns: impl Fn(Window) -> bool) -> u64 {
+        let mut bytes = Vec::new();
+        payload(points).encode(&mut bytes);
+        let view = PayloadView::parse(&bytes, &Limits::default(), None).unwrap();
+        arena.push(&bytes, &view, Order::default(), owns)
+    }
+
+    fn points_in(arena: &PayloadArena, reference: &PayloadRef) -> Vec<(i64, u64)> {
+        let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+        let view = arena.view(reference);
+        assert_eq!(view.metadata().collect::<Vec<_>>(), [("host", "a")]);
+        view.decode_into(&mut timestamps, &mut values);
+        let bits = values.into_iter().map(f64::to_bits);
+        timestamps.into_iter().zip(bits).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_payload_is_cut_at_window_edges_and_keeps_its_order(
+            points in prop::collection::vec((-3 * DAY..3 * DAY, any::<f64>()), 1..40),
+        ) {
+            let mut arena = PayloadArena::default();
+            let taken = push(&mut arena, &points, |window| window.number() != 1);
+            let bits = |points: &[(i64, f64)]| -> Vec<_> {
+                points.iter().map(|(ms, value)| (*ms, value.to_bits())).collect()
+            };
+            let mut expected: BTreeMap<Window, Vec<(i64, f64)>> = BTreeMap::new();
+            for (ms, value) in points {
+                expected.entry(Window::of(TimestampMs(ms))).or_default().push((ms, value));
+            }
+            expected.remove(&Window::from_number(1));
+            prop_assert_eq!(taken as usize, expected.values().map(Vec::len).sum::<usize>());
+            arena.sort();
+            prop_assert_eq!(arena.refs().len(), expected.len());
+            for (reference, (window, points)) in arena.refs().iter().zip(expected) {
+                prop_assert_eq!(reference.window, window);
+                prop_assert_eq!(reference.first_ms, points[0].0);
+                prop_assert_eq!(points_in(&arena, reference), bits(&points));
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_kept_from_one_filling_to_the_next() {
+        let mut arena = PayloadArena::default();
+        let points: Vec<(i64, f64)> = (0..200_000).map(|i| (i * i % DAY, i as f64)).collect();
+        for _ in 0..3 {
+            for _ in 0..5 {
+                assert_eq!(push(&mut arena, &points, |_| true), 200_000);
+            }
+            assert!(arena.held_bytes() > 5 * 200_000 * 9);
+            let chunks = arena.chunks.len();
+            assert_eq!(points_in(&arena, &arena.refs()[4]).len(), points.len());
+            arena.clear();
+            assert!(arena.is_empty() && arena.held_bytes() == 0);
+            assert_eq!(arena.chunks.len(), chunks);
+        }
+        assert!(arena.chunks.len() <= 5, "chunks are filled again");
+    }
+}

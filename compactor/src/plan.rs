@@ -1,0 +1,293 @@
+//! What a shard reads next: a pure function of ledger, flush manifests, the shard's manifest and the shard
+//! map.
+//!
+//! # The rule of truth
+//! A frame counts if and only if a ledger entry names its flush, its tenure and a span that holds its
+//! offset, and the shard's manifest has not passed that offset. Everything else in the bucket is void.
+//!
+//! # Who reads what
+//! Records are *routed* by their own timestamp, points are *owned* by the shard of their window. So a shard
+//! reads the objects of every shard that some version of the map may have given an org of its own, and takes
+//! of each payload the windows that it owns. With one version of the map it reads its own objects alone.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::slice::Iter;
+
+use skein_shared::format::flush_manifest::{FlushContents, FlushedObject};
+use skein_shared::format::frame::Stream;
+use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
+use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::ids::{Chain, FlushId, ShardId};
+use skein_shared::offset::{Offset, Span};
+use skein_shared::shard_map::ShardMap;
+
+use crate::error::{Error, Result};
+
+/// Everything that plans are a function of, besides the manifest of the shard.
+#[derive(Debug, Clone)]
+pub struct PlanInput {
+    /// Who owns which window of an org; at least as new as every flush below.
+    pub shard_map: ShardMap,
+    /// The ledger, as far as some shard has not read it.
+    pub chains: BTreeMap<Chain, ChainInput>,
+    /// Every flush that the ledger entries name.
+    pub flushes: BTreeMap<FlushId, FlushContents>,
+}
+
+/// One chain of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainInput {
+    /// The offset at which the chain begins.
+    pub start: Offset,
+    /// Contiguous entries, up to the chain's end.
+    pub entries: Vec<LedgerEntry>,
+}
+
+/// What one generation of a shard adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// The objects that hold the records.
+    pub objects: Vec<PlannedObject>,
+    /// Which of their frames count.
+    pub allowed: AllowedFrames,
+    /// Per chain from where to where the shard's position moves.
+    pub advances: BTreeMap<Chain, Advance>,
+}
+
+/// How far a step moves a shard's position in one chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advance {
+    /// The position that the step was planned from; `None` when the chain had not been read.
+    pub from: Option<Offset>,
+    /// The position after it.
+    pub to: Offset,
+}
+
+/// An object that a step reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedObject {
+    /// The flush that sealed it.
+    pub flush: FlushId,
+    /// Its key, size and counts.
+    pub object: FlushedObject,
+}
+
+/// The rule of truth for one step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedFrames(BTreeMap<FlushId, BTreeMap<Stream, Vec<Span>>>);
+
+/// What `shard` does next; `None` when its manifest has reached the ledger's end.
+///
+/// A step takes whole flushes, in the order of every chain, until their frames would pass `step_bytes`; it
+/// takes at least one. Flushes without records for the shard cost nothing and ride along.
+///
+/// # Errors
+/// [`Error::LedgerGap`] when the manifest's position is not the beginning of an entry.
+pub fn next_step(
+    shard: ShardId,
+    manifest: &ShardManifest,
+    input: &PlanInput,
+    step_bytes: u64,
+) -> Result<Option<Step>> {
+    let mut queues = Queues::new(shard, manifest, input)?;
+    let mut step = Step::default();
+    let mut raw_bytes = 0;
+    while let Some(flush) = queues.next_flush() {
+        let objects = match flush {
+            Some(flush) => queues.objects_of(flush),
+            None => Vec::new(),
+        };
+        let cost: u64 = objects.iter().map(|object| object.raw_bytes).sum();
+        if raw_bytes > 0 && cost > 0 && raw_bytes + cost > step_bytes {
+            break;
+        }
+        raw_bytes += cost;
+        for entry in queues.take(flush) {
+            step.pass(entry, manifest, cost > 0);
+        }
+        if let Some(flush) = flush {
+            step.read(flush, objects);
+        }
+    }
+    Ok((!step.advances.is_empty()).then_some(step))
+}
+
+impl Step {
+    /// Stored bytes that the step reads.
+    pub fn object_bytes(&self) -> u64 {
+        self.objects.iter().map(|o| o.object.object_bytes).sum()
+    }
+
+    fn pass(&mut self, entry: &LedgerEntry, manifest: &ShardManifest, has_objects: bool) {
+        let from = manifest.positions.get(&entry.chain).copied();
+        let to = entry.span.to;
+        self.advances
+            .entry(entry.chain.clone())
+            .and_modify(|advance| advance.to = to)
+            .or_insert(Advance { from, to });
+        if let (EntryKind::Flushed { flush, tenure }, true) = (&entry.kind, has_objects) {
+            let stream = Stream {
+                chain: entry.chain.clone(),
+                tenure: *tenure,
+            };
+            self.allowed.allow(*flush, stream, entry.span);
+        }
+    }
+
+    fn read(&mut self, flush: FlushId, objects: Vec<&FlushedObject>) {
+        // A flush may come twice, when its chains became durable one by one.
+        if self.objects.iter().any(|known| known.flush == flush) {
+            return;
+        }
+        self.objects
+            .extend(objects.into_iter().map(|object| PlannedObject {
+                flush,
+                object: object.clone(),
+            }));
+    }
+}
+
+impl AllowedFrames {
+    /// The spans of offsets that count in a stream of a flush.
+    pub fn spans(&self, flush: FlushId, stream: &Stream) -> &[Span] {
+        self.0
+            .get(&flush)
+            .and_then(|streams| streams.get(stream))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Every chain that has a frame that counts, in order.
+    pub fn chains(&self) -> Vec<Chain> {
+        let streams = self.0.values().flat_map(BTreeMap::keys);
+        streams.map(|stream| stream.chain.clone()).collect()
+    }
+
+    fn allow(&mut self, flush: FlushId, stream: Stream, span: Span) {
+        let streams = self.0.entry(flush).or_default();
+        streams.entry(stream).or_default().push(span);
+    }
+}
+
+/// The entries of every chain that the shard has not passed.
+struct Queues<'a> {
+    shard: ShardId,
+    input: &'a PlanInput,
+    chains: Vec<Peekable<Iter<'a, LedgerEntry>>>,
+    /// How many entries of each flush are still in a queue; `None` are lost spans.
+    waiting: BTreeMap<Option<FlushId>, usize>,
+}
+
+impl<'a> Queues<'a> {
+    fn new(shard: ShardId, manifest: &ShardManifest, input: &'a PlanInput) -> Result<Self> {
+        let mut chains = Vec::with_capacity(input.chains.len());
+        let mut waiting = BTreeMap::new();
+        for (chain, ledger) in &input.chains {
+            let position = manifest.positions.get(chain).copied();
+            let position = position.unwrap_or(ledger.start);
+            let passed = ledger.entries.partition_point(|e| e.span.to <= position);
+            let entries = &ledger.entries[passed..];
+            check_contiguous(shard, chain, position, entries)?;
+            for entry in entries {
+                *waiting.entry(flush_of(entry)).or_default() += 1;
+            }
+            chains.push(entries.iter().peekable());
+        }
+        Ok(Self {
+            shard,
+            input,
+            chains,
+            waiting,
+        })
+    }
+
+    /// The flush to take next: the first whose entries are next in all of their chains, so that its objects
+    /// are read once; else the first there is. `Some(None)` are lost spans.
+    fn next_flush(&mut self) -> Option<Option<FlushId>> {
+        let mut heads: BTreeMap<Option<FlushId>, usize> = BTreeMap::new();
+        for entry in self.chains.iter_mut().filter_map(Peekable::peek) {
+            *heads.entry(flush_of(entry)).or_default() += 1;
+        }
+        let whole = heads.iter().find(|(f, count)| self.waiting.get(f) == Some(count));
+        whole.or(heads.first_key_value()).map(|(flush, _)| *flush)
+    }
+
+    fn take(&mut self, flush: Option<FlushId>) -> Vec<&'a LedgerEntry> {
+        let heads = self.chains.iter_mut();
+        let taken: Vec<_> = heads
+            .filter_map(|chain| chain.next_if(|entry| flush_of(entry) == flush))
+            .collect();
+        if let Some(count) = self.waiting.get_mut(&flush) {
+            *count -= taken.len();
+        }
+        taken
+    }
+
+    fn objects_of(&self, flush: FlushId) -> Vec<&'a FlushedObject> {
+        let contents = &self.input.flushes[&flush];
+        let feeds = |object: &&FlushedObject| {
+            may_feed(&self.input.shard_map, object.shard, self.shard)
+        };
+        contents.objects.iter().filter(feeds).collect()
+    }
+}
+
+fn check_contiguous(
+    shard: ShardId,
+    chain: &Chain,
+    position: Offset,
+    entries: &[LedgerEntry],
+) -> Result<()> {
+    let mut expected = position;
+    for entry in entries {
+        if entry.span.from != expected {
+            return Err(Error::LedgerGap {
+                shard,
+                chain: chain.clone(),
+                expected,
+                found: entry.span.from,
+            });
+        }
+        expected = entry.span.to;
+    }
+    Ok(())
+}
+
+fn flush_of(entry: &LedgerEntry) -> Option<FlushId> {
+    match &entry.kind {
+        EntryKind::Flushed { flush, .. } => Some(*flush),
+        EntryKind::LostSpan { .. } => None,
+    }
+}
+
+/// Whether an object of shard `source` may hold points that shard `target` owns: whether some org can have
+/// been given to both. Errs only towards reading too much.
+fn may_feed(map: &ShardMap, source: ShardId, target: ShardId) -> bool {
+    match (source, target) {
+        (ShardId::Quarantine, _) | (_, ShardId::Quarantine) => false,
+        (ShardId::Dedicated(org), other) | (other, ShardId::Dedicated(org)) => {
+            source == target || map.shards_of(org).contains(&other)
+        }
+        (
+            ShardId::Shared {
+                modulus: m,
+                remainder: a,
+            },
+            ShardId::Shared {
+                modulus: n,
+                remainder: b,
+            },
+        ) => {
+            // Some org is a mod m and b mod n exactly when both agree mod their common divisor.
+            let divisor = gcd(m, n);
+            a % divisor == b % divisor
+        }
+    }
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+//! Reads from the bucket what plans are a function of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt};
+use skein_shared::bucket::Bucket;
+use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
+use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::ids::{Chain, FlushId, ShardId};
+use skein_shared::ledger::Ledger;
+use skein_shared::offset::Offset;
+use skein_shared::shard_map::ShardMap;
+use skein_shared::{manifest_log, shard_map_log};
+
+use crate::error::{Error, Result};
+use crate::plan::{ChainInput, PlanInput};
+
+const REQUESTS_IN_FLIGHT: usize = 32;
+
+/// Reads what has not been compacted yet, and the newest manifest of every shard. `None` when no connector
+/// has ever published a shard map: there is nothing to compact.
+///
+/// The order of reading matters: manifests first, so that the ledger reaches at least as far as any of them;
+/// the map once more at the end, so that it is at least as new as any flush that was made with it.
+///
+/// # Errors
+/// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].
+pub async fn load(bucket: &Bucket) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
+    loop {
+        let Some(shard_map) = shard_map_log::load(bucket).await? else {
+            return Ok(None);
+        };
+        let manifests = manifests(bucket, &shard_map).await?;
+        let chains = chains(bucket, &manifests).await?;
+        let flushes = flushes(bucket, &chains).await?;
+        if shard_map_log::load(bucket).await?.as_ref() != Some(&shard_map) {
+            continue;
+        }
+        let input = PlanInput {
+            shard_map,
+            chains,
+            flushes,
+        };
+        return Ok(Some((input, manifests)));
+    }
+}
+
+/// The newest manifest of every shard of the map, and of every other shard that has one. Quarantined records
+/// stay as the connector wrote them: that shard has none.
+async fn manifests(bucket: &Bucket, map: &ShardMap) -> Result<BTreeMap<ShardId, ShardManifest>> {
+    let committed: BTreeSet<_> = manifest_log::shards(bucket).await?.into_iter().collect();
+    let newest: Vec<ShardManifest> = futures::stream::iter(committed)
+        .map(|shard| manifest_log::newest(bucket, shard))
+        .buffered(REQUESTS_IN_FLIGHT)
+        .try_collect()
+        .await?;
+    let empty = map.shards().into_iter().map(ShardManifest::empty);
+    let manifests = empty.chain(newest).map(|m| (m.shard, m));
+    Ok(manifests
+        .filter(|(shard, _)| *shard != ShardId::Quarantine)
+        .collect())
+}
+
+async fn chains(
+    bucket: &Bucket,
+    manifests: &BTreeMap<ShardId, ShardManifest>,
+) -> Result<BTreeMap<Chain, ChainInput>> {
+    let ledger = Ledger::new(bucket.clone());
+    let chains = futures::stream::iter(ledger.chains().await?)
+        .map(|chain| chain_input(&ledger, manifests, chain))
+        .buffered(REQUESTS_IN_FLIGHT)
+        .try_collect::<Vec<_>>()
+        .await?;
+    Ok(chains.into_iter().flatten().collect())
+}
+
+/// The chain's entries beyond what every shard has read; `None` for a chain that has not begun.
+async fn chain_input(
+    ledger: &Ledger,
+    manifests: &BTreeMap<ShardId, ShardManifest>,
+    chain: Chain,
+) -> Result<Option<(Chain, ChainInput)>> {
+    let Some(genesis) = ledger.genesis(&chain).await? else {
+        return Ok(None);
+    };
+    let start = genesis.start;
+    let position = |manifest: &ShardManifest| manifest.positions.get(&chain).copied();
+    let from: Option<Offset> = manifests
+        .values()
+        .map(|manifest| position(manifest).unwrap_or(start))
+        .min();
+    let entries = ledger.entries(&chain, from.unwrap_or(start)).await?;
+    Ok(Some((chain, ChainInput { start, entries })))
+}
+
+async fn flushes(
+    bucket: &Bucket,
+    chains: &BTreeMap<Chain, ChainInput>,
+) -> Result<BTreeMap<FlushId, FlushContents>> {
+    let entries = chains.values().flat_map(|chain| &chain.entries);
+    let named: BTreeMap<FlushId, &LedgerEntry> = entries
+        .filter_map(|entry| match &entry.kind {
+            EntryKind::Flushed { flush, .. } => Some((*flush, entry)),
+            EntryKind::LostSpan { .. } => None,
+        })
+        .collect();
+    futures::stream::iter(named)
+        .map(|(flush, entry)| contents(bucket, flush, entry))
+        .buffered(REQUESTS_IN_FLIGHT)
+        .try_collect()
+        .await
+}
+
+async fn contents(
+    bucket: &Bucket,
+    flush: FlushId,
+    named_by: &LedgerEntry,
+) -> Result<(FlushId, FlushContents)> {
+    let key = ObjectKey::Flush(flush).to_string();
+    let bytes = bucket.get(&key).await?;
+    let (_, manifest) = FlushManifest::decode(&bytes).map_err(|error| error.in_object(&key))?;
+    if manifest.flush != flush {
+        return Err(Error::ObjectDiffers {
+            object: key,
+            reason: format!("it is the manifest of flush {}", manifest.flush),
+        });
+    }
+    match manifest.body {
+        FlushBody::Written(contents) => Ok((flush, contents)),
+        FlushBody::Void { .. } => Err(Error::VoidFlush {
+            chain: named_by.chain.clone(),
+            offset: named_by.span.from,
+            flush,
+        }),
+    }
+}

@@ -1,0 +1,201 @@
+//! What a run did, and how far it is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use skein_shared::bucket::RequestCounts;
+use skein_shared::format::segment_writer::EncodingBytes;
+use skein_shared::format::shard_manifest::ConservationCounts;
+
+/// What a run did.
+#[derive(Debug, Clone, Default)]
+pub struct RunReport {
+    /// Shards that were looked at.
+    pub shards: usize,
+    /// Shards that committed at least one generation.
+    pub shards_advanced: usize,
+    /// Commits lost to another compactor; their input was planned again.
+    pub superseded: u64,
+    /// Sums over all steps that were committed.
+    pub steps: StepReport,
+    /// Wall time.
+    pub elapsed: Duration,
+    /// Requests to the bucket.
+    pub requests: RequestCounts,
+    /// Most memory that the process ever had resident, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// What steps did, once committed.
+#[derive(Debug, Clone, Default)]
+pub struct StepReport {
+    /// Generations committed.
+    pub generations: u64,
+    /// State objects read, or parts of them.
+    pub objects: u64,
+    /// Their stored bytes that were read.
+    pub object_bytes: u64,
+    /// Frames read that no ledger entry names: void.
+    pub void_frames: u64,
+    /// Where the points went, and the records.
+    pub counts: ConservationCounts,
+    /// Points of live segments that were merged again.
+    pub points_merged: u64,
+    /// Points in the segments written.
+    pub points_out: u64,
+    /// Segments written.
+    pub segments: u64,
+    /// Their bytes.
+    pub segment_bytes: u64,
+    /// Points and bytes of the segments by encoding.
+    pub encodings: EncodingBytes,
+    /// Time that threads spent on decoding, sorting, merging and encoding, without waiting for the bucket.
+    pub busy: Duration,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Progress {
+    /// Shards that are done.
+    pub shards_done: usize,
+    /// Shards in all.
+    pub shards: usize,
+    /// Points read so far.
+    pub points: u64,
+    /// Stored bytes of state read so far.
+    pub bytes: u64,
+    /// Stored bytes of state that the run has to read.
+    pub bytes_total: u64,
+    /// Time since the start.
+    pub elapsed_ms: u64,
+}
+
+/// Is told how far a run is, from any thread, once for each block and each shard: it must be quick.
+pub type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// Sums up what the tasks of a run report.
+pub struct ProgressCounter {
+    listener: OnProgress,
+    started: Instant,
+    shards: usize,
+    bytes_total: u64,
+    shards_done: AtomicUsize,
+    points: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl ProgressCounter {
+    /// Starts at nothing done.
+    pub fn new(listener: OnProgress, shards: usize, bytes_total: u64) -> Self {
+        Self {
+            listener,
+            started: Instant::now(),
+            shards,
+            bytes_total,
+            shards_done: AtomicUsize::new(0),
+            points: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// A block was read.
+    pub fn add(&self, points: u64, bytes: u64) {
+        self.points.fetch_add(points, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// A shard is done.
+    pub fn shard_done(&self) {
+        self.shards_done.fetch_add(1, Ordering::Relaxed);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let elapsed_ms = self.started.elapsed().as_millis();
+        (self.listener)(Progress {
+            shards_done: self.shards_done.load(Ordering::Relaxed),
+            shards: self.shards,
+            points: self.points.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes_total: self.bytes_total,
+            elapsed_ms: u64::try_from(elapsed_ms).unwrap_or(u64::MAX),
+        });
+    }
+}
+
+impl fmt::Debug for ProgressCounter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProgressCounter").finish_non_exhaustive()
+    }
+}
+
+impl StepReport {
+    /// Takes another step in.
+    pub fn add(&mut self, other: &Self) {
+        self.generations += other.generations;
+        self.objects += other.objects;
+        self.object_bytes += other.object_bytes;
+        self.void_frames += other.void_frames;
+        self.counts.add(other.counts);
+        self.points_merged += other.points_merged;
+        self.points_out += other.points_out;
+        self.segments += other.segments;
+        self.segment_bytes += other.segment_bytes;
+        self.encodings.add(&other.encodings);
+        self.busy += other.busy;
+    }
+}
+
+impl RunReport {
+    /// Points read each second of one core's work; `None` when nothing was read.
+    pub fn points_per_core_second(&self) -> Option<f64> {
+        let points = self.steps.counts.points_in as f64;
+        let busy = self.steps.busy.as_secs_f64();
+        (busy > 0.0 && points > 0.0).then(|| points / busy)
+    }
+
+    /// Bytes of segments for each point in them; `None` when none was written.
+    pub fn bytes_per_point(&self) -> Option<f64> {
+        let points = self.steps.points_out as f64;
+        (points > 0.0).then(|| self.steps.segment_bytes as f64 / points)
+    }
+}
+
+impl Progress {
+    /// How long the rest takes at the pace so far; `None` before there is a pace.
+    pub fn remaining(&self) -> Option<Duration> {
+        let left = self.bytes_total.saturating_sub(self.bytes);
+        let millis = u128::from(self.elapsed_ms) * u128::from(left);
+        let millis = millis.checked_div(u128::from(self.bytes))?;
+        Some(Duration::from_millis(u64::try_from(millis).ok()?))
+    }
+}
+
+/// The most memory that this process ever had resident, as Linux counts it.
+pub fn peak_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_takes_as_long_for_each_byte_as_what_was_read() {
+        let progress = Progress {
+            bytes: 100,
+            bytes_total: 400,
+            elapsed_ms: 50,
+            ..Progress::default()
+        };
+        assert_eq!(progress.remaining(), Some(Duration::from_millis(150)));
+        assert_eq!(Progress::default().remaining(), None);
+    }
+}

@@ -1,0 +1,256 @@
+//! `skein compact run`: every shard, until its manifest has reached the ledger's end.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Instant;
+
+use skein_config::compactor::CompactorSettings;
+use skein_config::cutover::timeline::Timelines;
+use skein_shared::bucket::Bucket;
+use skein_shared::ids::ShardId;
+use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::manifest_log;
+use skein_shared::payload::Limits;
+use skein_shared::units::MIB;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::object_fetch::FetchSettings;
+use crate::plan::{PlanInput, next_step};
+use crate::plan_input;
+use crate::report::{ProgressCounter, RunReport, StepReport, peak_memory_bytes};
+use crate::task::{TaskContext, run_step};
+use crate::window_writer::WriterContext;
+
+pub use crate::report::OnProgress;
+
+/// Least memory that a task is started with; fewer tasks run when the budget has less for each.
+const MIN_TASK_BYTES: u64 = 64 * MIB;
+
+/// Commits in a row that one shard may lose to others before its task gives up.
+const MOST_SUPERSEDED: u64 = 16;
+
+/// The decisions that a run is made with.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// What a payload may hold.
+    pub limits: Limits,
+    /// Who writes which point.
+    pub timelines: Timelines,
+}
+
+/// What one task's memory is divided into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TaskMemory {
+    /// Tasks at the same time.
+    tasks: usize,
+    /// Payloads and references.
+    arena_bytes: u64,
+    /// Requests under way or waiting.
+    read_concurrency: usize,
+}
+
+/// What one shard came to.
+struct ShardOutcome {
+    shard: ShardId,
+    steps: StepReport,
+    superseded: u64,
+    failure: Option<Error>,
+}
+
+/// Compacts everything that the ledger has and the manifests do not. With nothing new it makes no write
+/// request.
+///
+/// # Errors
+/// [`Error::Cancelled`]; [`Error::Shards`] when some shards failed, after the others are done; what reading
+/// ledger and manifests gives.
+pub async fn run(
+    settings: &CompactorSettings,
+    bucket: &Bucket,
+    options: RunOptions,
+    cancel: CancellationToken,
+    progress: OnProgress,
+) -> Result<RunReport> {
+    let started = Instant::now();
+    let Some((input, manifests)) = Box::pin(plan_input::load(bucket)).await? else {
+        return Ok(RunReport {
+            elapsed: started.elapsed(),
+            requests: bucket.requests(),
+            ..RunReport::default()
+        });
+    };
+    let memory = TaskMemory::of(settings);
+    let bytes_total = bytes_to_read(&input, manifests.values())?;
+    metrics::run_started(manifests.len(), bytes_total);
+    let context = Arc::new(TaskContext {
+        bucket: bucket.clone(),
+        fetch: FetchSettings {
+            read_bytes: settings.read_bytes.0,
+            read_concurrency: memory.read_concurrency,
+        },
+        writer: WriterContext {
+            runtime: Handle::current(),
+            bucket: bucket.clone(),
+            part_bytes: settings.part_bytes.as_usize(),
+            max_live_segments: settings.max_live_segments,
+            timelines: Arc::new(options.timelines),
+        },
+        arena_bytes: usize::try_from(memory.arena_bytes).expect("a budget fits a 64-bit target"),
+        limits: options.limits,
+        shard_map: input.shard_map.clone(),
+        cancel: cancel.clone(),
+        progress: ProgressCounter::new(progress, manifests.len(), bytes_total),
+    });
+    let outcomes = run_shards(&context, Arc::new(input), manifests.into_values(), memory.tasks);
+    let report = summarize(outcomes.await, &cancel)?;
+    Ok(RunReport {
+        elapsed: started.elapsed(),
+        requests: bucket.requests(),
+        peak_memory_bytes: peak_memory_bytes(),
+        ..report
+    })
+}
+
+async fn run_shards(
+    context: &Arc<TaskContext>,
+    input: Arc<PlanInput>,
+    manifests: impl Iterator<Item = ShardManifest>,
+    tasks: usize,
+) -> Vec<ShardOutcome> {
+    let slots = Arc::new(Semaphore::new(tasks));
+    let mut shards = JoinSet::new();
+    for manifest in manifests {
+        let (context, input, slots) = (Arc::clone(context), Arc::clone(&input), Arc::clone(&slots));
+        shards.spawn(async move {
+            let _slot = slots.acquire().await.expect("the slots are never closed");
+            let outcome = Box::pin(compact_shard(&context, &input, manifest)).await;
+            context.progress.shard_done();
+            outcome
+        });
+    }
+    let mut outcomes = shards.join_all().await;
+    outcomes.sort_by_key(|outcome| outcome.shard);
+    outcomes
+}
+
+async fn compact_shard(
+    context: &Arc<TaskContext>,
+    input: &PlanInput,
+    manifest: ShardManifest,
+) -> ShardOutcome {
+    let mut outcome = ShardOutcome {
+        shard: manifest.shard,
+        steps: StepReport::default(),
+        superseded: 0,
+        failure: None,
+    };
+    let done = advance(context, input, manifest, &mut outcome).await;
+    if let Err(error) = done {
+        metrics::shard_failed(outcome.shard, &error);
+        outcome.failure = Some(error);
+    }
+    outcome
+}
+
+/// Takes step after step until the manifest has reached the ledger's end.
+async fn advance(
+    context: &Arc<TaskContext>,
+    input: &PlanInput,
+    mut manifest: ShardManifest,
+    outcome: &mut ShardOutcome,
+) -> Result<()> {
+    let shard = manifest.shard;
+    let mut lost_in_a_row = 0;
+    // References take memory beside the payloads; a step that still passes the arena writes twice.
+    let step_bytes = context.arena_bytes as u64 / 4 * 3;
+    while let Some(step) = next_step(shard, &manifest, input, step_bytes)? {
+        if context.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        // Boxed: the futures of the bucket's client are deep, and the compiler has to lay them out.
+        match Box::pin(run_step(context, &manifest, step)).await {
+            Ok((next, report)) => {
+                outcome.steps.add(&report);
+                manifest = next;
+                lost_in_a_row = 0;
+            }
+            Err(error @ Error::Superseded { .. }) => {
+                outcome.superseded += 1;
+                lost_in_a_row += 1;
+                if lost_in_a_row > MOST_SUPERSEDED {
+                    return Err(error);
+                }
+                metrics::commit_superseded(shard, &error);
+                manifest = manifest_log::newest(&context.bucket, shard).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<RunReport> {
+    let mut report = RunReport {
+        shards: outcomes.len(),
+        ..RunReport::default()
+    };
+    let mut failures = Vec::new();
+    for outcome in outcomes {
+        report.shards_advanced += usize::from(outcome.steps.generations > 0);
+        report.superseded += outcome.superseded;
+        report.steps.add(&outcome.steps);
+        if let Some(error) = outcome.failure {
+            failures.push((outcome.shard, error));
+        }
+    }
+    let failed = failures.len();
+    match failures.into_iter().next() {
+        None => Ok(report),
+        Some(_) if cancel.is_cancelled() => Err(Error::Cancelled),
+        Some((shard, first)) => Err(Error::Shards {
+            failed,
+            shards: report.shards,
+            shard,
+            first: Box::new(first),
+        }),
+    }
+}
+
+/// Stored bytes of state that every shard together has to read.
+fn bytes_to_read<'a>(
+    input: &PlanInput,
+    manifests: impl Iterator<Item = &'a ShardManifest>,
+) -> Result<u64> {
+    let mut bytes = 0;
+    for manifest in manifests {
+        let everything = next_step(manifest.shard, manifest, input, u64::MAX)?;
+        bytes += everything.map_or(0, |step| step.object_bytes());
+    }
+    Ok(bytes)
+}
+
+impl TaskMemory {
+    /// Of one task's share half goes to the arena, a quarter to reads; the rest is for encoder and uploads.
+    fn of(settings: &CompactorSettings) -> Self {
+        let budget = settings.memory_budget.0;
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        let wanted = match settings.threads {
+            0 => cores() as u64,
+            threads => u64::from(threads),
+        };
+        let tasks = wanted.min(budget / MIN_TASK_BYTES).max(1);
+        let share = budget / tasks;
+        // Fetching keeps up to twice as many ranges: objects being opened and ranges being read.
+        let reads = share / 4 / settings.read_bytes.0.max(1) / 2;
+        let index = |n: u64| usize::try_from(n).expect("a budget fits a 64-bit target");
+        Self {
+            tasks: index(tasks),
+            arena_bytes: share / 2,
+            read_concurrency: index(reads.clamp(1, u64::from(settings.read_concurrency))),
+        }
+    }
+}

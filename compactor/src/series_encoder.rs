@@ -1,0 +1,146 @@
+//! Series by series: decode, merge, filter by ownership, encode.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use skein_config::cutover::owner::writers;
+use skein_config::cutover::timeline::{Pipeline, Timelines};
+use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
+use skein_shared::format::segment_reader::SeriesBuffer;
+use skein_shared::format::segment_writer::{
+    FinishedSegment, SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
+};
+use skein_shared::ids::SeriesKey;
+use skein_shared::window::TimestampMs;
+
+use crate::duplicate_rule::{MergeCounts, SeriesMerge};
+use crate::error::Result;
+use crate::live_segments::LiveSegments;
+use crate::payload_arena::{PayloadArena, PayloadRef};
+use crate::series_grouper::{SeriesGroup, WindowGroup};
+
+/// What one segment is made of.
+#[derive(Debug)]
+pub struct SegmentInput<'a> {
+    /// What it is of.
+    pub identity: SegmentIdentity,
+    /// Holds the payloads.
+    pub arena: &'a PayloadArena,
+    /// The payloads of the window.
+    pub group: WindowGroup<'a>,
+    /// What the orders of the payloads mean: index in the step's chains to index in `chains`.
+    pub chain_indexes: &'a [ChainIndex],
+    /// The chains of the payloads and of the live segments.
+    pub chains: ChainTable,
+    /// The window's segments that are merged in; none for an overlay.
+    pub live: LiveSegments,
+    /// Who writes which point.
+    pub timelines: &'a Timelines,
+}
+
+/// Memory that is used again from one segment to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    merge: SeriesMerge,
+    merged: SeriesBuffer,
+}
+
+/// Encodes one segment; `emit` gets its bytes in parts of at least `part_bytes`. The segment is `None`
+/// when no point was left. CPU work: not for an async thread.
+///
+/// # Errors
+/// What reading the live segments gives.
+pub fn encode_segment(
+    input: SegmentInput<'_>,
+    scratch: &mut Scratch,
+    part_bytes: usize,
+    mut emit: impl FnMut(Bytes),
+) -> Result<(Option<FinishedSegment>, MergeCounts)> {
+    let mut live = input.live;
+    let payloads = Payloads {
+        arena: input.arena,
+        chain_indexes: input.chain_indexes,
+    };
+    let mut writer = SegmentWriter::new(input.identity, input.chains);
+    let mut counts = MergeCounts::default();
+    let mut fresh = input.group.series().peekable();
+    loop {
+        let next_fresh = fresh.peek().map(|group| group.key());
+        let Some(key) = [next_fresh, live.least()?].into_iter().flatten().min() else {
+            return Ok((writer.finish(), counts));
+        };
+        scratch.merge.clear();
+        let mut metadata = None;
+        if let Some(group) = fresh.next_if(|group| group.key() == key) {
+            metadata = payloads.gather(group, &mut scratch.merge);
+        }
+        live.take(key, |points, theirs| {
+            scratch.merge.gather_segment(points);
+            keep_newest(&mut metadata, theirs);
+        })?;
+        let owned = |ms| {
+            writers(input.timelines, key.org, TimestampMs(ms)).contain(Pipeline::New)
+        };
+        counts.add(scratch.merge.merge_into(owned, &mut scratch.merged));
+        push(&mut writer, key, &scratch.merged, metadata.as_ref());
+        while let Some(part) = writer.take_bytes(part_bytes) {
+            emit(part);
+        }
+    }
+}
+
+fn push(
+    writer: &mut SegmentWriter,
+    key: SeriesKey,
+    merged: &SeriesBuffer,
+    metadata: Option<&SeriesMetadata>,
+) {
+    if merged.timestamps_ms.is_empty() {
+        return;
+    }
+    let points = SeriesPoints {
+        timestamps_ms: &merged.timestamps_ms,
+        values: &merged.values,
+        orders: &merged.orders,
+    };
+    writer.push_series(key, &points, metadata);
+}
+
+/// Reads payloads out of an arena, with orders of the segment's chains.
+struct Payloads<'a> {
+    arena: &'a PayloadArena,
+    chain_indexes: &'a [ChainIndex],
+}
+
+impl Payloads<'_> {
+    /// Gathers a series' points and answers its last written metadata. A payload without any says nothing.
+    fn gather(&self, group: SeriesGroup<'_>, merge: &mut SeriesMerge) -> Option<SeriesMetadata> {
+        let mut newest: Option<(Order, &PayloadRef)> = None;
+        for reference in group.payloads() {
+            let view = self.arena.view(reference);
+            let chain = self.chain_indexes[reference.order.chain.0 as usize];
+            let order = Order {
+                chain,
+                ..reference.order
+            };
+            merge.gather_record(order, |timestamps, values| {
+                view.decode_into(timestamps, values);
+            });
+            let is_newer = newest.is_none_or(|(newest, _)| newest < order);
+            if is_newer && view.metadata().next().is_some() {
+                newest = Some((order, reference));
+            }
+        }
+        let (order, reference) = newest?;
+        let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let entries: BTreeMap<_, _> = self.arena.view(reference).metadata().map(text).collect();
+        Some(SeriesMetadata { order, entries })
+    }
+}
+
+fn keep_newest(ours: &mut Option<SeriesMetadata>, theirs: Option<SeriesMetadata>) {
+    let their_order = theirs.as_ref().map(|metadata| metadata.order);
+    if ours.as_ref().map(|metadata| metadata.order) < their_order {
+        *ours = theirs;
+    }
+}

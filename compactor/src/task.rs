@@ -1,0 +1,274 @@
+//! One step of one shard: read, group, encode, commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use skein_shared::bucket::Bucket;
+use skein_shared::format::block::BlockDecoder;
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::order_column::ChainTable;
+use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
+use skein_shared::format::segment_writer::ENCODER_VERSION;
+use skein_shared::format::shard_manifest::{
+    ConservationCounts, ManifestVersions, QuarantineRef, ShardManifest,
+};
+use skein_shared::ids::WriteId;
+use skein_shared::payload::Limits;
+use skein_shared::shard_map::ShardMap;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::block_reader::{BlockReader, FrameCounts};
+use crate::error::{Error, Result};
+use crate::manifest_commit::{self, Delta};
+use crate::metrics;
+use crate::object_fetch::{BlockRange, FetchSettings, fetch};
+use crate::payload_arena::PayloadArena;
+use crate::plan::Step;
+use crate::report::{ProgressCounter, StepReport};
+use crate::window_writer::{StepSegments, WindowWriter, WriterContext};
+
+/// What every task of a run shares.
+#[derive(Debug)]
+pub struct TaskContext {
+    /// Where everything is.
+    pub bucket: Bucket,
+    /// How objects are fetched.
+    pub fetch: FetchSettings,
+    /// How segments are written.
+    pub writer: WriterContext,
+    /// Bytes of payloads and references after which segments are written.
+    pub arena_bytes: usize,
+    /// What a payload may hold.
+    pub limits: Limits,
+    /// Who owns which window of an org.
+    pub shard_map: ShardMap,
+    /// Stops tasks between blocks.
+    pub cancel: CancellationToken,
+    /// How far the run is.
+    pub progress: ProgressCounter,
+}
+
+/// What the CPU side of a step made.
+struct StepOutput {
+    frames: FrameCounts,
+    segments: StepSegments,
+    quarantine: Option<QuarantineRef>,
+}
+
+/// Runs `step` on top of `base` and commits it.
+///
+/// # Errors
+/// As [`manifest_commit::commit`], and whatever reading and writing give. Nothing partial is visible then.
+///
+/// # Cancel safety
+/// Dropping the future leaves at most unreferenced segments behind.
+pub async fn run_step(
+    context: &Arc<TaskContext>,
+    base: &ShardManifest,
+    step: Step,
+) -> Result<(ShardManifest, StepReport)> {
+    let (objects, object_bytes) = (step.objects.len() as u64, step.object_bytes());
+    let advances = step.advances.clone();
+    let mut output = if step.objects.is_empty() {
+        StepOutput::empty()
+    } else {
+        read_and_write(context, base, step).await?
+    };
+    let counts = output.conservation();
+    let delta = Delta {
+        advances,
+        replaced: std::mem::take(&mut output.segments.replaced),
+        added: std::mem::take(&mut output.segments.added),
+        quarantine: output.quarantine.take(),
+        counts,
+        versions: ManifestVersions {
+            shard_map: context.shard_map.version_count() as u64 - 1,
+            timeline: context.writer.timelines.version(),
+            encoder: ENCODER_VERSION,
+        },
+    };
+    let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;
+    let report = StepReport {
+        generations: 1,
+        objects,
+        object_bytes,
+        void_frames: output.frames.void,
+        counts,
+        points_merged: output.segments.points_merged,
+        ..output.segments.report
+    };
+    metrics::generation_committed(manifest.shard, manifest.generation, &report);
+    if let Some(list) = &delta.quarantine {
+        metrics::records_quarantined(manifest.shard, list.records, &list.key);
+    }
+    Ok((manifest, report))
+}
+
+/// Feeds a thread of its own, which does the CPU work, with blocks from the bucket.
+async fn read_and_write(
+    context: &Arc<TaskContext>,
+    base: &ShardManifest,
+    step: Step,
+) -> Result<StepOutput> {
+    let (blocks, queue) = mpsc::channel(1);
+    let allowed = Arc::new(step.allowed);
+    let ranges = fetch(
+        context.bucket.clone(),
+        context.fetch,
+        step.objects,
+        Arc::clone(&allowed),
+    );
+    let worker = {
+        let (context, base, allowed) = (Arc::clone(context), base.clone(), Arc::clone(&allowed));
+        tokio::task::spawn_blocking(move || {
+            let chains = ChainTable::new(allowed.chains());
+            let reader = BlockReader {
+                shard: base.shard,
+                allowed: &allowed,
+                chains: &chains,
+                shard_map: &context.shard_map,
+                limits: &context.limits,
+            };
+            StepWork::new(&context, &base, reader).run(queue)
+        })
+    };
+    let mut ranges = std::pin::pin!(ranges);
+    while let Some(range) = ranges.next().await {
+        // A closed queue means that the worker has failed: its error is the one to tell.
+        if blocks.send(range).await.is_err() {
+            break;
+        }
+    }
+    drop(blocks);
+    let finished = worker.await;
+    finished.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// The CPU side of a step.
+struct StepWork<'a> {
+    context: &'a TaskContext,
+    reader: BlockReader<'a>,
+    writer: WindowWriter<'a>,
+    arena: PayloadArena,
+    frames: FrameCounts,
+    waited: Duration,
+}
+
+impl<'a> StepWork<'a> {
+    fn new(context: &'a TaskContext, base: &'a ShardManifest, reader: BlockReader<'a>) -> Self {
+        let writer = WindowWriter::new(&context.writer, base, reader.chains);
+        Self {
+            context,
+            reader,
+            writer,
+            arena: PayloadArena::default(),
+            frames: FrameCounts::default(),
+            waited: Duration::ZERO,
+        }
+    }
+
+    fn run(mut self, mut queue: mpsc::Receiver<Result<BlockRange>>) -> Result<StepOutput> {
+        let started = Instant::now();
+        let mut decoder = BlockDecoder::new();
+        while let Some(range) = self.wait_for(&mut queue) {
+            let range = range?;
+            for block in &range.blocks {
+                if self.context.cancel.is_cancelled() {
+                    return Err(Error::Cancelled);
+                }
+                let before = self.frames.points;
+                self.reader
+                    .read(&mut decoder, (&range, block), &mut self.arena, &mut self.frames)?;
+                self.context
+                    .progress
+                    .add(self.frames.points - before, block.bytes);
+                if self.arena.held_bytes() >= self.context.arena_bytes {
+                    self.writer.write(&mut self.arena)?;
+                }
+            }
+        }
+        if !self.arena.is_empty() {
+            self.writer.write(&mut self.arena)?;
+        }
+        let quarantine = self.write_quarantine()?;
+        let mut segments = self.writer.finish()?;
+        let waited = self.waited + segments.waited;
+        segments.report.busy = started.elapsed().saturating_sub(waited);
+        Ok(StepOutput {
+            frames: self.frames,
+            segments,
+            quarantine,
+        })
+    }
+
+    fn wait_for(
+        &mut self,
+        queue: &mut mpsc::Receiver<Result<BlockRange>>,
+    ) -> Option<Result<BlockRange>> {
+        let started = Instant::now();
+        let range = queue.blocking_recv();
+        self.waited += started.elapsed();
+        range
+    }
+
+    /// Writes the list of the records that could not become points.
+    fn write_quarantine(&mut self) -> Result<Option<QuarantineRef>> {
+        let mut records: Vec<QuarantinedRecord> = self.frames.quarantined.clone();
+        if records.is_empty() {
+            return Ok(None);
+        }
+        records.sort_by(|a, b| a.position.cmp(&b.position));
+        let (shard, generation) = (self.reader.shard, self.writer.expected_generation());
+        let key = ObjectKey::Quarantine {
+            shard,
+            generation,
+            attempt: self.writer.attempt(),
+        };
+        let key = key.to_string();
+        let count = records.len() as u64;
+        let list = QuarantineList {
+            shard,
+            expected_generation: generation,
+            records,
+        };
+        let write_id = WriteId::random();
+        let bytes = list.encode(write_id);
+        let crc32c = skein_shared::format::checksum::crc32c(&bytes);
+        let put = self.context.bucket.put(&key, bytes, write_id);
+        self.context.writer.runtime.block_on(put)?;
+        Ok(Some(QuarantineRef {
+            key,
+            records: count,
+            crc32c,
+        }))
+    }
+}
+
+impl StepOutput {
+    fn empty() -> Self {
+        Self {
+            frames: FrameCounts::default(),
+            segments: StepSegments::default(),
+            quarantine: None,
+        }
+    }
+
+    /// Where the step's records and points went.
+    fn conservation(&self) -> ConservationCounts {
+        let merged = self.segments.counts;
+        assert_eq!(
+            merged.total(),
+            self.frames.points + self.segments.points_merged,
+            "SK-11: points in are points out, duplicates or not owned"
+        );
+        ConservationCounts {
+            records: self.frames.records,
+            quarantined_records: self.frames.quarantined.len() as u64,
+            points_in: self.frames.points,
+            duplicates: merged.duplicates,
+            not_owned: merged.not_owned,
+        }
+    }
+}

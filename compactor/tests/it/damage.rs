@@ -1,0 +1,77 @@
+//! Damaged or missing input fails its shard by name, and no other.
+
+use bytes::Bytes;
+use skein_compactor::Error;
+use skein_shared::ErrorKind;
+use skein_shared::format::object_key::{ObjectKey, Prefix};
+use skein_shared::ids::{OrgId, ShardId, WriteId};
+
+use crate::read_back::{assert_same, expected, live_points};
+use crate::world::{NOON, Record, World, flush_of, record, settings};
+
+async fn world_with_two_shards() -> (World, Vec<Record>, Vec<Record>) {
+    let world = World::new().await;
+    let of = |org: u64, partition: u32| -> Vec<Record> {
+        (0..30)
+            .map(|i| record((partition, i, NOON), (org, 1), &[(NOON + i, i as f64)]))
+            .collect()
+    };
+    let (shared, dedicated) = (of(7, 0), of(1000, 1));
+    world
+        .flush(&flush_of([shared.clone(), dedicated.clone()].concat()))
+        .await;
+    (world, shared, dedicated)
+}
+
+async fn state_object_of(world: &World, shard: ShardId) -> String {
+    let objects = world.bucket.list("", None).await.unwrap();
+    let mut keys = objects.into_iter().map(|object| object.key);
+    keys.find(|key| matches!(key.parse(), Ok(ObjectKey::State { shard: s, .. }) if s == shard))
+        .unwrap()
+}
+
+async fn assert_fails_alone(world: &World, key: &str, shared: &[Record]) {
+    let error = world.compact_with(&settings()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains(key), "{text}");
+    assert!(matches!(error, Error::Shards { failed: 1, .. }), "{text}");
+    assert_same(&live_points(world).await, &expected(shared));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_anywhere_in_a_state_object_fails_its_shard_by_name() {
+    let shard = ShardId::Dedicated(OrgId(1000));
+    let (world, shared, dedicated) = world_with_two_shards().await;
+    let key = state_object_of(&world, shard).await;
+    let bytes = world.bucket.get(&key).await.unwrap();
+    for at in (0..bytes.len()).step_by(bytes.len() / 11) {
+        let mut damaged = bytes.to_vec();
+        damaged[at] ^= 4;
+        let put = world.bucket.put(&key, Bytes::from(damaged), WriteId::random());
+        put.await.unwrap();
+        assert_fails_alone(&world, &key, &shared).await;
+        let error = world.compact_with(&settings()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at}: {error}");
+    }
+    world.bucket.put(&key, bytes, WriteId::random()).await.unwrap();
+    world.compact().await;
+    let all = [shared, dedicated].concat();
+    assert_same(&live_points(&world).await, &expected(&all));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_state_object_fails_its_shard_by_name() {
+    let (world, shared, _) = world_with_two_shards().await;
+    let key = state_object_of(&world, ShardId::Dedicated(OrgId(1000))).await;
+    world.bucket.delete(&key).await.unwrap();
+    assert_fails_alone(&world, &key, &shared).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_flush_manifest_fails_the_run_by_name() {
+    let (world, _, _) = world_with_two_shards().await;
+    let flushes = world.bucket.list(Prefix::FLUSHES, None).await.unwrap();
+    world.bucket.delete(&flushes[0].key).await.unwrap();
+    let error = world.compact_with(&settings()).await.unwrap_err().to_string();
+    assert!(error.contains(&flushes[0].key), "{error}");
+}
