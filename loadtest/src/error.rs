@@ -54,6 +54,43 @@ pub enum Error {
     /// The operating system gave no runtime.
     #[error("cannot start a runtime")]
     Runtime(#[source] io::Error),
+    /// A file of the demo cannot be used.
+    #[error("{operation} failed; file=`{file}`")]
+    File {
+        /// What was being done.
+        operation: &'static str,
+        /// With which file.
+        file: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A thread ended without its result.
+    #[error("a thread ended without its result; reason=`{0}`")]
+    Ended(String),
+    /// The demo was asked to stop.
+    #[error("the demo was cancelled")]
+    Cancelled,
+    /// There is nothing in the bucket that could be damaged.
+    #[error("there is nothing to damage: the bucket is empty")]
+    NothingToDamage,
+    /// Planted damage was not found: a check does not work.
+    #[error("the planted damage was not found; plant=`{plant}`: a check does not do its work")]
+    PlantNotFound {
+        /// What was planted.
+        plant: String,
+    },
+    /// A local server.
+    #[error(transparent)]
+    Local(#[from] skein_local::Error),
+    /// The connector.
+    #[error(transparent)]
+    Connector(#[from] skein_connector::Error),
+    /// The compactor.
+    #[error(transparent)]
+    Compactor(#[from] skein_compactor::Error),
+    /// The reader.
+    #[error(transparent)]
+    Reader(#[from] skein_reader::Error),
     /// Settings, or an administrative call to Kafka.
     #[error(transparent)]
     Config(#[from] skein_config::Error),
@@ -67,9 +104,18 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Setting { .. } => ErrorKind::Invalid,
-            Self::Kafka { .. } | Self::BacklogFull { .. } | Self::Runtime(_) => {
-                ErrorKind::Transient
-            }
+            Self::Kafka { .. }
+            | Self::BacklogFull { .. }
+            | Self::Runtime(_)
+            | Self::Ended(_)
+            | Self::Cancelled
+            | Self::NothingToDamage
+            | Self::PlantNotFound { .. } => ErrorKind::Transient,
+            Self::File { .. } => ErrorKind::Invalid,
+            Self::Local(error) => error.kind(),
+            Self::Connector(error) => error.kind(),
+            Self::Compactor(error) => error.kind(),
+            Self::Reader(error) => error.kind(),
             Self::Csv(error) | Self::Shared(error) => error.kind(),
             Self::Config(error) => error.kind(),
         }

@@ -12,7 +12,6 @@ mod poison;
 pub mod records;
 pub mod oracle;
 
-use serde::Serialize;
 use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
 
@@ -24,7 +23,7 @@ pub use records::{OutgoingRecord, Records};
 pub use series_plan::Kind;
 
 /// What to generate. The same settings always give the same records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GeneratorSettings {
     /// Decides every value and every disorder.
     pub seed: u64,
@@ -52,6 +51,8 @@ pub struct GeneratorSettings {
 
 /// Number of the first org, which has half of the series; the others follow it.
 pub const FIRST_ORG: u64 = 1000;
+
+const YEAR_MS: u64 = 365 * 86_400_000;
 
 impl Default for GeneratorSettings {
     fn default() -> Self {
@@ -117,14 +118,16 @@ impl GeneratorSettings {
                 "together at most 1000 in a thousand".to_owned(),
             );
         }
-        // So that no sum of times can overflow.
-        let years = self.points / u64::from(self.series) * self.interval.0 / (365 * 86_400_000);
-        if years > 1000 {
-            return refuse(
-                "points",
-                self.points,
-                "at most 1000 years of points for each series".to_owned(),
-            );
+        // A late payload must stay within the limits on how far points may lie from their record.
+        let payload_ms = u64::from(self.payload_points) * self.interval.0;
+        if payload_ms > YEAR_MS {
+            let allowed = "payloads that span at most a year".to_owned();
+            return refuse("payload_points", self.payload_points.into(), allowed);
+        }
+        let steps = u128::from(self.points / u64::from(self.series));
+        if steps * u128::from(self.interval.0) > 1000 * u128::from(YEAR_MS) {
+            let allowed = "at most 1000 years of points for each series".to_owned();
+            return refuse("points", self.points, allowed);
         }
         Ok(())
     }

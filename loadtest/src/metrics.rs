@@ -2,18 +2,14 @@
 
 use metrics::counter;
 use skein_shared::format::points_csv::BadRow;
+use skein_shared::ids::TopicName;
 
-use crate::producer::ProduceReport;
-
-pub(crate) fn produced(report: &ProduceReport) {
-    counter!("skein_loadtest_records_total").increment(report.records);
-    counter!("skein_loadtest_points_total").increment(report.points);
+pub(crate) fn produced(topic: &TopicName, records: u64, points: u64, bad_rows: u64) {
+    counter!("skein_loadtest_records_total").increment(records);
+    counter!("skein_loadtest_points_total").increment(points);
     tracing::info!(
-        topic = %report.topic,
-        records = report.records,
-        points = report.points,
-        bad_rows = report.bad_rows.count,
-        "produced"
+        %topic,
+        records, points, bad_rows, "produced"
     );
 }
 

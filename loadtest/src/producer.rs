@@ -8,12 +8,10 @@ mod csv_source;
 
 use std::io;
 
-use rdkafka::producer::Producer as _;
 use skein_config::kafka::KafkaSettings;
 use skein_shared::format::points_csv::PointsReader;
 use skein_shared::ids::TopicName;
 use skein_shared::payload::Limits;
-use skein_shared::units::ByteCount;
 use skein_shared::window::TimestampMs;
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +58,7 @@ pub fn produce_generated(
     }
     let mut report = sender.finish()?;
     report.expected = Some(generator.expectation());
-    metrics::produced(&report);
+    told(&report);
     Ok(report)
 }
 
@@ -89,6 +87,15 @@ pub fn produce_csv(
     let mut report = sender.finish()?;
     report.bad_rows = bad_rows;
     report.sent_digest = Some(digest);
-    metrics::produced(&report);
+    told(&report);
     Ok(report)
+}
+
+fn told(report: &ProduceReport) {
+    metrics::produced(
+        &report.topic,
+        report.records,
+        report.points,
+        report.bad_rows.count,
+    );
 }

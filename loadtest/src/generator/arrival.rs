@@ -122,8 +122,9 @@ pub(super) struct FollowUp {
     pub(super) timestamp: TimestampMs,
 }
 
-/// Record timestamp of what is sent in `step`: a second after its last points.
+/// Record timestamp of what is sent in `step`: after the points of its chunk, also of a
+/// last one that takes the rest.
 pub(super) fn record_time(settings: &GeneratorSettings, step: u64) -> TimestampMs {
     let step_ms = u64::from(settings.payload_points) * settings.interval.0;
-    TimestampMs(settings.start.0 + ((step + 1) * step_ms + 1000).cast_signed())
+    TimestampMs(settings.start.0 + ((step + 2) * step_ms + 1000).cast_signed())
 }

@@ -50,11 +50,14 @@ impl Poison {
     }
 
     pub(super) fn write(self, number: u32, time: TimestampMs, out: &mut OutgoingRecord) {
-        let century_ms = 100 * 365 * 86_400_000;
+        let ahead_ms = match self {
+            Self::FromTheFuture => 100 * 365 * 86_400_000,
+            Self::NotAPayload | Self::NoOrg | Self::TwoOrgs => 0,
+        };
         let payload = Payload {
             org: OrgId(FIRST_ORG),
             metric: MetricId(u64::from(number)),
-            timestamps: vec![TimestampMs(time.0 + century_ms)],
+            timestamps: vec![TimestampMs(time.0 + ahead_ms)],
             values: vec![1.0],
             metadata: Vec::new(),
         };

@@ -100,12 +100,14 @@ pub struct SeriesPlan {
 impl SeriesPlan {
     pub(super) fn new(settings: &GeneratorSettings, number: u32) -> Self {
         let pair = number / 2;
-        let org = match settings.orgs - 1 {
-            others if others > 0 && number % 2 == 1 => FIRST_ORG + 1 + u64::from(pair % others),
-            _ => FIRST_ORG,
+        let others = settings.orgs - 1;
+        // The first org has a mixture; each other org is of one kind, so that bytes can be told by kind.
+        let (org, turn) = if others > 0 && number % 2 == 1 {
+            (FIRST_ORG + 1 + u64::from(pair % others), pair % others)
+        } else {
+            (FIRST_ORG, pair)
         };
-        // The second term moves the kinds on from round to round, so that they do not stick to orgs.
-        let kind = KINDS[((pair + pair / 20) % 20) as usize];
+        let kind = KINDS[(turn % 20) as usize];
         let tags = BTreeMap::from([
             ("host".to_owned(), format!("host-{number:05}")),
             ("job".to_owned(), "api".to_owned()),

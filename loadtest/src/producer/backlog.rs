@@ -172,5 +172,6 @@ fn message_bytes(message: &impl Message) -> u64 {
         };
         headers.iter().map(size).sum()
     });
-    (headers + message.key_len() + message.payload_len()) as u64
+    let key = message.key().map_or(0, <[u8]>::len);
+    (headers + key + message.payload().map_or(0, <[u8]>::len)) as u64
 }

@@ -16,9 +16,9 @@ use skein_shared::payload::ORG_HEADER;
 use crate::error::{Error, Result};
 use crate::generator::OutgoingRecord;
 use crate::metrics;
+use crate::producer::ProduceOptions;
 use crate::producer::partition::partition_of;
 use crate::producer::report::{BadRows, ProduceProgress, ProduceReport};
-use crate::producer::{Backlog, ProduceOptions};
 
 /// What the client may hold before `send` waits.
 const QUEUE_KIB: &str = "65536";
