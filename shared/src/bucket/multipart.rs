@@ -70,7 +70,7 @@ pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<
             .metadata(WRITE_ID, id.to_string())
             .checksum_algorithm(ChecksumAlgorithm::Crc32C)
             .checksum_type(ChecksumType::FullObject);
-        store.send(attempt, request.send())
+        store.send(attempt, Box::pin(request.send()))
     };
     let answer = store.retrying(start_once).await?;
     let upload_id = answer
@@ -126,7 +126,7 @@ impl MultipartUpload {
                 .body(ByteStream::from(body.clone()))
                 .customize()
                 .disable_payload_signing();
-            self.store.send(attempt, request.send())
+            self.store.send(attempt, Box::pin(request.send()))
         };
         let answer = self.store.retrying(upload_once).await?;
         let etag = answer
@@ -175,7 +175,7 @@ impl MultipartUpload {
                 .bucket(self.store.bucket())
                 .key(&self.upload.full_key)
                 .upload_id(&self.upload.upload_id);
-            match self.store.send_and_look(attempt, request.send()).await? {
+            match self.store.send_and_look(attempt, Box::pin(request.send())).await? {
                 Ok(_) => Ok(()),
                 Err(refusal) if refusal.code() == Some("NoSuchUpload") => Ok(()),
                 Err(refusal) => Err(attempt.refused(&refusal)),
@@ -202,7 +202,7 @@ impl MultipartUpload {
             .checksum_type(ChecksumType::FullObject)
             .checksum_crc32_c(checksum_header::write(object.crc32c))
             .mpu_object_size(object.object_bytes.cast_signed());
-        let refusal = match self.store.send_and_look(attempt, request.send()).await? {
+        let refusal = match self.store.send_and_look(attempt, Box::pin(request.send())).await? {
             Ok(_) => return Ok(()),
             Err(refusal) => refusal,
         };

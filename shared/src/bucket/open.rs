@@ -18,7 +18,7 @@ pub(super) async fn open(settings: &BucketSettings) -> Result<Store> {
     let attempt = Attempt::bare(Operation::HeadBucket, &place);
     let asked = || async {
         let request = store.client().head_bucket().bucket(store.bucket());
-        let answer = store.send_and_look(attempt, request.send()).await?;
+        let answer = store.send_and_look(attempt, Box::pin(request.send())).await?;
         let advice = advice(&answer);
         answer
             .map(drop)
@@ -34,11 +34,15 @@ pub(super) async fn open(settings: &BucketSettings) -> Result<Store> {
 }
 
 /// What a person should do. The answer to a HEAD has no body, so that only its status tells.
-fn advice<T, E>(answer: &Answer<T, E>) -> String {
+fn advice<T, E>(answer: &Answer<T, E>) -> String
+where
+    E: std::error::Error + 'static,
+{
     let Err(refusal) = answer else {
         return String::new();
     };
     match refusal::status(refusal) {
+        None if refusal::lacks_credentials(refusal) => String::new(),
         None => "; is the store running, and `bucket.endpoint` right?".into(),
         Some(404) => "; there is no such bucket: create it or correct `bucket.url`".into(),
         Some(300..400) => refusal::bucket_region(refusal)

@@ -72,7 +72,7 @@ async fn find_once(store: &Store, key: &str) -> Result<Option<Bytes>> {
             .headers_mut()
             .insert("x-amz-checksum-mode", "ENABLED");
     });
-    let answer = match store.send_and_look(attempt, request.send()).await? {
+    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
         Ok(answer) => answer,
         Err(refusal) if refusal.code() == Some("NoSuchKey") => return Ok(None),
         Err(refusal) => return Err(attempt.refused(&refusal)),
@@ -101,7 +101,7 @@ async fn get_range_once(store: &Store, key: &str, range: Range<u64>) -> Result<B
         let reason = format!("bytes {range:?} were asked for, the object has {size}");
         attempt.failed(BucketCause::Damaged, reason)
     };
-    let answer = match store.send_and_look(attempt, request.send()).await? {
+    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
         Ok(answer) => answer,
         Err(refusal) if refusal::status(&refusal) == Some(416) => return Err(too_short(None)),
         Err(refusal) => return Err(attempt.refused(&refusal)),
@@ -120,7 +120,7 @@ async fn get_range_once(store: &Store, key: &str, range: Range<u64>) -> Result<B
 async fn get_tail_once(store: &Store, key: &str, max_bytes: u64) -> Result<Tail> {
     let attempt = Attempt::bare(Operation::Get, key);
     let request = request(store, key).range(format!("bytes=-{max_bytes}"));
-    let answer = match store.send_and_look(attempt, request.send()).await? {
+    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
         Ok(answer) => answer,
         // Only an empty object has no last bytes.
         Err(refusal) if refusal::status(&refusal) == Some(416) => {
@@ -187,7 +187,7 @@ fn content_length(attempt: Attempt<'_>, answer: &GetObjectOutput) -> Result<u64>
 }
 
 /// Which bytes of how many an answer holds.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct ContentRange {
     start: u64,
     end: u64,
@@ -214,6 +214,10 @@ impl ContentRange {
         let (first, last) = bounds.split_once('-')?;
         let (start, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
         let object_bytes = object_bytes.parse().ok()?;
+        if object_bytes == 0 {
+            // An empty object has no last byte to name, but some stores name one.
+            return Some(Self::default());
+        }
         let end = last.checked_add(1)?;
         (start < end && end <= object_bytes).then_some(Self {
             start,
@@ -236,6 +240,10 @@ mod tests {
     fn a_content_range_that_makes_no_sense_is_refused() {
         let parsed = ContentRange::parse("bytes 2-5/10").unwrap();
         assert_eq!((parsed.start, parsed.end, parsed.object_bytes), (2, 6, 10));
+        assert_eq!(
+            ContentRange::parse("bytes 0-0/0"),
+            Some(ContentRange::default())
+        );
         for text in [
             "",
             "bytes */10",

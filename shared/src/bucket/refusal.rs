@@ -1,7 +1,7 @@
 //! What a store's refusal means: from status and code to a cause and to what a person should do.
 
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::error::{BucketCause, Error};
 
@@ -122,16 +122,36 @@ where
     if matches!(refusal, SdkError::ConstructionFailure(_)) {
         return BucketCause::Refused;
     }
-    if innermost(refusal).contains("credentials") {
+    // The SDK keeps the kind of a failed search for credentials to itself, but for its text. One that
+    // timed out or lost its connection passes; one that found nothing does not.
+    let found_none = chain(refusal).any(|error| {
+        let text = error.to_string();
+        text.contains("credential")
+            && (text.contains("not enabled") || text.contains("not properly configured"))
+    });
+    if found_none {
         return BucketCause::Denied;
     }
     BucketCause::Unavailable
+}
+
+/// Whether the request was never sent for want of credentials.
+pub(super) fn lacks_credentials<E>(refusal: &SdkError<E, HttpResponse>) -> bool
+where
+    E: std::error::Error + 'static,
+{
+    refusal.raw_response().is_none()
+        && chain(refusal).any(|error| error.to_string().contains("credential"))
 }
 
 fn advice<E>(cause: BucketCause, refusal: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
+    if lacks_credentials(refusal) {
+        return "; no credentials were found: set `bucket.credentials`, or what AWS' own chain reads"
+            .into();
+    }
     let text = match cause {
         BucketCause::Denied if refusal.code() == Some("RequestTimeTooSkewed") => {
             "; set this machine's clock"
@@ -159,13 +179,15 @@ fn innermost<E>(refusal: &SdkError<E, HttpResponse>) -> String
 where
     E: std::error::Error + 'static,
 {
-    let mut error: &dyn std::error::Error = refusal;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    let text = error.to_string();
-    if text.is_empty() {
-        return DisplayErrorContext(refusal).to_string();
-    }
-    text
+    chain(refusal)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
+}
+
+/// An error, its source, the source's source, …
+fn chain<'a>(
+    first: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(first), |error| error.source())
 }

@@ -164,6 +164,7 @@ impl Store {
     }
 
     /// Counts and sends one try. A refusal comes back as it is, for a caller to whom some are answers.
+    /// Callers box the request: the SDK's futures take 20 KiB, which every future around them would carry.
     pub(super) async fn send_and_look<T, E>(
         &self,
         attempt: Attempt<'_>,
