@@ -8,6 +8,7 @@ mod read;
 mod ls;
 mod cat;
 mod verify;
+mod demo;
 mod dev;
 mod config;
 
@@ -58,6 +59,7 @@ enum Command {
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Verify(verify::VerifyArgs),
+    Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Config(config::ConfigArgs),
 }
@@ -73,6 +75,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Ls(args) => ls::run(args, settings),
         Command::Cat(args) => cat::run(args, settings),
         Command::Verify(args) => verify::run(args, settings),
+        Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Config(args) => config::run(args, settings),
     }

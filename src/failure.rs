@@ -70,11 +70,11 @@ failure_from!(
 
 impl From<skein_reader::Error> for Failure {
     fn from(error: skein_reader::Error) -> Self {
-        match error {
-            // Whoever read our output may close it, as `head` does.
-            skein_reader::Error::Output(error) => error.into(),
-            other => Self::of(other.kind(), &other),
+        // Whoever read our output may close it, as `head` does.
+        if let skein_reader::Error::Output(error) = error {
+            return error.into();
         }
+        Self::of(error.kind(), &error)
     }
 }
 
@@ -83,7 +83,8 @@ fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        text += &format!(": {source}");
+        text.push_str(": ");
+        text.push_str(&source.to_string());
         next = source.source();
     }
     text

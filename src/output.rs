@@ -31,6 +31,13 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
+/// Writes lines.
+pub(crate) fn lines(lines: &[String]) -> Result<(), Failure> {
+    let mut whole = lines.join("\n");
+    whole.push('\n');
+    text(&whole)
+}
+
 /// Columns as wide as their widest cell: the first to the left, the others to the right.
 pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head = head
@@ -58,7 +65,7 @@ pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
                     0 => format!("{cell:<width$}"),
                     _ => format!("{cell:>width$}"),
                 });
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
     text

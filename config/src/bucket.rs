@@ -161,7 +161,8 @@ fn read_credentials(file: &Path) -> Result<Credentials> {
 
 fn check_mode(file: &Path, metadata: &std::fs::Metadata) -> Result<()> {
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let of_others = mode & 0o077;
+    if of_others == 0 {
         return Ok(());
     }
     Err(Error::Faults(vec![Fault {

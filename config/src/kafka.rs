@@ -172,15 +172,13 @@ impl KafkaSettings {
             &self.metadata_timeout,
             Millis(100)..=Millis::seconds(300),
         );
-        for (name, value) in &self.properties.0 {
-            if let Some((_, instead)) = OURS.iter().find(|(ours, _)| ours == name) {
-                let value = if is_secret(name) { HIDDEN } else { value };
-                bounds.refuse(
-                    &format!("properties.{name}"),
-                    &value,
-                    format!("not to be set here ({instead})"),
-                );
-            }
+        for (ours, instead) in OURS {
+            let Some(value) = self.properties.0.get(ours) else {
+                continue;
+            };
+            let value = if is_secret(ours) { HIDDEN } else { value };
+            let allowed = format!("not to be set here ({instead})");
+            bounds.refuse(&format!("properties.{ours}"), &value, allowed);
         }
     }
 }

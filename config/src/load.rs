@@ -227,7 +227,13 @@ fn explain(figment: &Figment, error: figment::Error) -> Error {
             }
             Kind::InvalidType(_, wanted) | Kind::InvalidValue(_, wanted) => wanted.clone(),
             Kind::UnknownVariant(_, known) => known.join(", "),
-            other => other.to_string(),
+            Kind::Message(_)
+            | Kind::InvalidLength(..)
+            | Kind::DuplicateField(_)
+            | Kind::ISizeOutOfRange(_)
+            | Kind::USizeOutOfRange(_)
+            | Kind::Unsupported(_)
+            | Kind::UnsupportedKey(..) => error.kind.to_string(),
         };
         let key = path.join(".");
         Fault {

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &CompactArgs, settings: &SettingsArgs) -> Outcome {
     let report = Report::of(&report);
     match format {
         ReportFormat::Json => output::json(&report)?,
-        ReportFormat::Text => output::text(&report.shown())?,
+        ReportFormat::Text => output::lines(&report.shown())?,
     }
     Ok(ExitCode::Ok)
 }
@@ -167,13 +167,13 @@ impl Report {
         }
     }
 
-    fn shown(&self) -> String {
+    fn shown(&self) -> Vec<String> {
         let rate = self.points_per_core_second.unwrap_or_default();
         let density = self.bytes_per_point.unwrap_or_default();
-        let mut text = format!(
+        let mut lines = vec![format!(
             "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} quarantined
 {} segments, {} points, {} bytes, {density:.3} bytes/point, {rate:.0} points/s each core
-{} write and {} read requests, peak memory {} bytes\n",
+{} write and {} read requests, peak memory {} bytes",
             self.shards_advanced,
             self.shards,
             self.elapsed_ms,
@@ -188,7 +188,7 @@ impl Report {
             self.write_requests,
             self.read_requests,
             self.peak_memory_bytes.unwrap_or_default(),
-        );
+        )];
         for EncodingRow {
             encoding,
             blocks,
@@ -196,10 +196,10 @@ impl Report {
             bytes,
         } in &self.encodings
         {
-            text += &format!(
-                "{encoding:28} {blocks:>8} blocks {points:>12} points {bytes:>12} bytes\n"
-            );
+            lines.push(format!(
+                "{encoding:28} {blocks:>8} blocks {points:>12} points {bytes:>12} bytes"
+            ));
         }
-        text
+        lines
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
     })?;
     match args.format {
         ReportFormat::Json => output::json(&report)?,
-        ReportFormat::Text => output::text(&shown(&report))?,
+        ReportFormat::Text => output::lines(&shown(&report))?,
     }
     Ok(code_of(&report))
 }
@@ -103,11 +103,11 @@ fn teller() -> impl Fn(&Progress) + Send {
     }
 }
 
-fn shown(report: &ConnectReport) -> String {
-    let mut text = format!(
+fn shown(report: &ConnectReport) -> Vec<String> {
+    let mut lines = vec![format!(
         "{} records ({} bytes) in {} ms, {} of them durable
 {} objects ({} bytes), {} flushes, {} ledger entries, {} conflicts
-{} quarantined, {} write and {} read requests, {} ms of processor, peak memory {} bytes\n",
+{} quarantined, {} write and {} read requests, {} ms of processor, peak memory {} bytes",
         report.records,
         report.raw_bytes,
         report.elapsed_ms,
@@ -122,15 +122,15 @@ fn shown(report: &ConnectReport) -> String {
         report.read_requests,
         report.cpu_ms,
         report.peak_memory_bytes,
-    );
+    )];
     for (reason, records) in &report.quarantined_records {
-        text += &format!("quarantined {records} records: {reason}\n");
+        lines.push(format!("quarantined {records} records: {reason}"));
     }
     for stopped in &report.stopped_partitions {
-        text += &format!(
-            "stopped {}/{}: {}\n",
+        lines.push(format!(
+            "stopped {}/{}: {}",
             stopped.topic, stopped.partition, stopped.reason
-        );
+        ));
     }
-    text
+    lines
 }

@@ -56,13 +56,11 @@ fn shown(listing: &Listing, what: &[Table]) -> String {
         Table::Segments => segments(listing),
         Table::Ledger => ledger(listing),
     });
-    let mut text = tables.collect::<Vec<_>>().join("\n");
-    let quarantine = &listing.quarantine;
-    text += &format!(
-        "\nquarantine: {} records without a readable org or too large, {} records that gave no points\n",
-        quarantine.unroutable_records, quarantine.undecodable_records
+    let quarantine = format!(
+        "quarantine: {} records without a readable org or too large, {} records that gave no points\n",
+        listing.quarantine.unroutable_records, listing.quarantine.undecodable_records
     );
-    text
+    tables.chain([quarantine]).collect::<Vec<_>>().join("\n")
 }
 
 fn shards(listing: &Listing) -> String {

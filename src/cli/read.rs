@@ -90,7 +90,7 @@ pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         read(args, &bucket).await
     })?;
-    tell(args.format, summary)?;
+    tell(args.format, &summary)?;
     Ok(ExitCode::Ok)
 }
 
@@ -146,7 +146,7 @@ impl ReadArgs {
     }
 }
 
-fn tell(format: PointsFormat, summary: ScanSummary) -> Result<(), Failure> {
+fn tell(format: PointsFormat, summary: &ScanSummary) -> Result<(), Failure> {
     let summary = Summary {
         points: summary.points,
         series: summary.series,

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &VerifyArgs, settings: &SettingsArgs) -> Outcome {
     })?;
     match args.format {
         ReportFormat::Json => output::json(&report)?,
-        ReportFormat::Text => output::text(&shown(&report))?,
+        ReportFormat::Text => output::lines(&shown(&report))?,
     }
     Ok(if report.is_sound() {
         ExitCode::Ok
@@ -66,17 +66,14 @@ pub(crate) fn run(args: &VerifyArgs, settings: &SettingsArgs) -> Outcome {
     })
 }
 
-fn shown(report: &VerifyReport) -> String {
-    let mut text = String::new();
-    for finding in &report.findings {
-        text += &format!("{finding}\n");
-    }
+fn shown(report: &VerifyReport) -> Vec<String> {
+    let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     let checked = report.checked;
-    text += &format!(
+    lines.push(format!(
         "checked {} chains, {} ledger entries, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \
          {} void frames, {} shards, {} segments ({} bytes), {} quarantine lists
 {} points, digest {}
-{} findings\n",
+{} findings",
         checked.chains,
         checked.ledger_entries,
         checked.flushes,
@@ -92,6 +89,6 @@ fn shown(report: &VerifyReport) -> String {
         report.points,
         report.digest,
         report.findings.len(),
-    );
-    text
+    ));
+    lines
 }

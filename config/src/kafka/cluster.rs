@@ -24,6 +24,9 @@ impl KafkaSettings {
     ///
     /// # Errors
     /// [`Error::KafkaClient`], [`Error::KafkaUnreachable`].
+    ///
+    /// # Panics
+    /// Never: Kafka counts partitions in 32 bits.
     pub fn look(&self) -> Result<ClusterView> {
         let timeout = self.metadata_timeout.duration();
         let client: BaseConsumer =
