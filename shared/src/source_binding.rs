@@ -16,14 +16,13 @@ pub async fn bind(bucket: &Bucket, source: &SourceName, cluster_id: &str) -> Res
         source: source.clone(),
         cluster_id: cluster_id.to_owned(),
     };
-    let bound = match bucket.find(&key).await? {
-        Some(bytes) => bytes,
-        None => {
-            let id = WriteId::random();
-            match bucket.create(&key, wanted.encode(id), id).await? {
-                Created::Ours => return Ok(()),
-                Created::Taken => bucket.get(&key).await?,
-            }
+    let bound = if let Some(bytes) = bucket.find(&key).await? {
+        bytes
+    } else {
+        let id = WriteId::random();
+        match bucket.create(&key, wanted.encode(id), id).await? {
+            Created::Ours => return Ok(()),
+            Created::Taken => bucket.get(&key).await?,
         }
     };
     let (_, bound) = SourceIdentity::decode(&bound).map_err(|error| error.in_object(&key))?;

@@ -48,7 +48,7 @@ fn genesis(bytes: &[u8]) -> Result<Value> {
     let (id, genesis) = Genesis::decode(bytes)?;
     Ok(json!({
         "kind": "genesis",
-        "write_id": text(id),
+        "write_id": text(&id),
         "chain": text(&genesis.chain),
         "start": genesis.start.0,
         "policy": genesis.policy.name(),
@@ -67,13 +67,13 @@ fn ledger_entry(bytes: &[u8]) -> Result<Value> {
     let last = entry.last.map(|last| {
         json!({
             "offset": last.offset.0,
-            "timestamp": last.timestamp.time().map(text),
+            "timestamp": last.timestamp.time().map(|time| text(&time)),
             "crc32c": hex(last.crc32c),
         })
     });
     Ok(json!({
         "kind": "ledger entry",
-        "write_id": text(id),
+        "write_id": text(&id),
         "chain": text(&entry.chain),
         "from": entry.span.from.0,
         "to": entry.span.to.0,
@@ -86,7 +86,7 @@ fn ledger_entry(bytes: &[u8]) -> Result<Value> {
 
 fn flush(bytes: &[u8]) -> Result<Value> {
     let (id, manifest) = FlushManifest::decode(bytes)?;
-    let (flush, write_id) = (text(manifest.flush), text(id));
+    let (flush, write_id) = (text(&manifest.flush), text(&id));
     let contents = match manifest.body {
         FlushBody::Void { reason } => {
             return Ok(json!({
@@ -101,12 +101,12 @@ fn flush(bytes: &[u8]) -> Result<Value> {
     let objects = contents.objects.iter().map(|object| {
         json!({
             "key": object.key,
-            "shard": text(object.shard),
+            "shard": text(&object.shard),
             "object_bytes": object.object_bytes,
             "crc32c": hex(object.crc32c),
             "frames": object.frames,
             "raw_bytes": object.raw_bytes,
-            "digest": text(object.digest),
+            "digest": text(&object.digest),
         })
     });
     let spans = contents.spans.iter().map(|span| {
@@ -116,7 +116,7 @@ fn flush(bytes: &[u8]) -> Result<Value> {
             "from": span.span.from.0,
             "to": span.span.to.0,
             "frames": span.frames,
-            "digest": text(span.digest),
+            "digest": text(&span.digest),
         })
     });
     Ok(json!({
@@ -134,7 +134,7 @@ fn source(bytes: &[u8]) -> Result<Value> {
     let (id, identity) = SourceIdentity::decode(bytes)?;
     Ok(json!({
         "kind": "source",
-        "write_id": text(id),
+        "write_id": text(&id),
         "source": text(&identity.source),
         "cluster_id": identity.cluster_id,
     }))
@@ -145,9 +145,9 @@ fn shard_map(bytes: &[u8]) -> Result<Value> {
     let dedicated: Vec<u64> = version.routing.dedicated.iter().map(|org| org.0).collect();
     Ok(json!({
         "kind": "shard map version",
-        "write_id": text(id),
+        "write_id": text(&id),
         "version": version.version,
-        "from": version.from.map(text),
+        "from": version.from.map(|time| text(&time)),
         "modulus": version.routing.modulus,
         "dedicated_orgs": dedicated,
     }))
@@ -158,27 +158,27 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
     let segments = manifest.segments.iter().map(|entry| {
         json!({
             "key": entry.key,
-            "window": text(entry.window),
-            "resolution": text(entry.resolution),
+            "window": text(&entry.window),
+            "resolution": text(&entry.resolution),
             "generation": entry.generation.0,
             "segment_bytes": entry.summary.size_bytes,
             "crc32c": hex(entry.summary.crc32c),
             "points": entry.summary.points,
             "series": entry.summary.series,
-            "digest": text(entry.summary.digest),
-            "first_timestamp": text(entry.summary.first_timestamp),
-            "last_timestamp": text(entry.summary.last_timestamp),
+            "digest": text(&entry.summary.digest),
+            "first_timestamp": text(&entry.summary.first_timestamp),
+            "last_timestamp": text(&entry.summary.last_timestamp),
         })
     });
     let quarantine = manifest.quarantine.iter();
     let quarantine = quarantine.map(|list| json!({ "key": list.key, "records": list.records }));
     let positions = manifest.positions.iter();
-    let positions = positions.map(|(chain, offset)| (text(chain), Value::from(offset.0)));
+    let positions = positions.map(|(chain, offset)| (text(&chain), Value::from(offset.0)));
     let counts = &manifest.counts;
     Ok(json!({
         "kind": "shard manifest",
-        "write_id": text(id),
-        "shard": text(manifest.shard),
+        "write_id": text(&id),
+        "shard": text(&manifest.shard),
         "generation": manifest.generation.0,
         "positions": positions.collect::<serde_json::Map<_, _>>(),
         "segments": segments.collect::<Vec<_>>(),
@@ -204,7 +204,7 @@ fn quarantine(bytes: &[u8]) -> Result<Value> {
         json!({
             "chain": text(&record.position.chain),
             "offset": record.position.offset.0,
-            "flush": text(record.flush),
+            "flush": text(&record.flush),
             "object": record.object_key,
             "reason_code": record.reason_code,
             "reason": record.reason,
@@ -212,18 +212,18 @@ fn quarantine(bytes: &[u8]) -> Result<Value> {
     });
     Ok(json!({
         "kind": "quarantine list",
-        "write_id": text(id),
-        "shard": text(list.shard),
+        "write_id": text(&id),
+        "shard": text(&list.shard),
         "expected_generation": list.expected_generation.0,
         "records": records.collect::<Vec<_>>(),
     }))
 }
 
 fn times(times: RecordTimes) -> Value {
-    json!({ "oldest": text(times.oldest), "newest": text(times.newest) })
+    json!({ "oldest": text(&times.oldest), "newest": text(&times.newest) })
 }
 
-fn text(value: impl ToString) -> String {
+fn text(value: &impl ToString) -> String {
     value.to_string()
 }
 

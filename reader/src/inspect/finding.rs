@@ -86,7 +86,7 @@ impl Duty {
     ///
     /// # Errors
     /// The error itself when it says nothing of the object: the bucket cannot be read.
-    pub(crate) fn from_error(self, object: &str, error: Error) -> Result<Finding> {
+    pub(crate) fn finding_for(self, object: &str, error: Error) -> Result<Finding> {
         match error {
             Error::Decode {
                 format, at, reason, ..
@@ -108,6 +108,10 @@ impl Duty {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands out a reference"
+)]
 fn as_number<S: Serializer>(promise: &Promise, to: S) -> std::result::Result<S::Ok, S::Error> {
     to.collect_str(&format_args!("SK-{}", promise.number()))
 }
@@ -119,7 +123,7 @@ mod tests {
     #[test]
     fn a_finding_says_where_what_and_what_to_do() {
         let error = Error::decode("block", 9, "crc32c is off");
-        let finding = STATE.from_error("a/key", error).unwrap();
+        let finding = STATE.finding_for("a/key", error).unwrap();
         let text = finding.to_string();
         assert!(text.starts_with("`a/key` at byte 9: block: crc32c is off (SK-7); restore"));
         let json = serde_json::to_value(&finding).unwrap();
@@ -134,6 +138,6 @@ mod tests {
             cause: BucketCause::Denied,
             reason: "no".into(),
         };
-        assert!(STATE.from_error("k", error).is_err());
+        assert!(STATE.finding_for("k", error).is_err());
     }
 }

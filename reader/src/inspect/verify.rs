@@ -18,10 +18,10 @@ mod conservation;
 use serde::Serialize;
 use skein_shared::Result;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::payload::Limits;
 
 use crate::inspect::finding::Finding;
-use recount::Recounts;
 use truth::Truth;
 
 /// Objects that are read at the same time. Each holds at most two stretches of 8 MiB, or of one block
@@ -164,7 +164,7 @@ impl<'p> Check<'p> {
         VerifyReport {
             findings: self.findings,
             checked: self.checked,
-            points: manifests.values().map(|m| m.live_points()).sum(),
+            points: manifests.values().map(ShardManifest::live_points).sum(),
             digest: digest.to_string(),
         }
     }

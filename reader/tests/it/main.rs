@@ -1,5 +1,6 @@
 //! Integration tests of reading, against the embedded bucket.
 
+#[cfg(test)]
 mod inspect;
 mod world;
 mod reads;

@@ -1,7 +1,6 @@
 //! The ledger, the shard map's log and the binding of sources, in an embedded bucket.
 
 use bytes::Bytes;
-use skein_shared::bucket::Bucket;
 use skein_shared::format::frame::{LastRecord, RecordTimes, RecordTimestamp};
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartPolicy};
 use skein_shared::format::object_key::{ObjectKey, Prefix};
@@ -68,6 +67,11 @@ async fn write_chain(ledger: &Ledger, chain: &Chain, edges: &[i64]) {
         let appended = ledger.append(&entry, WriteId::random()).await.unwrap();
         assert_eq!(appended, Appended::Ours);
     }
+}
+
+async fn append(ledger: &Ledger, chain: &Chain, edge: &[i64]) -> skein_shared::Result<Appended> {
+    let entry = entry(chain, edge[0], edge[1]);
+    ledger.append(&entry, WriteId::random()).await
 }
 
 fn key_of(chain: &Chain, from: i64) -> String {
@@ -173,11 +177,7 @@ async fn the_end_of_a_long_chain_is_found_with_any_hint_and_few_requests() {
         edges.push(edges[edges.len() - 1] + 1 + (n * 7919) % 4000);
     }
     for pairs in edges.windows(2).collect::<Vec<_>>().chunks(64) {
-        let puts = pairs.iter().map(|edge| {
-            let entry = entry(&chain, edge[0], edge[1]);
-            let ledger = &ledger;
-            async move { ledger.append(&entry, WriteId::random()).await }
-        });
+        let puts = pairs.iter().map(|edge| append(&ledger, &chain, edge));
         futures::future::try_join_all(puts).await.unwrap();
     }
     let end = edges[edges.len() - 1];

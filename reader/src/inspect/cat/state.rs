@@ -6,6 +6,7 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::block::{BlockDecoder, OrgRange, StreamSummary};
 use skein_shared::format::frame::RecordRef;
 use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
+use skein_shared::ids::Chain;
 use skein_shared::payload::{Limits, PayloadView};
 
 use crate::inspect::cat::{hex, text, times};
@@ -30,9 +31,9 @@ pub(super) async fn show(bucket: &Bucket, key: &str, frames: usize) -> Result<Va
         "key": key,
         "object_bytes": object_bytes,
         "head": {
-            "write_id": text(head.write_id),
-            "shard": text(head.shard),
-            "flush": text(head.flush),
+            "write_id": text(&head.write_id),
+            "shard": text(&head.shard),
+            "flush": text(&head.flush),
             "number": head.number,
         },
         "footer": show_footer(&footer),
@@ -55,7 +56,7 @@ fn show_footer(footer: &StateFooter) -> Value {
     json!({
         "frames": footer.frames(),
         "raw_bytes": footer.raw_bytes(),
-        "digest": text(footer.digest()),
+        "digest": text(&footer.digest()),
         "shard_map_version": footer.made_with.shard_map_version,
         "software": footer.made_with.software,
         "blocks": blocks.collect::<Vec<_>>(),
@@ -71,7 +72,7 @@ fn show_stream(stream: &StreamSummary) -> Value {
         "last_offset": stream.last.offset.0,
         "frames": stream.frames,
         "timestamps": stream.times.map(times),
-        "digest": text(stream.digest),
+        "digest": text(&stream.digest),
     })
 }
 
@@ -94,12 +95,12 @@ async fn show_block(
         }
         let frame = frame.map_err(located)?;
         let chain = &block.streams()[frame.stream].chain;
-        shown.push(show_record(text(chain), &frame.record));
+        shown.push(show_record(chain, &frame.record));
     }
     Ok(())
 }
 
-fn show_record(chain: String, record: &RecordRef<'_>) -> Value {
+fn show_record(chain: &Chain, record: &RecordRef<'_>) -> Value {
     let headers = record.headers.iter().map(|header| {
         json!({
             "name": String::from_utf8_lossy(header.name),
@@ -116,13 +117,13 @@ fn show_record(chain: String, record: &RecordRef<'_>) -> Value {
                     "points": view.point_count(),
                     "metadata": view.metadata().collect::<std::collections::BTreeMap<_, _>>(),
                 }),
-                Err(refusal) => json!({ "refused": text(refusal) }),
+                Err(refusal) => json!({ "refused": text(&refusal) }),
             },
         );
     json!({
-        "chain": chain,
+        "chain": text(chain),
         "offset": record.offset.0,
-        "timestamp": time.map(text),
+        "timestamp": time.map(|time| text(&time)),
         "key_bytes": record.key.map(<[u8]>::len),
         "value_bytes": record.value.map(<[u8]>::len),
         "headers": headers.collect::<Vec<_>>(),

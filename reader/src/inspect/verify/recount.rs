@@ -125,9 +125,9 @@ fn owned_points(map: &ShardMap, view: &PayloadView<'_>) -> BTreeMap<ShardId, u64
     }
     let (mut timestamps, mut values) = (Vec::new(), Vec::new());
     view.decode_into(&mut timestamps, &mut values);
-    let mut owned = BTreeMap::new();
+    let mut by_shard = BTreeMap::new();
     for timestamp in timestamps {
-        *owned.entry(owner(TimestampMs(timestamp))).or_insert(0) += 1;
+        *by_shard.entry(owner(TimestampMs(timestamp))).or_insert(0) += 1;
     }
-    owned
+    by_shard
 }

@@ -118,7 +118,7 @@ async fn check_object(
             let what = format!("has {is} bytes, its flush manifest says {was}");
             STATE.broken(&object.key, Some(is.min(was)), what)
         }
-        Err(error) => STATE.from_error(&object.key, error)?,
+        Err(error) => STATE.finding_for(&object.key, error)?,
     };
     checked.findings.push(finding);
     Ok(checked)
@@ -157,7 +157,7 @@ async fn check_blocks(
             return Ok(checked);
         }
         Err(error) => {
-            checked.findings.push(STATE.from_error(key, error)?);
+            checked.findings.push(STATE.finding_for(key, error)?);
             return Ok(checked);
         }
     };
@@ -235,7 +235,7 @@ impl Stretch {
         for entry in &self.entries {
             if let Err(error) = self.check_block(&mut decoder, entry, &mut checked) {
                 let error = error.moved_by(entry.at);
-                checked.findings.push(STATE.from_error(&self.key, error)?);
+                checked.findings.push(STATE.finding_for(&self.key, error)?);
             }
         }
         Ok(checked)

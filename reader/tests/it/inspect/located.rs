@@ -69,7 +69,7 @@ async fn a_sound_bucket_has_no_findings_and_all_of_it_was_looked_at() {
     let world = World::build().await;
     let mut last = Progress::default();
     let report = verify(&world.bucket, Limits::default(), &mut |progress| {
-        last = progress
+        last = progress;
     })
     .await
     .unwrap();
@@ -190,6 +190,8 @@ async fn a_wrong_count_in_a_flush_manifest_is_found() {
     assert_located(&findings, &flush, "another digest of a span");
 }
 
+type Change = fn(&mut ShardManifest);
+
 #[tokio::test]
 async fn a_wrong_count_in_a_shard_manifest_is_found() {
     let world = World::build().await;
@@ -203,12 +205,12 @@ async fn a_wrong_count_in_a_shard_manifest_is_found() {
         generation: sound.generation,
     };
     let key = key.to_string();
-    let changes: [(&str, fn(&mut ShardManifest)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("points_in", |manifest| manifest.counts.points_in += 1),
         ("duplicates", |manifest| manifest.counts.duplicates += 1),
         ("records", |manifest| manifest.counts.records -= 1),
         ("quarantined", |manifest| {
-            manifest.counts.quarantined_records += 1
+            manifest.counts.quarantined_records += 1;
         }),
         ("a lost segment", |manifest| drop(manifest.segments.pop())),
     ];

@@ -74,8 +74,10 @@ fn routing() -> Routing {
 
 /// Timestamps of the points of a record.
 pub(super) fn times(offset: i64) -> Vec<i64> {
-    (0..POINTS as i64)
-        .map(|n| BASE_MS + offset * 100_000 + n * 1000)
+    (0..1000 * RECORDS)
+        .step_by(1000)
+        .take(POINTS)
+        .map(|ms| BASE_MS + offset * 100_000 + ms)
         .collect()
 }
 

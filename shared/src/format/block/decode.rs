@@ -78,6 +78,9 @@ pub fn block_length(marker: &SyncMarker, prefix: &[u8]) -> Result<u64> {
 
 impl BlockDecoder {
     /// A decoder with an empty buffer.
+    ///
+    /// # Panics
+    /// If there is no memory for zstd's context.
     pub fn new() -> Self {
         Self {
             decompressor: Decompressor::new().expect("zstd gets memory for its context"),

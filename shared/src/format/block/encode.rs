@@ -92,6 +92,9 @@ impl BlockBuffer {
     }
 
     /// Compresses the block. CPU work: not for an async thread.
+    ///
+    /// # Panics
+    /// If a frame does not read back as it was appended: stored so it would be lost (SK-3).
     pub fn encode(self, marker: &SyncMarker) -> EncodedBlock {
         let mut table = Vec::new();
         for open in &self.streams {

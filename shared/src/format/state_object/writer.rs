@@ -15,12 +15,19 @@ use crate::offset::Offset;
 pub struct StateObjectWriter {
     head: Head,
     made_with: MadeWith,
-    blocks: Vec<(BlockEntry, Vec<(Stream, Offset, Offset)>)>,
+    blocks: Vec<PushedBlock>,
     streams: Vec<StreamSummary>,
     object_bytes: u64,
     frames: u64,
     raw_bytes: u64,
     crc32c: u32,
+}
+
+/// A block whose streams have no index in the footer yet: stream, first and last offset.
+#[derive(Debug)]
+struct PushedBlock {
+    entry: BlockEntry,
+    spans: Vec<(Stream, Offset, Offset)>,
 }
 
 /// The end of an object.
@@ -99,7 +106,8 @@ impl StateObjectWriter {
             orgs: block.orgs,
             spans: Vec::new(),
         };
-        self.blocks.push((entry, spans.collect()));
+        let spans = spans.collect();
+        self.blocks.push(PushedBlock { entry, spans });
         merge_streams(&mut self.streams, &block.streams);
         self.object_bytes += block.bytes;
         self.frames += block.frames;
@@ -108,21 +116,27 @@ impl StateObjectWriter {
     }
 
     /// Ends the object.
+    ///
+    /// # Panics
+    /// Never: every block's streams were merged in.
     pub fn finish(self) -> FinishedObject {
         let place = |stream: &Stream| {
             self.streams
                 .binary_search_by(|sum| sum.stream.cmp(stream))
                 .expect("every block's streams were merged in")
         };
-        let blocks = self.blocks.into_iter().map(|(mut entry, spans)| {
-            let spans = spans.iter().map(|(stream, first, last)| BlockSpan {
-                stream: place(stream),
-                first: *first,
-                last: *last,
+        let blocks = self
+            .blocks
+            .into_iter()
+            .map(|PushedBlock { mut entry, spans }| {
+                let spans = spans.iter().map(|(stream, first, last)| BlockSpan {
+                    stream: place(stream),
+                    first: *first,
+                    last: *last,
+                });
+                entry.spans = spans.collect();
+                entry
             });
-            entry.spans = spans.collect();
-            entry
-        });
         let footer = StateFooter {
             write_id: self.head.write_id,
             shard: self.head.shard,
