@@ -52,7 +52,7 @@ impl Core {
             }
         }
         let patience = self.options.settings.lookup_timeout;
-        self.expect_answer(AnswerKind::Assignment, slots, patience);
+        self.expect_answer(AnswerKind::Assignment, (slots, patience), actions);
     }
 
     /// One whole flush for everything that is taken away; the answer waits for it, but only so long.
@@ -72,7 +72,7 @@ impl Core {
             };
         }
         let patience = self.options.settings.drain_timeout;
-        self.expect_answer(AnswerKind::Revocation, slots, patience);
+        self.expect_answer(AnswerKind::Revocation, (slots, patience), actions);
     }
 
     /// Others may own them by now: what is not in the ledger is theirs to read, and nothing is committed.
@@ -81,7 +81,7 @@ impl Core {
             let slot = self.partitions.slot_of(name);
             self.give_up(slot);
         }
-        self.membership.answer = None;
+        self.answer_now(actions);
         let rest = self.partitions.reading();
         let removed = names.to_vec();
         actions.push(Action::Unassign { removed, rest });
@@ -236,12 +236,26 @@ impl Core {
         actions.push(Action::Unassign { removed, rest });
     }
 
-    fn expect_answer(&mut self, kind: AnswerKind, slots: BTreeSet<Slot>, patience: Millis) {
+    fn expect_answer(
+        &mut self,
+        kind: AnswerKind,
+        (slots, patience): (BTreeSet<Slot>, Millis),
+        actions: &mut Vec<Action>,
+    ) {
+        self.answer_now(actions);
         self.membership.answer = Some(Answer {
             slots,
             kind,
             deadline: Millis(self.now.0 + patience.0),
         });
+    }
+
+    /// Kafka asks one thing at a time; if it ever did not, what it asked before is answered as it stands.
+    fn answer_now(&mut self, actions: &mut Vec<Action>) {
+        if let Some(before) = &mut self.membership.answer {
+            before.deadline = self.now;
+            self.answer_group(actions);
+        }
     }
 
     fn give_up(&mut self, slot: Slot) {

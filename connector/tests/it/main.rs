@@ -1,0 +1,5 @@
+//! The connector against servers: embedded ones always, real ones where they can be had.
+
+mod fixture;
+mod embedded;
+mod real;
