@@ -258,7 +258,7 @@ mod tests {
             |budget: &mut RetryBudget, now| (0..99).filter(|_| budget.spend_one(now)).count();
         assert_eq!(spend(&mut budget, start), 60);
         assert_eq!(spend(&mut budget, start + Duration::from_secs(10)), 10);
-        assert_eq!(spend(&mut budget, start + Duration::from_secs(3600)), 60);
+        assert_eq!(spend(&mut budget, start + Duration::from_hours(1)), 60);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) async fn put(store: &Store, key: &str, body: Bytes, id: WriteId) -> R
     let attempt = write.attempt(Operation::Put);
     let put_once = || async {
         let request = write.request(store).customize().disable_payload_signing();
-        store.send(attempt, Box::pin(request.send())).await.map(drop)
+        store.send(attempt, request.send()).await.map(drop)
     };
     store.retrying(put_once).await
 }
@@ -53,7 +53,7 @@ pub(super) async fn delete(store: &Store, key: &str) -> Result<()> {
             .delete_object()
             .bucket(store.bucket())
             .key(&key);
-        match store.send_and_look(attempt, Box::pin(request.send())).await? {
+        match store.send_and_look(attempt, request.send()).await? {
             Ok(_) => Ok(()),
             Err(refusal) if refusal.code() == Some("NoSuchKey") => Ok(()),
             Err(refusal) => Err(attempt.refused(&refusal)),
@@ -69,9 +69,8 @@ async fn create_once(store: &Store, write: &Write<'_>) -> Result<Created> {
         .if_none_match("*")
         .customize()
         .disable_payload_signing();
-    let refusal = match store.send_and_look(attempt, Box::pin(request.send())).await? {
-        Ok(_) => return Ok(Created::Ours),
-        Err(refusal) => refusal,
+    let Err(refusal) = store.send_and_look(attempt, request.send()).await? else {
+        return Ok(Created::Ours);
     };
     if refusal::status(&refusal) != Some(412) {
         return Err(attempt.refused(&refusal));

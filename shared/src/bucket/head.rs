@@ -74,7 +74,7 @@ async fn head_once(store: &Store, key: &str) -> Result<Option<ObjectMeta>> {
         .bucket(store.bucket())
         .key(key)
         .checksum_mode(ChecksumMode::Enabled);
-    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
+    let answer = match store.send_and_look(attempt, request.send()).await? {
         Ok(answer) => answer,
         Err(refusal) if refusal::status(&refusal) == Some(404) => return Ok(None),
         Err(refusal) => return Err(attempt.refused(&refusal)),

@@ -105,7 +105,7 @@ impl Question {
                 .set_delimiter(self.delimiter.map(str::to_owned))
                 .set_continuation_token(self.continuation.clone())
                 .max_keys(i32::from(self.max_keys));
-            store.send(attempt, Box::pin(request.send()))
+            store.send(attempt, request.send())
         };
         store.retrying(ask_once).await
     }

@@ -30,8 +30,10 @@ pub struct MultipartUpload {
 
 #[derive(Debug)]
 struct Upload {
+    id: String,
+    /// Without the settings' prefix.
+    key: String,
     full_key: String,
-    upload_id: String,
     write_id: WriteId,
 }
 
@@ -70,7 +72,7 @@ pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<
             .metadata(WRITE_ID, id.to_string())
             .checksum_algorithm(ChecksumAlgorithm::Crc32C)
             .checksum_type(ChecksumType::FullObject);
-        store.send(attempt, Box::pin(request.send()))
+        store.send(attempt, request.send())
     };
     let answer = store.retrying(start_once).await?;
     let upload_id = answer
@@ -80,8 +82,9 @@ pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<
     Ok(MultipartUpload {
         store: Arc::clone(store),
         upload: Arc::new(Upload {
+            id: upload_id,
+            key: key.to_owned(),
             full_key,
-            upload_id,
             write_id: id,
         }),
     })
@@ -90,10 +93,7 @@ pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<
 impl MultipartUpload {
     /// Key of the object, without the settings' prefix.
     pub fn key(&self) -> &str {
-        self.upload
-            .full_key
-            .strip_prefix(self.store.prefix())
-            .expect("the full key was made with this prefix")
+        &self.upload.key
     }
 
     /// Uploads one part: numbers 1 to [`MAX_PARTS`], [`MIN_PART_BYTES`] to 5 GiB; the last may be smaller.
@@ -120,13 +120,13 @@ impl MultipartUpload {
                 .upload_part()
                 .bucket(self.store.bucket())
                 .key(&self.upload.full_key)
-                .upload_id(&self.upload.upload_id)
+                .upload_id(&self.upload.id)
                 .part_number(signed(number))
                 .checksum_crc32_c(checksum_header::write(crc))
                 .body(ByteStream::from(body.clone()))
                 .customize()
                 .disable_payload_signing();
-            self.store.send(attempt, Box::pin(request.send()))
+            self.store.send(attempt, request.send())
         };
         let answer = self.store.retrying(upload_once).await?;
         let etag = answer
@@ -174,8 +174,8 @@ impl MultipartUpload {
                 .abort_multipart_upload()
                 .bucket(self.store.bucket())
                 .key(&self.upload.full_key)
-                .upload_id(&self.upload.upload_id);
-            match self.store.send_and_look(attempt, Box::pin(request.send())).await? {
+                .upload_id(&self.upload.id);
+            match self.store.send_and_look(attempt, request.send()).await? {
                 Ok(_) => Ok(()),
                 Err(refusal) if refusal.code() == Some("NoSuchUpload") => Ok(()),
                 Err(refusal) => Err(attempt.refused(&refusal)),
@@ -193,7 +193,7 @@ impl MultipartUpload {
             .complete_multipart_upload()
             .bucket(self.store.bucket())
             .key(&self.upload.full_key)
-            .upload_id(&self.upload.upload_id)
+            .upload_id(&self.upload.id)
             .multipart_upload(
                 CompletedMultipartUpload::builder()
                     .set_parts(Some(listed))
@@ -202,9 +202,8 @@ impl MultipartUpload {
             .checksum_type(ChecksumType::FullObject)
             .checksum_crc32_c(checksum_header::write(object.crc32c))
             .mpu_object_size(object.object_bytes.cast_signed());
-        let refusal = match self.store.send_and_look(attempt, Box::pin(request.send())).await? {
-            Ok(_) => return Ok(()),
-            Err(refusal) => refusal,
+        let Err(refusal) = self.store.send_and_look(attempt, request.send()).await? else {
+            return Ok(());
         };
         let error = attempt.refused(&refusal);
         if refusal.code() == Some("NoSuchUpload") {

@@ -18,7 +18,7 @@ pub(super) async fn open(settings: &BucketSettings) -> Result<Store> {
     let attempt = Attempt::bare(Operation::HeadBucket, &place);
     let asked = || async {
         let request = store.client().head_bucket().bucket(store.bucket());
-        let answer = store.send_and_look(attempt, Box::pin(request.send())).await?;
+        let answer = store.send_and_look(attempt, request.send()).await?;
         let advice = advice(&answer);
         answer
             .map(drop)

@@ -27,13 +27,13 @@ pub(super) async fn probe(store: &Store) -> Result<()> {
 }
 
 async fn race(store: &Store, key: &str) -> Result<()> {
-    let writers: [WriteId; WRITERS] = std::array::from_fn(|_| WriteId::random());
-    let writes = writers.iter().map(|id| async {
+    let ids: [WriteId; WRITERS] = std::array::from_fn(|_| WriteId::random());
+    let racing = ids.iter().map(|id| async {
         let body = Bytes::from(id.to_string());
         Ok::<_, Error>((*id, create(store, key, body, *id).await?))
     });
     let mut winners = Vec::new();
-    for outcome in join_all(writes).await {
+    for outcome in join_all(racing).await {
         let (id, created) = outcome?;
         if created == Created::Ours {
             winners.push(id);

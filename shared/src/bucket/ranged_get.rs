@@ -72,7 +72,7 @@ async fn find_once(store: &Store, key: &str) -> Result<Option<Bytes>> {
             .headers_mut()
             .insert("x-amz-checksum-mode", "ENABLED");
     });
-    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
+    let answer = match store.send_and_look(attempt, request.send()).await? {
         Ok(answer) => answer,
         Err(refusal) if refusal.code() == Some("NoSuchKey") => return Ok(None),
         Err(refusal) => return Err(attempt.refused(&refusal)),
@@ -101,7 +101,7 @@ async fn get_range_once(store: &Store, key: &str, range: Range<u64>) -> Result<B
         let reason = format!("bytes {range:?} were asked for, the object has {size}");
         attempt.failed(BucketCause::Damaged, reason)
     };
-    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
+    let answer = match store.send_and_look(attempt, request.send()).await? {
         Ok(answer) => answer,
         Err(refusal) if refusal::status(&refusal) == Some(416) => return Err(too_short(None)),
         Err(refusal) => return Err(attempt.refused(&refusal)),
@@ -120,7 +120,7 @@ async fn get_range_once(store: &Store, key: &str, range: Range<u64>) -> Result<B
 async fn get_tail_once(store: &Store, key: &str, max_bytes: u64) -> Result<Tail> {
     let attempt = Attempt::bare(Operation::Get, key);
     let request = request(store, key).range(format!("bytes=-{max_bytes}"));
-    let answer = match store.send_and_look(attempt, Box::pin(request.send())).await? {
+    let answer = match store.send_and_look(attempt, request.send()).await? {
         Ok(answer) => answer,
         // Only an empty object has no last bytes.
         Err(refusal) if refusal::status(&refusal) == Some(416) => {

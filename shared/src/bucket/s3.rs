@@ -150,28 +150,30 @@ impl Store {
     }
 
     /// Counts and sends one try.
-    pub(super) async fn send<T, E>(
+    pub(super) fn send<T, E>(
         &self,
         attempt: Attempt<'_>,
         request: impl Future<Output = Answer<T, E>>,
-    ) -> Result<T>
+    ) -> impl Future<Output = Result<T>>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        self.send_and_look(attempt, request)
-            .await?
-            .map_err(|refusal| attempt.refused(&refusal))
+        let answer = self.send_and_look(attempt, request);
+        async move { answer.await?.map_err(|refusal| attempt.refused(&refusal)) }
     }
 
     /// Counts and sends one try. A refusal comes back as it is, for a caller to whom some are answers.
-    /// Callers box the request: the SDK's futures take 20 KiB, which every future around them would carry.
-    pub(super) async fn send_and_look<T, E>(
+    pub(super) fn send_and_look<T, E>(
         &self,
         attempt: Attempt<'_>,
         request: impl Future<Output = Answer<T, E>>,
-    ) -> Result<Answer<T, E>> {
-        self.requests.sending(attempt.operation, attempt.sent_bytes);
-        self.limited(attempt, attempt.sent_bytes, request).await
+    ) -> impl Future<Output = Result<Answer<T, E>>> {
+        // The SDK's futures take kilobytes: on the heap, or every future around them takes as many.
+        let request = Box::pin(request);
+        async move {
+            self.requests.sending(attempt.operation, attempt.sent_bytes);
+            self.limited(attempt, attempt.sent_bytes, request).await
+        }
     }
 
     /// Waits for one step of a try as long as `body_bytes` may take.

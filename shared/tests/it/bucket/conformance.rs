@@ -221,8 +221,8 @@ async fn forgets_an_aborted_upload(bucket: &Bucket) {
 }
 
 pub(super) fn cause(error: &Error) -> BucketCause {
-    match error {
-        Error::Bucket { cause, .. } => *cause,
-        other => panic!("not an answer of a bucket: {other}"),
-    }
+    let Error::Bucket { cause, .. } = error else {
+        panic!("not an answer of a bucket: {error}")
+    };
+    *cause
 }
