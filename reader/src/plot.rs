@@ -135,7 +135,7 @@ fn draw_chart(text: &mut String, plot: &Plot<'_>, drawn: &Drawn) {
         let dot = place.dot(*time, *value);
         match last {
             Some((before, from)) if time.saturating_sub(before) <= longest => {
-                canvas.line(from, dot)
+                canvas.line(from, dot);
             }
             Some(_) | None => canvas.dot(dot),
         }

@@ -35,9 +35,9 @@ pub struct PointsOutput<W: Write> {
 #[derive(Debug)]
 enum Output<W: Write> {
     Table(W),
-    Csv(PointsWriter<W>),
+    Csv(Box<PointsWriter<W>>),
     Json(W),
-    Plot(PlotOutput<W>),
+    Plot(Box<PlotOutput<W>>),
 }
 
 #[derive(Debug)]
@@ -83,14 +83,15 @@ impl<W: Write> PointsOutput<W> {
                 Output::Table(output)
             }
             OutputFormat::Csv(tag_keys) => {
-                Output::Csv(PointsWriter::new(output, tag_keys).map_err(Error::Output)?)
+                let writer = PointsWriter::new(output, tag_keys).map_err(Error::Output)?;
+                Output::Csv(Box::new(writer))
             }
             OutputFormat::Json => Output::Json(output),
-            OutputFormat::Plot(size) => Output::Plot(PlotOutput {
+            OutputFormat::Plot(size) => Output::Plot(Box::new(PlotOutput {
                 output,
                 size,
                 series: None,
-            }),
+            })),
         };
         Ok(Self { output })
     }
@@ -147,7 +148,7 @@ impl<W: Write> PlotOutput<W> {
         Ok(())
     }
 
-    fn draw(mut self) -> Result<()> {
+    fn draw(mut self: Box<Self>) -> Result<()> {
         let Some(series) = self.series else {
             return unsuitable("there are no points to show");
         };

@@ -110,28 +110,31 @@ impl Scan {
     /// # Errors
     /// The bucket's, or corrupt with the object's key and the place.
     pub async fn next(&mut self) -> Result<Option<Piece<'_>>> {
-        loop {
-            if self.org.is_none() && !self.begin_org() {
+        let key = loop {
+            let Some(org) = &mut self.org else {
+                if self.begin_org() {
+                    continue;
+                }
                 self.count_requests();
                 metrics::scan_finished(&self.summary);
                 return Ok(None);
-            }
-            let org = self.org.as_mut().expect("an org has begun");
+            };
             self.stitch.clear();
             let Some(key) = org.read_next(&mut self.stitch).await? else {
                 self.org = None;
                 continue;
             };
             self.summary.superseded += self.stitch.merge();
-            keep_visible(self.snapshot.timelines(), key.org, self.stitch.merged_mut());
-            if !self.stitch.merged().timestamps_ms.is_empty() {
-                self.count_piece(key);
-                break;
+            let points = self.stitch.merged_mut();
+            keep_visible(self.snapshot.timelines(), key.org, points);
+            if !points.timestamps_ms.is_empty() {
+                break key;
             }
-        }
+        };
+        self.count_piece(key);
         let metadata = self.org.as_ref().and_then(OrgScan::metadata);
         let points = self.stitch.merged();
-        Ok(self.last_series.map(|key| Piece {
+        Ok(Some(Piece {
             key,
             metadata,
             timestamps_ms: &points.timestamps_ms,

@@ -49,15 +49,15 @@ pub async fn find(snapshot: &Snapshot, org: OrgId, metric: &str) -> Result<Metri
         [only] => Ok(only.id()),
         several if several.contains(&wanted) => Ok(wanted.id()),
         several => {
-            let names: Vec<String> = several
+            let texts: Vec<String> = several
                 .iter()
                 .take(NAMED_IN_ERROR)
                 .map(Series::to_string)
                 .collect();
             let count = several.len();
-            let names = names.join("  ");
+            let texts = texts.join("  ");
             refuse(format!(
-                "{count} series have that name; give one in full: {names}"
+                "{count} series have that name; give one in full: {texts}"
             ))
         }
     }

@@ -2,6 +2,9 @@
 
 #[cfg(test)]
 mod inspect;
+#[cfg(test)]
 mod world;
+#[cfg(test)]
 mod reads;
+#[cfg(test)]
 mod names;

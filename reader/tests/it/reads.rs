@@ -35,22 +35,17 @@ async fn busy_world() -> World {
     let mut world = World::new().await;
     let next = Window::from_number(WINDOW.number() + 1);
     for (generation, window) in [(0, WINDOW), (1, WINDOW), (2, WINDOW), (3, next)] {
-        for orgs in [[1, 3], [2, 4], [1000, 1000]] {
-            let mut records = Vec::new();
-            for org in std::collections::BTreeSet::from(orgs) {
-                for metric in (generation % 2)..12 {
-                    let seed = (generation * 100 + org) * 100 + metric;
-                    let record_ms = i64::try_from(9000 - seed % 3989).unwrap();
-                    let first = i64::try_from(generation * 50).unwrap();
-                    records.push(record(
-                        org,
-                        metric,
-                        record_ms,
-                        points(window, first, 200, seed),
-                    ));
-                }
-            }
-            world.add(window, &records).await;
+        for orgs in [&[1, 3][..], &[2, 4], &[1000]] {
+            let pairs = orgs
+                .iter()
+                .flat_map(|org| (generation % 2..12).map(|m| (*org, m)));
+            let records = pairs.map(|(org, metric)| {
+                let seed = (generation * 100 + org) * 100 + metric;
+                let record_ms = i64::try_from(9000 - seed % 3989).unwrap();
+                let first = i64::try_from(generation * 50).unwrap();
+                record(org, metric, record_ms, points(window, first, 200, seed))
+            });
+            world.add(window, &records.collect::<Vec<_>>()).await;
         }
     }
     world

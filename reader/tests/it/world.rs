@@ -176,9 +176,9 @@ impl World {
             span,
             metadata: MetadataFetch::Fetch,
         };
-        let mut scan = Scan::start(self.snapshot(selection).await, options).await?;
+        let mut reading = Scan::start(self.snapshot(selection).await, options).await?;
         let mut found = Found::default();
-        while let Some(piece) = scan.next().await? {
+        while let Some(piece) = reading.next().await? {
             let values = piece.values.iter().map(|value| value.to_bits());
             let points = piece.timestamps_ms.iter().zip(values);
             found
@@ -189,7 +189,7 @@ impl World {
                 found.names.insert(piece.key, name);
             }
         }
-        Ok((found, scan.summary()))
+        Ok((found, reading.summary()))
     }
 
     /// What a single system would have returned: of equal times the last write.

@@ -24,7 +24,10 @@ pub enum Delta {
     First,
 }
 
-/// Packs `numbers`, of which there is at least one.
+/// Packs `numbers`.
+///
+/// # Panics
+/// If there are none.
 pub fn pack<T: Number>(numbers: &[T], delta: Delta) -> Vec<u8> {
     let delta = match delta {
         Delta::None => DeltaSpec::NoOp,
@@ -70,6 +73,9 @@ pub fn unpack<T: Number>(bytes: &[u8], out: &mut [T]) -> Result<(), String> {
 }
 
 /// Packs bytes with zstd.
+///
+/// # Panics
+/// If zstd gets no memory.
 pub fn squeeze(bytes: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("zstd compresses any bytes in memory")
 }

@@ -197,6 +197,9 @@ impl SegmentFooter {
     }
 
     /// Encodes footer and trailer. No write id is inside: the bytes follow from the content alone.
+    ///
+    /// # Panics
+    /// If there are so many runs that the footer passes 4 GiB.
     pub fn encode(&self) -> Vec<u8> {
         let body = body::FooterBody::from(self);
         let mut bytes = envelope::seal(Kind::SegmentFooter, WriteId(Uuid::nil()), &body).to_vec();

@@ -197,6 +197,9 @@ impl SegmentWriter {
     }
 
     /// Ends the segment; `None` when no series was pushed: there are no empty segments.
+    ///
+    /// # Panics
+    /// As [`SegmentFooter::encode`].
     pub fn finish(mut self) -> Option<FinishedSegment> {
         let last_series = self.last_series?;
         self.end_run();

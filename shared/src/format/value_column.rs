@@ -69,10 +69,10 @@ pub fn encode(values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
     }
     let (mut encoding, mut best) = match decimal(values) {
         Some(bytes) => (ValueEncoding::Decimal, bytes),
-        None => (ValueEncoding::Packed, tagged(&[PACKED], smaller(values))),
+        None => (ValueEncoding::Packed, tagged(&[PACKED], &smaller(values))),
     };
     if values_come_back(values) {
-        let zstd = tagged(&[ZSTD], number_chunk::squeeze(&raw_bytes(values)));
+        let zstd = tagged(&[ZSTD], &number_chunk::squeeze(&raw_bytes(values)));
         if zstd.len() < best.len() {
             (encoding, best) = (ValueEncoding::Zstd, zstd);
         }
@@ -152,7 +152,7 @@ fn decimal(values: &[f64]) -> Option<Vec<u8>> {
     } else {
         (DECIMAL_64, smaller(&integers))
     };
-    Some(tagged(&[tag, exponent], bytes))
+    Some(tagged(&[tag, exponent], &bytes))
 }
 
 /// The smallest exponent `k` such that every value is exactly an integer divided by `10^k`, and the
@@ -224,10 +224,10 @@ fn values_come_back(values: &[f64]) -> bool {
     again * 4 > values.len()
 }
 
-fn tagged(head: &[u8], body: Vec<u8>) -> Vec<u8> {
+fn tagged(head: &[u8], body: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(head.len() + body.len());
     bytes.extend_from_slice(head);
-    bytes.extend_from_slice(&body);
+    bytes.extend_from_slice(body);
     bytes
 }
 

@@ -122,23 +122,13 @@ impl SegmentCursor {
     /// Safe: a fetch goes on and is awaited by the next call.
     pub async fn peek(&mut self) -> Result<Option<SeriesKey>> {
         loop {
-            let Some(key) = self
-                .open
-                .as_ref()
-                .and_then(|open| open.run.series(open.next))
-            else {
-                if self.open_next().await? {
-                    continue;
-                }
-                return Ok(None);
-            };
-            if key > self.range.last {
-                return Ok(None);
+            let open = self.open.as_ref();
+            match open.and_then(|open| open.run.series(open.next)) {
+                Some(key) if key < self.range.first => drop(self.skip()),
+                Some(key) => return Ok((key <= self.range.last).then_some(key)),
+                None if self.open_next().await? => {}
+                None => return Ok(None),
             }
-            if key >= self.range.first {
-                return Ok(Some(key));
-            }
-            self.skip();
         }
     }
 

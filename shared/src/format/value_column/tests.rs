@@ -49,7 +49,7 @@ fn each_kind_of_series_takes_few_bytes() {
     check_density(&divided(&walk, 100), ValueEncoding::Decimal, 690);
     let gauge = integers(3, |rng, n| (n + rng.i64(-3..=3)).clamp(0, 100));
     check_density(&divided(&gauge, 1), ValueEncoding::Decimal, 380);
-    check_density(&[0.1; 8192], ValueEncoding::Constant, 2);
+    check_density(&vec![0.1; 8192], ValueEncoding::Constant, 2);
     let mut rng = fastrand::Rng::with_seed(4);
     let noise: Vec<f64> = (0..8192).map(|_| rng.f64() * 100.0).collect();
     check_density(&noise, ValueEncoding::Packed, 6800);
