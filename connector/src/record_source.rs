@@ -4,6 +4,7 @@
 
 pub mod kafka;
 mod group_context;
+mod commit_thread;
 mod topics;
 
 use crate::core::event::TopicPartition;

@@ -135,6 +135,11 @@ pub enum StopReason {
         /// First offset that Kafka has.
         to: Offset,
     },
+    /// Kafka holds another record where the ledger ends: the topic was made anew.
+    RecordsReplaced {
+        /// Of the record.
+        offset: Offset,
+    },
     /// What the ledger says cannot be read.
     LedgerUnreadable(String),
 }
@@ -198,6 +203,11 @@ impl std::fmt::Display for StopReason {
                 f,
                 "kafka deleted the records [{from}, {to}) before they were read: raise its retention; \
                  the policy connector.on_lost_offsets is `stop`"
+            ),
+            Self::RecordsReplaced { offset } => write!(
+                f,
+                "kafka's record {offset} is not the one that the ledger ends with: the topic was made \
+                 anew; give the cluster another kafka.source, or read another topic"
             ),
             Self::LedgerUnreadable(reason) => {
                 write!(f, "the ledger cannot be read, run `skein verify`: {reason}")

@@ -99,7 +99,7 @@ impl Core {
     pub(super) fn chain_found(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
         let partition = self.partitions.get_mut(slot);
         partition.end_at_assignment = view.kafka_high;
-        let Some(LedgerEnd { offset, .. }) = view.ledger else {
+        let Some(end) = view.ledger else {
             let start = match self.options.start {
                 StartPolicy::Earliest | StartPolicy::Chosen => view.kafka_low,
                 StartPolicy::Latest => view.kafka_high,
@@ -112,6 +112,7 @@ impl Core {
             self.requests.send(Purpose::Genesis(slot), request, actions);
             return;
         };
+        let offset = end.offset;
         partition.ledger_end = offset;
         partition.committed = Offset::default();
         if view.kafka_high < offset {
@@ -122,7 +123,9 @@ impl Core {
             let (from, to) = (offset, view.kafka_low);
             self.stop_partition(slot, StopReason::RecordsLost { from, to }, actions);
         } else {
-            partition.phase = Phase::Found(offset);
+            // A record that Kafka no longer has cannot be compared.
+            let last = end.last.filter(|last| view.kafka_low <= last.offset);
+            partition.phase = Phase::Found(LedgerEnd { last, ..end });
             self.assign_if_not_awaited(slot, actions);
         }
     }
@@ -291,7 +294,11 @@ impl Core {
 
     fn begin_tenure(&mut self, slot: Slot) -> Option<(TopicPartition, Offset)> {
         let partition = self.partitions.get_mut(slot);
-        let Phase::Found(start) = partition.phase else {
+        let Phase::Found(LedgerEnd {
+            offset: start,
+            last,
+        }) = partition.phase
+        else {
             return None;
         };
         self.tenures_made += 1;
@@ -301,15 +308,18 @@ impl Core {
         } else {
             ConsumerPosition::MayBeStale
         };
-        partition.phase = Phase::Reading(Tenure {
+        let tenure = Tenure {
             stream: Stream {
                 chain: partition.chain.clone(),
                 tenure: ids::Tenure(self.tenures_made),
             },
             position: start,
             sealed_to: start,
+            expected: last,
             consumer,
-        });
-        Some((partition.name.clone(), start))
+        };
+        let from = tenure.fetch_from();
+        partition.phase = Phase::Reading(tenure);
+        Some((partition.name.clone(), from))
     }
 }

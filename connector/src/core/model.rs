@@ -93,8 +93,12 @@ impl World {
 
     pub(super) fn end_of(&self, chain: &Chain) -> Option<Offset> {
         let start = *self.genesis.get(chain)?;
-        let last = self.ledger.get(chain).and_then(|entries| entries.last());
+        let last = self.last_entry(chain);
         Some(last.map_or(start, |entry| entry.span.to))
+    }
+
+    fn last_entry(&self, chain: &Chain) -> Option<&LedgerEntry> {
+        self.ledger.get(chain)?.last()
     }
 
     fn place(&self, chain: &Chain) -> usize {
@@ -109,9 +113,10 @@ impl World {
     fn carry_out(&mut self, worker: &mut Worker, request: Request) -> Answer {
         match request {
             Request::LookUpChain(chain) => Answer::Chain(ChainView {
-                ledger: self
-                    .end_of(&chain)
-                    .map(|offset| LedgerEnd { offset, last: None }),
+                ledger: self.end_of(&chain).map(|offset| LedgerEnd {
+                    offset,
+                    last: self.last_entry(&chain).and_then(|entry| entry.last),
+                }),
                 kafka_low: Offset(self.lows[self.place(&chain)]),
                 kafka_high: Offset(self.ends[self.place(&chain)]),
             }),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use skein_shared::format::frame::Stream;
+use skein_shared::format::frame::{LastRecord, RecordRef, Stream};
 use skein_shared::ids::{Chain, Incarnation, SourceName};
 use skein_shared::offset::{Offset, Span};
 
-use crate::core::event::TopicPartition;
+use crate::core::event::{LedgerEnd, TopicPartition};
 use crate::core::ledger_chain::LedgerChain;
 
 /// Place of a partition in the table; never used for another.
@@ -37,8 +37,8 @@ pub(super) enum Phase {
     Away,
     /// Ours; where to begin is being found out.
     LookingUp,
-    /// Ours; it waits for being assigned to the consumer at this offset.
-    Found(Offset),
+    /// Ours; it waits for being assigned to the consumer.
+    Found(LedgerEnd),
     /// Being read.
     Reading(Tenure),
     /// Sealed, and to be given back as soon as the ledger has it all.
@@ -56,6 +56,8 @@ pub(super) struct Tenure {
     pub(super) position: Offset,
     /// Where the span of the open flush begins.
     pub(super) sealed_to: Offset,
+    /// The last record that the ledger covers, until it was seen to be the same in Kafka.
+    pub(super) expected: Option<LastRecord>,
     /// Whether the consumer's own position is that of this tenure.
     pub(super) consumer: ConsumerPosition,
 }
@@ -91,10 +93,42 @@ impl Partition {
     }
 }
 
+/// What a record below a tenure's position tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing: it was read before.
+    Again,
+    /// Kafka still holds the same records as when the ledger was written.
+    Same,
+    /// It holds others: the topic was made anew.
+    Other,
+}
+
 impl Tenure {
+    /// From where the consumer reads: from the ledger's last record on, as long as that is to be compared.
+    pub(super) fn fetch_from(&self) -> Offset {
+        self.expected.map_or(self.position, |last| last.offset)
+    }
+
+    /// Compares a record below the position with what the ledger says of it.
+    pub(super) fn compare(&mut self, record: &RecordRef<'_>) -> Seen {
+        let Some(last) = self.expected.filter(|last| last.offset == record.offset) else {
+            return Seen::Again;
+        };
+        self.expected = None;
+        self.consumer = ConsumerPosition::Current;
+        if last.timestamp == record.timestamp && last.crc32c == record.crc32c() {
+            Seen::Same
+        } else {
+            Seen::Other
+        }
+    }
+
     /// Moves on behind a record.
     pub(super) fn pass(&mut self, offset: Offset) {
         self.position = offset.next();
+        // What the ledger's last record was compared with would have come first, if it were there.
+        self.expected = None;
         self.consumer = ConsumerPosition::Current;
     }
 
@@ -208,7 +242,7 @@ impl PartitionTable {
     pub(super) fn reading(&self) -> Vec<(TopicPartition, Offset)> {
         let reading = self.all.iter().filter_map(|partition| {
             let tenure = partition.tenure()?;
-            Some((partition.name.clone(), tenure.position))
+            Some((partition.name.clone(), tenure.fetch_from()))
         });
         reading.collect()
     }

@@ -10,11 +10,11 @@ use skein_shared::window::TimestampMs;
 use uuid::Uuid;
 
 use crate::core::Core;
-use crate::core::action::{Action, ObjectNumber};
+use crate::core::action::{Action, ObjectNumber, StopReason};
 use crate::core::byte_budget::{Intake, Pressure};
 use crate::core::event::TopicPartition;
 use crate::core::open_object::OpenObject;
-use crate::core::partition::Slot;
+use crate::core::partition::{Seen, Slot};
 use crate::core::roll_policy;
 
 impl Core {
@@ -24,11 +24,14 @@ impl Core {
         record: &RecordRef<'_>,
         actions: &mut Vec<Action>,
     ) {
-        let slot = self.partitions.of_record(topic, partition);
-        let Some(slot) = slot.filter(|slot| self.is_next(*slot, record.offset)) else {
+        let Some(slot) = self.partitions.of_record(topic, partition) else {
             self.stats.ignored_records += 1;
             return;
         };
+        if !self.is_next(slot, record.offset) {
+            self.pass_over(slot, record, actions);
+            return;
+        }
         let route = self.router.route(record);
         if let Some(refusal) = &route.refusal {
             self.stats.count_quarantined(refusal);
@@ -72,6 +75,20 @@ impl Core {
     fn is_next(&self, slot: Slot, offset: Offset) -> bool {
         let tenure = self.partitions.get(slot).tenure();
         self.life.is_running() && tenure.is_some_and(|tenure| tenure.position <= offset)
+    }
+
+    /// What is not taken may still prove that Kafka holds the records that the ledger speaks of.
+    fn pass_over(&mut self, slot: Slot, record: &RecordRef<'_>, actions: &mut Vec<Action>) {
+        let tenure = self.partitions.get_mut(slot).tenure_mut();
+        match tenure.map_or(Seen::Again, |tenure| tenure.compare(record)) {
+            Seen::Same => {}
+            Seen::Again => self.stats.ignored_records += 1,
+            Seen::Other => {
+                let offset = record.offset;
+                self.stop_partition(slot, StopReason::RecordsReplaced { offset }, actions);
+                self.settle(actions);
+            }
+        }
     }
 
     fn open_object(&mut self, shard: ShardId) {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use skein_shared::ids::{PartitionId, TopicName};
@@ -50,6 +50,11 @@ impl GroupContext {
     /// closing.
     pub(super) fn begin_closing(&self) {
         self.closing.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn note_commit(&self, outcome: CommitOutcome) {
+        self.notes().commits.push_back(outcome);
+        self.has_notes.store(true, Ordering::Release);
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -102,24 +107,6 @@ impl ConsumerContext for GroupContext {
         } else {
             self.note(GroupEvent::Revoked(names));
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let refused = offsets.elements().iter().find_map(|element| {
-            let error = element.error().err()?;
-            Some(format!(
-                "{}[{}]: {error}",
-                element.topic(),
-                element.partition()
-            ))
-        });
-        let outcome = match (result, refused) {
-            (Ok(()), None) => CommitOutcome::Done,
-            (Ok(()), Some(reason)) => CommitOutcome::Failed(reason),
-            (Err(error), _) => CommitOutcome::Failed(error.to_string()),
-        };
-        self.notes().commits.push_back(outcome);
-        self.has_notes.store(true, Ordering::Release);
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset as KafkaOffset, Timestamp, TopicPartitionList};
@@ -21,6 +22,7 @@ use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::error::{Error, Result};
 use crate::record_source::GroupEvent;
+use crate::record_source::commit_thread::CommitThread;
 use crate::record_source::group_context::{GroupContext, names_of};
 
 /// Stands for the headers of a record whose header names cannot be read.
@@ -28,7 +30,8 @@ const UNREADABLE_HEADERS: &[u8] = b"skein-headers-unreadable";
 
 /// The consumer, and what is assigned to it.
 pub struct KafkaSource {
-    consumer: BaseConsumer<GroupContext>,
+    consumer: Arc<BaseConsumer<GroupContext>>,
+    commits: CommitThread,
     brokers: String,
     assigned: BTreeSet<TopicPartition>,
     intake: Intake,
@@ -65,8 +68,14 @@ impl KafkaSource {
             .map_err(refused("create consumer"))?;
         let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(refused("subscribe"))?;
+        let consumer = Arc::new(consumer);
+        let commits = CommitThread::start(Arc::clone(&consumer)).map_err(|error| Error::Ended {
+            what: "the start of the committing thread",
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             consumer,
+            commits,
             brokers: kafka.brokers.clone(),
             assigned: BTreeSet::new(),
             intake: Intake::Open,
@@ -196,11 +205,9 @@ impl KafkaSource {
     /// Begins to commit; [`commit_outcome`](Self::commit_outcome) tells how it ended.
     ///
     /// # Errors
-    /// What librdkafka says when it does not even begin.
+    /// Why it does not even begin.
     pub fn commit(&self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
-        self.consumer
-            .commit(&offsets(to), CommitMode::Async)
-            .map_err(|error| error.to_string())
+        self.commits.commit(offsets(to))
     }
 
     /// Leaves the group. What the group still waits for is answered at once.
@@ -220,6 +227,7 @@ impl KafkaSource {
         if let Err(error) = answered {
             tracing::debug!(%error, "an answer to the group was not taken while leaving");
         }
+        self.commits.end();
         // Dropping the consumer closes it and polls until it is closed.
         drop(self.consumer);
     }

@@ -20,27 +20,27 @@ use skein_shared::format::state_object::{Head, TailRead, read_tail};
 use skein_shared::ids::FlushId;
 use skein_shared::ledger::Ledger;
 
-pub const TOPIC: &str = "points";
+pub(crate) const TOPIC: &str = "points";
 
 /// One record as it was produced or as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Kept {
-    pub timestamp: i64,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+pub(crate) struct Kept {
+    pub(crate) timestamp: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 /// Where the servers are.
-pub struct Place {
-    pub brokers: String,
-    pub endpoint: String,
-    pub keys: (String, String),
-    pub strategy: &'static str,
+pub(crate) struct Place {
+    pub(crate) brokers: String,
+    pub(crate) endpoint: String,
+    pub(crate) keys: (String, String),
+    pub(crate) strategy: &'static str,
 }
 
 /// The embedded defaults with the addresses of `place` and a source of its own.
-pub fn settings(place: &Place, source: &str) -> Settings {
+pub(crate) fn settings(place: &Place, source: &str) -> Settings {
     let layers = Layers {
         file: None,
         environment: Vec::new(),
@@ -59,7 +59,7 @@ pub fn settings(place: &Place, source: &str) -> Settings {
     settings
 }
 
-pub async fn open_bucket(place: &Place) -> Bucket {
+pub(crate) async fn open_bucket(place: &Place) -> Bucket {
     let layers = Layers {
         file: None,
         environment: Vec::new(),
@@ -81,13 +81,13 @@ pub async fn open_bucket(place: &Place) -> Bucket {
 }
 
 /// Runs a connector until the ends it finds.
-pub async fn connect(settings: &Settings, bucket: &Bucket) -> ConnectReport {
+pub(crate) async fn connect(settings: &Settings, bucket: &Bucket) -> ConnectReport {
     let setup = Setup::of(settings, bucket.clone(), Until::EndAtAssignment);
     run(setup, Controls::silent()).await.unwrap()
 }
 
 /// Records of every shape: null and empty keys and values, headers, poison.
-pub fn records(count: usize, value_bytes: usize) -> Vec<Kept> {
+pub(crate) fn records(count: usize, value_bytes: usize) -> Vec<Kept> {
     (0..count).map(|n| record(n, value_bytes)).collect()
 }
 
@@ -118,7 +118,7 @@ fn record(n: usize, value_bytes: usize) -> Kept {
 }
 
 /// Sends every record, spread over the topic's partitions, and waits until the broker has them all.
-pub fn produce(place: &Place, partitions: usize, records: &[Kept]) {
+pub(crate) fn produce(place: &Place, partitions: usize, records: &[Kept]) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &place.brokers)
         .set("linger.ms", "5")
@@ -150,7 +150,7 @@ pub fn produce(place: &Place, partitions: usize, records: &[Kept]) {
 }
 
 /// Every frame that counts, by the rule of truth, sorted; asserts that every chain is contiguous.
-pub async fn frames_that_count(bucket: &Bucket) -> Vec<Kept> {
+pub(crate) async fn frames_that_count(bucket: &Bucket) -> Vec<Kept> {
     let ledger = Ledger::new(bucket.clone());
     let mut by_flush: BTreeMap<FlushId, Vec<LedgerEntry>> = BTreeMap::new();
     for chain in ledger.chains().await.unwrap() {
@@ -217,7 +217,7 @@ fn read_object(bytes: &[u8], entries: &[LedgerEntry], kept: &mut Vec<Kept>) {
 }
 
 #[track_caller]
-pub fn assert_same(mut produced: Vec<Kept>, kept: &[Kept]) {
+pub(crate) fn assert_same(mut produced: Vec<Kept>, kept: &[Kept]) {
     produced.sort();
     assert_eq!(produced.len(), kept.len(), "counts differ");
     for (produced, kept) in produced.iter().zip(kept) {
