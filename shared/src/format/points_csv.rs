@@ -315,13 +315,13 @@ fn parse_number(text: &str) -> Option<u64> {
 }
 
 fn csv_reason(error: &csv::Error) -> String {
-    match error.kind() {
-        ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => format!("{len} columns, but the header has {expected_len}"),
-        ErrorKind::Io(error) => format!("reading stopped: {error}"),
-        _ => error.to_string(),
+    if let ErrorKind::UnequalLengths {
+        expected_len, len, ..
+    } = error.kind()
+    {
+        return format!("{len} columns, but the header has {expected_len}");
     }
+    format!("reading stopped: {error}")
 }
 
 #[cfg(test)]

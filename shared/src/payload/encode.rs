@@ -109,10 +109,10 @@ fn put_length_field(out: &mut Vec<u8>, field: u8, len: usize) {
 
 fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+        out.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push(number.to_le_bytes()[0]);
 }
 
 const fn varint_len(number: u64) -> usize {

@@ -131,16 +131,7 @@ impl<'a> PayloadView<'a> {
     /// counts.
     pub fn metadata(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let mut cursor = Cursor::new(self.payload);
-        std::iter::from_fn(move || {
-            loop {
-                let (field, value) = cursor
-                    .next_field()
-                    .expect("parse has checked every field")?;
-                if let (6, Value::Bytes(bytes)) = (field, value) {
-                    return Some(entry(bytes, 0).expect("parse has checked every entry"));
-                }
-            }
-        })
+        std::iter::from_fn(move || next_entry(&mut cursor))
     }
 
     /// Appends the points, in the payload's order, bit for bit.
@@ -311,6 +302,18 @@ fn decode_deltas(bytes: &[u8], count: usize, timestamps: &mut Vec<i64>) {
     }));
 }
 
+/// The next metadata entry of a payload that was checked.
+fn next_entry<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, &'a str)> {
+    loop {
+        let field = cursor
+            .next_field()
+            .expect("parse has checked every field")?;
+        if let (6, Value::Bytes(bytes)) = field {
+            return Some(entry(bytes, 0).expect("parse has checked every entry"));
+        }
+    }
+}
+
 /// Key and value of one metadata entry; an absent one is empty.
 fn entry(bytes: &[u8], at: usize) -> Result<(&str, &str), Refusal> {
     let mut cursor = Cursor::nested(bytes, at);
@@ -342,8 +345,8 @@ fn join<'a>(list: &mut Cow<'a, [u8]>, chunk: &'a [u8]) {
 fn put_varint(list: &mut Cow<'_, [u8]>, mut number: u64) {
     let list = list.to_mut();
     while number >= 0x80 {
-        list.push((number & 0x7f) as u8 | 0x80);
+        list.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    list.push(number as u8);
+    list.push(number.to_le_bytes()[0]);
 }

@@ -125,8 +125,12 @@ impl Refusal {
 
     /// Short stable name of the reason; what reports and metrics count by.
     pub fn name(&self) -> &'static str {
-        name_of(self.code()).expect("every refusal's code has a name")
+        known_name(self.code())
     }
+}
+
+fn known_name(code: u8) -> &'static str {
+    name_of(code).expect("every refusal's code has a name")
 }
 
 /// Short name of the reason with this code; `None` for a code that no version has used.

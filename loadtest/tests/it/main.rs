@@ -1,0 +1,4 @@
+//! The producer and the demo against the embedded services.
+
+mod produce;
+mod demo;
