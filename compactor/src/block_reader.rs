@@ -45,6 +45,7 @@ pub struct FrameCounts {
 
 /// What is the same for all frames of one stream in one block.
 struct StreamRule<'a> {
+    object: &'a OpenedObject,
     stream: &'a Stream,
     spans: &'a [Span],
     chain: ChainIndex,
@@ -77,7 +78,7 @@ impl BlockReader<'_> {
         for frame in block.frames() {
             let frame = frame.map_err(located)?;
             frames += 1;
-            self.take(object, &rules[frame.stream], &frame, arena, counts);
+            self.take(&rules[frame.stream], &frame, arena, counts);
         }
         if frames == entry.frames {
             return Ok(());
@@ -91,8 +92,9 @@ impl BlockReader<'_> {
         })
     }
 
-    fn rule<'b>(&'b self, object: &OpenedObject, stream: &'b Stream) -> StreamRule<'b> {
+    fn rule<'b>(&'b self, object: &'b OpenedObject, stream: &'b Stream) -> StreamRule<'b> {
         StreamRule {
+            object,
             stream,
             spans: self.allowed.spans(object.flush, stream),
             // A stream without spans is in no table; none of its frames counts.
@@ -102,7 +104,6 @@ impl BlockReader<'_> {
 
     fn take(
         &self,
-        object: &OpenedObject,
         rule: &StreamRule<'_>,
         frame: &Frame<'_>,
         arena: &mut PayloadArena,
@@ -113,7 +114,7 @@ impl BlockReader<'_> {
             counts.void += 1;
             return;
         }
-        let is_routed_here = object.shard == self.shard;
+        let is_routed_here = rule.object.shard == self.shard;
         counts.records += u64::from(is_routed_here);
         match self.parse(record) {
             Ok((payload, view)) => {
@@ -127,9 +128,7 @@ impl BlockReader<'_> {
                 });
             }
             Err(refusal) if is_routed_here => {
-                counts
-                    .quarantined
-                    .push(quarantined(object, rule.stream, record, &refusal));
+                counts.quarantined.push(quarantined(rule, record, &refusal));
             }
             // The shard that it was routed to keeps it.
             Err(_) => {}
@@ -149,18 +148,17 @@ impl BlockReader<'_> {
 }
 
 fn quarantined(
-    object: &OpenedObject,
-    stream: &Stream,
+    rule: &StreamRule<'_>,
     record: &RecordRef<'_>,
     refusal: &Refusal,
 ) -> QuarantinedRecord {
     QuarantinedRecord {
         position: Position {
-            chain: stream.chain.clone(),
+            chain: rule.stream.chain.clone(),
             offset: record.offset,
         },
-        flush: object.flush,
-        object_key: object.key.clone(),
+        flush: rule.object.flush,
+        object_key: rule.object.key.clone(),
         reason_code: u32::from(refusal.code()),
         reason: refusal.to_string(),
     }

@@ -29,7 +29,9 @@ pub enum Error {
         found: Offset,
     },
     /// A ledger entry names a flush that was given up.
-    #[error("plan failed: ledger entry at {offset} of chain `{chain}` names the void flush `{flush}`")]
+    #[error(
+        "plan failed: ledger entry at {offset} of chain `{chain}` names the void flush `{flush}`"
+    )]
     VoidFlush {
         /// Which chain.
         chain: Chain,
@@ -57,7 +59,9 @@ pub enum Error {
         reason: String,
     },
     /// Points are missing, or there are too many (SK-11).
-    #[error("commit {shard} was refused: points are not conserved; expected=`{expected}` live=`{live}`")]
+    #[error(
+        "commit {shard} was refused: points are not conserved; expected=`{expected}` live=`{live}`"
+    )]
     Unconserved {
         /// Whose commit.
         shard: ShardId,
@@ -70,7 +74,7 @@ pub enum Error {
     #[error("the run was cancelled")]
     Cancelled,
     /// Some shards failed; the others are done and committed.
-    #[error("compact {failed} of {shards} shards failed; the first is {shard}: {first}")]
+    #[error("compact shards failed; failed=`{failed}` of=`{shards}` first=`{shard}`: {first}")]
     Shards {
         /// How many failed.
         failed: usize,

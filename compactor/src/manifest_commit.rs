@@ -48,7 +48,8 @@ pub async fn commit(bucket: &Bucket, base: ShardManifest, delta: &Delta) -> Resu
             Committed::Lost => {
                 base = manifest_log::newest(bucket, next.shard).await?;
                 if base.generation < next.generation {
-                    let reason = "the store says that the generation is taken, and does not list it";
+                    let reason =
+                        "the store says that the generation is taken, and does not list it";
                     return Err(superseded(&base, reason));
                 }
             }
@@ -89,7 +90,10 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     for (chain, advance) in &delta.advances {
         let position = base.positions.get(chain).copied();
         if position != advance.from {
-            let (now, then) = (position.unwrap_or_default(), advance.from.unwrap_or_default());
+            let (now, then) = (
+                position.unwrap_or_default(),
+                advance.from.unwrap_or_default(),
+            );
             let reason = format!("chain {chain} stands at {now}, the step began at {then}");
             return Err(superseded(base, reason));
         }

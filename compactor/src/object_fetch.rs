@@ -204,7 +204,10 @@ impl BlockRange {
     }
 
     fn span(&self) -> Range<u64> {
-        let end = self.blocks.last().map_or(self.at, |last| last.at + last.bytes);
+        let end = self
+            .blocks
+            .last()
+            .map_or(self.at, |last| last.at + last.bytes);
         self.at..end
     }
 }

@@ -93,20 +93,20 @@ pub fn next_step(
     let mut queues = Queues::new(shard, manifest, input)?;
     let mut step = Step::default();
     let mut raw_bytes = 0;
-    while let Some(flush) = queues.next_flush() {
-        let objects = match flush {
-            Some(flush) => queues.objects_of(flush),
-            None => Vec::new(),
+    while let Some(origin) = queues.next_origin() {
+        let objects = match origin {
+            Origin::Flush(flush) => queues.objects_of(flush),
+            Origin::Lost => Vec::new(),
         };
         let cost: u64 = objects.iter().map(|object| object.raw_bytes).sum();
         if raw_bytes > 0 && cost > 0 && raw_bytes + cost > step_bytes {
             break;
         }
         raw_bytes += cost;
-        for entry in queues.take(flush) {
+        for entry in queues.take(origin) {
             step.pass(entry, manifest, cost > 0);
         }
-        if let Some(flush) = flush {
+        if let Origin::Flush(flush) = origin {
             step.read(flush, objects);
         }
     }
@@ -169,13 +169,22 @@ impl AllowedFrames {
     }
 }
 
+/// What became of an entry's offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// Kafka no longer had them.
+    Lost,
+    /// They are frames in the objects of this flush.
+    Flush(FlushId),
+}
+
 /// The entries of every chain that the shard has not passed.
 struct Queues<'a> {
     shard: ShardId,
     input: &'a PlanInput,
     chains: Vec<Peekable<Iter<'a, LedgerEntry>>>,
-    /// How many entries of each flush are still in a queue; `None` are lost spans.
-    waiting: BTreeMap<Option<FlushId>, usize>,
+    /// How many entries of each origin are still in a queue.
+    waiting: BTreeMap<Origin, usize>,
 }
 
 impl<'a> Queues<'a> {
@@ -189,7 +198,7 @@ impl<'a> Queues<'a> {
             let entries = &ledger.entries[passed..];
             check_contiguous(shard, chain, position, entries)?;
             for entry in entries {
-                *waiting.entry(flush_of(entry)).or_default() += 1;
+                *waiting.entry(origin_of(entry)).or_default() += 1;
             }
             chains.push(entries.iter().peekable());
         }
@@ -201,23 +210,24 @@ impl<'a> Queues<'a> {
         })
     }
 
-    /// The flush to take next: the first whose entries are next in all of their chains, so that its objects
-    /// are read once; else the first there is. `Some(None)` are lost spans.
-    fn next_flush(&mut self) -> Option<Option<FlushId>> {
-        let mut heads: BTreeMap<Option<FlushId>, usize> = BTreeMap::new();
+    /// What to take next: the first whose entries are next in all of their chains, so that its objects are
+    /// read once; else the first there is.
+    fn next_origin(&mut self) -> Option<Origin> {
+        let mut heads: BTreeMap<Origin, usize> = BTreeMap::new();
         for entry in self.chains.iter_mut().filter_map(Peekable::peek) {
-            *heads.entry(flush_of(entry)).or_default() += 1;
+            *heads.entry(origin_of(entry)).or_default() += 1;
         }
-        let whole = heads.iter().find(|(f, count)| self.waiting.get(f) == Some(count));
-        whole.or(heads.first_key_value()).map(|(flush, _)| *flush)
+        let mut whole = heads.iter().filter(|(o, n)| self.waiting.get(o) == Some(n));
+        let next = whole.next().or(heads.first_key_value());
+        next.map(|(origin, _)| *origin)
     }
 
-    fn take(&mut self, flush: Option<FlushId>) -> Vec<&'a LedgerEntry> {
+    fn take(&mut self, origin: Origin) -> Vec<&'a LedgerEntry> {
         let heads = self.chains.iter_mut();
         let taken: Vec<_> = heads
-            .filter_map(|chain| chain.next_if(|entry| flush_of(entry) == flush))
+            .filter_map(|chain| chain.next_if(|entry| origin_of(entry) == origin))
             .collect();
-        if let Some(count) = self.waiting.get_mut(&flush) {
+        if let Some(count) = self.waiting.get_mut(&origin) {
             *count -= taken.len();
         }
         taken
@@ -225,9 +235,8 @@ impl<'a> Queues<'a> {
 
     fn objects_of(&self, flush: FlushId) -> Vec<&'a FlushedObject> {
         let contents = &self.input.flushes[&flush];
-        let feeds = |object: &&FlushedObject| {
-            may_feed(&self.input.shard_map, object.shard, self.shard)
-        };
+        let feeds =
+            |object: &&FlushedObject| may_feed(&self.input.shard_map, object.shard, self.shard);
         contents.objects.iter().filter(feeds).collect()
     }
 }
@@ -253,10 +262,10 @@ fn check_contiguous(
     Ok(())
 }
 
-fn flush_of(entry: &LedgerEntry) -> Option<FlushId> {
+fn origin_of(entry: &LedgerEntry) -> Origin {
     match &entry.kind {
-        EntryKind::Flushed { flush, .. } => Some(*flush),
-        EntryKind::LostSpan { .. } => None,
+        EntryKind::Flushed { flush, .. } => Origin::Flush(*flush),
+        EntryKind::LostSpan { .. } => Origin::Lost,
     }
 }
 

@@ -27,7 +27,9 @@ const REQUESTS_IN_FLIGHT: usize = 32;
 ///
 /// # Errors
 /// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].
-pub async fn load(bucket: &Bucket) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
+pub async fn load(
+    bucket: &Bucket,
+) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
     loop {
         let Some(shard_map) = shard_map_log::load(bucket).await? else {
             return Ok(None);

@@ -52,7 +52,7 @@ pub struct StepReport {
     pub segment_bytes: u64,
     /// Points and bytes of the segments by encoding.
     pub encodings: EncodingBytes,
-    /// Time that threads spent on decoding, sorting, merging and encoding, without waiting for the bucket.
+    /// CPU time of the threads that decode, sort, merge and encode.
     pub busy: Duration,
 }
 
@@ -152,6 +152,7 @@ impl StepReport {
 
 impl RunReport {
     /// Points read each second of one core's work; `None` when nothing was read.
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     pub fn points_per_core_second(&self) -> Option<f64> {
         let points = self.steps.counts.points_in as f64;
         let busy = self.steps.busy.as_secs_f64();
@@ -159,6 +160,7 @@ impl RunReport {
     }
 
     /// Bytes of segments for each point in them; `None` when none was written.
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     pub fn bytes_per_point(&self) -> Option<f64> {
         let points = self.steps.points_out as f64;
         (points > 0.0).then(|| self.steps.segment_bytes as f64 / points)
@@ -173,6 +175,38 @@ impl Progress {
         let millis = millis.checked_div(u128::from(self.bytes))?;
         Some(Duration::from_millis(u64::try_from(millis).ok()?))
     }
+}
+
+/// Measures the CPU time of one thread.
+#[derive(Debug)]
+pub struct CpuClock {
+    started: Instant,
+    cpu_before: Option<Duration>,
+}
+
+impl CpuClock {
+    /// Starts for the thread that calls; stop it there too.
+    pub fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            cpu_before: thread_cpu_time(),
+        }
+    }
+
+    /// CPU time since the start; wall time where the system does not tell.
+    pub fn stop(self) -> Duration {
+        match (self.cpu_before, thread_cpu_time()) {
+            (Some(before), Some(now)) => now.saturating_sub(before),
+            (None, _) | (_, None) => self.started.elapsed(),
+        }
+    }
+}
+
+/// CPU time of this thread so far, as Linux counts it.
+fn thread_cpu_time() -> Option<Duration> {
+    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanos = schedule.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos))
 }
 
 /// The most memory that this process ever had resident, as Linux counts it.

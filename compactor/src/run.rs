@@ -7,8 +7,8 @@ use std::time::Instant;
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
-use skein_shared::ids::ShardId;
 use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::ids::ShardId;
 use skein_shared::manifest_log;
 use skein_shared::payload::Limits;
 use skein_shared::units::MIB;
@@ -68,6 +68,9 @@ struct ShardOutcome {
 /// # Errors
 /// [`Error::Cancelled`]; [`Error::Shards`] when some shards failed, after the others are done; what reading
 /// ledger and manifests gives.
+///
+/// # Panics
+/// If points were lost on the way (SK-11): nothing is committed then.
 pub async fn run(
     settings: &CompactorSettings,
     bucket: &Bucket,
@@ -105,7 +108,12 @@ pub async fn run(
         cancel: cancel.clone(),
         progress: ProgressCounter::new(progress, manifests.len(), bytes_total),
     });
-    let outcomes = run_shards(&context, Arc::new(input), manifests.into_values(), memory.tasks);
+    let outcomes = run_shards(
+        &context,
+        Arc::new(input),
+        manifests.into_values(),
+        memory.tasks,
+    );
     let report = summarize(outcomes.await, &cancel)?;
     Ok(RunReport {
         elapsed: started.elapsed(),
@@ -150,7 +158,9 @@ async fn compact_shard(
     };
     let done = advance(context, input, manifest, &mut outcome).await;
     if let Err(error) = done {
-        metrics::shard_failed(outcome.shard, &error);
+        if !matches!(error, Error::Cancelled) {
+            metrics::shard_failed(outcome.shard, &error);
+        }
         outcome.failure = Some(error);
     }
     outcome

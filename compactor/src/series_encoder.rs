@@ -78,9 +78,7 @@ pub fn encode_segment(
             scratch.merge.gather_segment(points);
             keep_newest(&mut metadata, theirs);
         })?;
-        let owned = |ms| {
-            writers(input.timelines, key.org, TimestampMs(ms)).contain(Pipeline::New)
-        };
+        let owned = |ms| writers(input.timelines, key.org, TimestampMs(ms)).contain(Pipeline::New);
         counts.add(scratch.merge.merge_into(owned, &mut scratch.merged));
         push(&mut writer, key, &scratch.merged, metadata.as_ref());
         while let Some(part) = writer.take_bytes(part_bytes) {

@@ -1,7 +1,6 @@
 //! One step of one shard: read, group, encode, commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use skein_shared::bucket::Bucket;
@@ -26,7 +25,7 @@ use crate::metrics;
 use crate::object_fetch::{BlockRange, FetchSettings, fetch};
 use crate::payload_arena::PayloadArena;
 use crate::plan::Step;
-use crate::report::{ProgressCounter, StepReport};
+use crate::report::{CpuClock, ProgressCounter, StepReport};
 use crate::window_writer::{StepSegments, WindowWriter, WriterContext};
 
 /// What every task of a run shares.
@@ -71,7 +70,7 @@ pub async fn run_step(
 ) -> Result<(ShardManifest, StepReport)> {
     let (objects, object_bytes) = (step.objects.len() as u64, step.object_bytes());
     let advances = step.advances.clone();
-    let mut output = if step.objects.is_empty() {
+    let output = if step.objects.is_empty() {
         StepOutput::empty()
     } else {
         read_and_write(context, base, step).await?
@@ -79,9 +78,9 @@ pub async fn run_step(
     let counts = output.conservation();
     let delta = Delta {
         advances,
-        replaced: std::mem::take(&mut output.segments.replaced),
-        added: std::mem::take(&mut output.segments.added),
-        quarantine: output.quarantine.take(),
+        replaced: output.segments.replaced,
+        added: output.segments.added,
+        quarantine: output.quarantine,
         counts,
         versions: ManifestVersions {
             shard_map: context.shard_map.version_count() as u64 - 1,
@@ -153,7 +152,6 @@ struct StepWork<'a> {
     writer: WindowWriter<'a>,
     arena: PayloadArena,
     frames: FrameCounts,
-    waited: Duration,
 }
 
 impl<'a> StepWork<'a> {
@@ -165,37 +163,21 @@ impl<'a> StepWork<'a> {
             writer,
             arena: PayloadArena::default(),
             frames: FrameCounts::default(),
-            waited: Duration::ZERO,
         }
     }
 
     fn run(mut self, mut queue: mpsc::Receiver<Result<BlockRange>>) -> Result<StepOutput> {
-        let started = Instant::now();
+        let clock = CpuClock::start();
         let mut decoder = BlockDecoder::new();
-        while let Some(range) = self.wait_for(&mut queue) {
-            let range = range?;
-            for block in &range.blocks {
-                if self.context.cancel.is_cancelled() {
-                    return Err(Error::Cancelled);
-                }
-                let before = self.frames.points;
-                self.reader
-                    .read(&mut decoder, (&range, block), &mut self.arena, &mut self.frames)?;
-                self.context
-                    .progress
-                    .add(self.frames.points - before, block.bytes);
-                if self.arena.held_bytes() >= self.context.arena_bytes {
-                    self.writer.write(&mut self.arena)?;
-                }
-            }
+        while let Some(range) = queue.blocking_recv() {
+            self.read_range(&mut decoder, &range?)?;
         }
         if !self.arena.is_empty() {
             self.writer.write(&mut self.arena)?;
         }
         let quarantine = self.write_quarantine()?;
         let mut segments = self.writer.finish()?;
-        let waited = self.waited + segments.waited;
-        segments.report.busy = started.elapsed().saturating_sub(waited);
+        segments.report.busy = clock.stop();
         Ok(StepOutput {
             frames: self.frames,
             segments,
@@ -203,19 +185,26 @@ impl<'a> StepWork<'a> {
         })
     }
 
-    fn wait_for(
-        &mut self,
-        queue: &mut mpsc::Receiver<Result<BlockRange>>,
-    ) -> Option<Result<BlockRange>> {
-        let started = Instant::now();
-        let range = queue.blocking_recv();
-        self.waited += started.elapsed();
-        range
+    fn read_range(&mut self, decoder: &mut BlockDecoder, range: &BlockRange) -> Result<()> {
+        for block in &range.blocks {
+            if self.context.cancel.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            let points_before = self.frames.points;
+            self.reader
+                .read(decoder, (range, block), &mut self.arena, &mut self.frames)?;
+            let points = self.frames.points - points_before;
+            self.context.progress.add(points, block.bytes);
+            if self.arena.held_bytes() >= self.context.arena_bytes {
+                self.writer.write(&mut self.arena)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the list of the records that could not become points.
     fn write_quarantine(&mut self) -> Result<Option<QuarantineRef>> {
-        let mut records: Vec<QuarantinedRecord> = self.frames.quarantined.clone();
+        let mut records: Vec<QuarantinedRecord> = std::mem::take(&mut self.frames.quarantined);
         if records.is_empty() {
             return Ok(None);
         }
@@ -265,7 +254,7 @@ impl StepOutput {
         );
         ConservationCounts {
             records: self.frames.records,
-            quarantined_records: self.frames.quarantined.len() as u64,
+            quarantined_records: self.quarantine.as_ref().map_or(0, |list| list.records),
             points_in: self.frames.points,
             duplicates: merged.duplicates,
             not_owned: merged.not_owned,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
@@ -68,15 +67,17 @@ pub struct StepSegments {
     pub counts: MergeCounts,
     /// Points of live segments that were merged again.
     pub points_merged: u64,
-    /// Time spent waiting for uploads.
-    pub waited: Duration,
     /// Segments written and their bytes and encodings.
     pub report: StepReport,
 }
 
 impl<'a> WindowWriter<'a> {
     /// A writer for a step on top of `base`.
-    pub fn new(context: &'a WriterContext, base: &'a ShardManifest, chains: &'a ChainTable) -> Self {
+    pub fn new(
+        context: &'a WriterContext,
+        base: &'a ShardManifest,
+        chains: &'a ChainTable,
+    ) -> Self {
         let (random, _) = WriteId::random().0.as_u64_pair();
         Self {
             context,
@@ -114,7 +115,11 @@ impl<'a> WindowWriter<'a> {
             self.write_window(arena, group)?;
         }
         let after = self.written.counts.total() - self.written.points_merged;
-        assert_eq!(after - before, arena.points(), "SK-11: an arena's points are conserved");
+        assert_eq!(
+            after - before,
+            arena.points(),
+            "SK-11: an arena's points are conserved"
+        );
         arena.clear();
         Ok(())
     }
@@ -145,7 +150,8 @@ impl<'a> WindowWriter<'a> {
             .collect();
         let context = self.context;
         let runtime = context.runtime.clone();
-        let upload = SegmentUpload::start(&runtime, context.bucket.clone(), self.next_key(identity));
+        let upload =
+            SegmentUpload::start(&runtime, context.bucket.clone(), self.next_key(identity));
         let input = SegmentInput {
             identity,
             arena,
@@ -185,7 +191,9 @@ impl<'a> WindowWriter<'a> {
         let written = &mut self.written;
         let keys = base.iter().map(|segment| segment.key.clone());
         written.replaced.entry(window).or_default().extend(keys);
-        let own = written.added.extract_if(.., |segment| segment.window == window);
+        let own = written
+            .added
+            .extract_if(.., |segment| segment.window == window);
         let merged: Vec<SegmentEntry> = base.into_iter().chain(own).collect();
         let mut files = Vec::with_capacity(merged.len());
         for segment in &merged {
@@ -244,13 +252,11 @@ impl<'a> WindowWriter<'a> {
 
     /// Waits until at most `left` uploads are still closing.
     fn finish_uploads(&mut self, left: usize) -> Result<()> {
-        let started = Instant::now();
         while self.closing.len() > left {
             if let Some(upload) = self.closing.pop_front() {
                 self.context.runtime.block_on(upload.finish())?;
             }
         }
-        self.written.waited += started.elapsed();
         Ok(())
     }
 }

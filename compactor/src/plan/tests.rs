@@ -109,7 +109,10 @@ fn steps(input: &PlanInput, step_bytes: u64) -> Vec<Step> {
         steps.push(step);
     }
     for (chain, ledger) in &input.chains {
-        let end = ledger.entries.last().map_or(ledger.start, |entry| entry.span.to);
+        let end = ledger
+            .entries
+            .last()
+            .map_or(ledger.start, |entry| entry.span.to);
         assert_eq!(manifest.positions.get(chain), Some(&end));
     }
     steps
@@ -185,7 +188,10 @@ fn a_position_that_is_no_entrys_beginning_is_refused() {
     let ledger = input.chains.get_mut(&chain(0)).unwrap();
     ledger.entries.remove(1);
     let error = next_step(SHARD, &ShardManifest::empty(SHARD), &input, 1000).unwrap_err();
-    assert!(error.to_string().contains("expected=`105` found=`110`"), "{error}");
+    assert!(
+        error.to_string().contains("expected=`105` found=`110`"),
+        "{error}"
+    );
     let mut manifest = ShardManifest::empty(SHARD);
     manifest.positions.insert(chain(0), Offset(103));
     assert!(next_step(SHARD, &manifest, &input, 1000).is_err());
@@ -197,7 +203,10 @@ fn a_shard_reads_the_objects_of_every_shard_that_may_hold_its_points() {
     let shared = |modulus, remainder| ShardId::Shared { modulus, remainder };
     assert!(may_feed(&map, shared(4, 2), shared(4, 2)));
     assert!(!may_feed(&map, shared(4, 1), shared(4, 2)));
-    assert!(!may_feed(&map, SHARD, shared(4, 1)), "org 1 was never anywhere else");
+    assert!(
+        !may_feed(&map, SHARD, shared(4, 1)),
+        "org 1 was never anywhere else"
+    );
     assert!(!may_feed(&map, ShardId::Quarantine, SHARD));
     map.push(Window::from_number(5).start(), routing(6, &[2]));
     assert!(may_feed(&map, SHARD, shared(6, 1)));
@@ -210,7 +219,11 @@ fn a_shard_reads_the_objects_of_every_shard_that_may_hold_its_points() {
     assert!(!may_feed(&map, shared(4, 1), shared(6, 2)));
     for org in (0..200).map(OrgId) {
         for source in map.shards_of(org) {
-            assert!(map.shards_of(org).iter().all(|target| may_feed(&map, source, *target)));
+            assert!(
+                map.shards_of(org)
+                    .iter()
+                    .all(|target| may_feed(&map, source, *target))
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ async fn world_with_two_shards() -> (World, Vec<Record>, Vec<Record>) {
     world
         .flush(&flush_of([shared.clone(), dedicated.clone()].concat()))
         .await;
-    (world, shared, dedicated)
+    (world, others, dedicated)
 }
 
 async fn state_object_of(world: &World, shard: ShardId) -> String {
@@ -30,41 +30,48 @@ async fn state_object_of(world: &World, shard: ShardId) -> String {
         .unwrap()
 }
 
-async fn assert_fails_alone(world: &World, key: &str, shared: &[Record]) {
+async fn assert_fails_alone(world: &World, key: &str, others: &[Record]) -> ErrorKind {
     let error = world.compact_with(&settings()).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains(key), "{text}");
     assert!(matches!(error, Error::Shards { failed: 1, .. }), "{text}");
-    assert_same(&live_points(world).await, &expected(shared));
+    assert_same(&live_points(world).await, &expected(others));
+    error.kind()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_bit_anywhere_in_a_state_object_fails_its_shard_by_name() {
     let shard = ShardId::Dedicated(OrgId(1000));
-    let (world, shared, dedicated) = world_with_two_shards().await;
+    let (world, others, dedicated) = world_with_two_shards().await;
     let key = state_object_of(&world, shard).await;
     let bytes = world.bucket.get(&key).await.unwrap();
     for at in (0..bytes.len()).step_by(bytes.len() / 11) {
         let mut damaged = bytes.to_vec();
         damaged[at] ^= 4;
-        let put = world.bucket.put(&key, Bytes::from(damaged), WriteId::random());
+        let put = world
+            .bucket
+            .put(&key, Bytes::from(damaged), WriteId::random());
         put.await.unwrap();
-        assert_fails_alone(&world, &key, &shared).await;
-        let error = world.compact_with(&settings()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "byte {at}: {error}");
+        let kind = assert_fails_alone(&world, &key, &others).await;
+        assert_eq!(kind, ErrorKind::Corrupt, "byte {at}");
     }
-    world.bucket.put(&key, bytes, WriteId::random()).await.unwrap();
+    world
+        .bucket
+        .put(&key, bytes, WriteId::random())
+        .await
+        .unwrap();
     world.compact().await;
-    let all = [shared, dedicated].concat();
+    let all = [others, dedicated].concat();
     assert_same(&live_points(&world).await, &expected(&all));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_state_object_fails_its_shard_by_name() {
-    let (world, shared, _) = world_with_two_shards().await;
+    let (world, others, _) = world_with_two_shards().await;
     let key = state_object_of(&world, ShardId::Dedicated(OrgId(1000))).await;
     world.bucket.delete(&key).await.unwrap();
-    assert_fails_alone(&world, &key, &shared).await;
+    let kind = assert_fails_alone(&world, &key, &others).await;
+    assert_eq!(kind, ErrorKind::Invalid);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +79,10 @@ async fn a_missing_flush_manifest_fails_the_run_by_name() {
     let (world, _, _) = world_with_two_shards().await;
     let flushes = world.bucket.list(Prefix::FLUSHES, None).await.unwrap();
     world.bucket.delete(&flushes[0].key).await.unwrap();
-    let error = world.compact_with(&settings()).await.unwrap_err().to_string();
+    let error = world
+        .compact_with(&settings())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains(&flushes[0].key), "{error}");
 }

@@ -1,8 +1,12 @@
 //! The compactor against an embedded bucket: state objects and ledger go in, segments are read back.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+#![expect(clippy::cast_precision_loss, reason = "small numbers stand for values")]
+
 mod world;
 mod read_back;
 mod rule_of_truth;
 mod incremental;
 mod commits;
 mod damage;
+mod shard_maps;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use skein_shared::bucket::Bucket;
 use skein_shared::format::digest::ContentDigest;
+use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::{Chain, SeriesKey, ShardId};
@@ -30,7 +31,11 @@ pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Poi
         let Ok(view) = PayloadView::parse(&record.value, &Limits::default(), None) else {
             continue;
         };
-        let written = (record.timestamp, chain(record.partition), Offset(record.offset));
+        let written = (
+            record.timestamp,
+            chain(record.partition),
+            Offset(record.offset),
+        );
         let series = SeriesKey {
             org: view.org(),
             metric: view.metric(),
@@ -69,6 +74,7 @@ pub(crate) async fn live_points(world: &World) -> Points {
         for segment in &manifest.segments {
             let file = SegmentFile::open(&world.bucket, segment).await.unwrap();
             let chains = file.chains().clone();
+            let in_window = |ms| Window::of(TimestampMs(ms)) == segment.window;
             let mut cursor = SegmentCursor::new(Arc::new(file), &chains);
             let mut series = SeriesBuffer::default();
             let mut digest = ContentDigest::EMPTY;
@@ -76,20 +82,8 @@ pub(crate) async fn live_points(world: &World) -> Points {
                 assert_eq!(world.map.owner_of(key.org, segment.window), shard);
                 assert!(metadata.is_some(), "every test record carries metadata");
                 digest.add_points(key, &series.timestamps_ms, &series.values);
-                let orders = series.orders.iter();
-                let orders = orders.flat_map(|r| std::iter::repeat_n(r.order, r.points as usize));
-                let columns = series.timestamps_ms.iter().zip(&series.values).zip(orders);
-                for ((ms, value), order) in columns {
-                    assert_eq!(Window::of(TimestampMs(*ms)), segment.window);
-                    let chain = chains.get(order.chain).unwrap().clone();
-                    let record_ms = order.record_timestamp.map(|t| t.0);
-                    let written = (record_ms, chain, order.offset);
-                    let new = (value.to_bits(), written);
-                    let held = points.entry((key, *ms)).or_insert_with(|| new.clone());
-                    if held.1 < new.1 {
-                        *held = new;
-                    }
-                }
+                assert!(series.timestamps_ms.iter().all(|ms| in_window(*ms)));
+                take_series(&mut points, key, &series, &chains);
             }
             assert_eq!(digest, segment.summary.digest);
         }
@@ -97,10 +91,28 @@ pub(crate) async fn live_points(world: &World) -> Points {
     points
 }
 
+/// Takes points in; of two at one place the one with the higher order stays.
+fn take_series(points: &mut Points, key: SeriesKey, series: &SeriesBuffer, chains: &ChainTable) {
+    let orders = series.orders.iter();
+    let orders = orders.flat_map(|run| std::iter::repeat_n(run.order, run.points as usize));
+    let columns = series.timestamps_ms.iter().zip(&series.values).zip(orders);
+    for ((ms, value), order) in columns {
+        let chain = chains.get(order.chain).unwrap().clone();
+        let record_ms = order.record_timestamp.map(|t| t.0);
+        let new = (value.to_bits(), (record_ms, chain, order.offset));
+        let held = points.entry((key, *ms)).or_insert_with(|| new.clone());
+        if held.1 < new.1 {
+            *held = new;
+        }
+    }
+}
+
 /// Asserts that exactly the points of `records` are live.
 #[track_caller]
 pub(crate) fn assert_same(live: &Points, expected: &Points) {
-    let missing = expected.iter().find(|(place, point)| live.get(place) != Some(point));
+    let missing = expected
+        .iter()
+        .find(|(place, point)| live.get(place) != Some(point));
     let extra = live.keys().find(|place| !expected.contains_key(place));
     assert!(
         missing.is_none() && extra.is_none(),

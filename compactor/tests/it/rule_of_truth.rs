@@ -1,7 +1,7 @@
 //! Which frames count, and what they become.
 
-use skein_shared::ids::{OrgId, ShardId, Tenure};
 use skein_shared::format::quarantine::QuarantineList;
+use skein_shared::ids::{OrgId, ShardId, Tenure};
 
 use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, NOON, World, flush_of, record, tenure_of};
@@ -44,7 +44,11 @@ async fn late_points_and_payloads_over_window_edges_go_to_their_windows() {
     let records = vec![
         record((0, 3, NOON + 3 * DAY), (7, 1), &points),
         record((1, 0, NOON + 3 * DAY), (1000, 1), &points[20..]),
-        record((0, 4, NOON + 4 * DAY), (7, 1), &[(NOON - 40 * DAY, 0.5), (NOON, -0.0)]),
+        record(
+            (0, 4, NOON + 4 * DAY),
+            (7, 1),
+            &[(NOON - 40 * DAY, 0.5), (NOON, -0.0)],
+        ),
     ];
     world.flush(&flush_of(records.clone())).await;
     let report = world.compact().await;
@@ -53,7 +57,10 @@ async fn late_points_and_payloads_over_window_edges_go_to_their_windows() {
     assert_eq!(report.steps.counts.duplicates, 1);
     assert_eq!(report.steps.points_out, expected.len() as u64);
     let manifests = manifests(&world.bucket).await;
-    assert_eq!(manifests[&ShardId::Dedicated(OrgId(1000))].segments.len(), 4);
+    assert_eq!(
+        manifests[&ShardId::Dedicated(OrgId(1000))].segments.len(),
+        4
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,8 +73,15 @@ async fn every_bit_of_a_value_and_times_at_the_ends_of_time_come_through() {
         f64::MIN_POSITIVE / 2.0,
         -0.0,
     ];
-    let points: Vec<_> = (0..).zip(values).map(|(i, value)| (NOON + i, value)).collect();
-    let mut ends = record((0, 1, NOON), (7, 2), &[(i64::MIN, 1.0), (-1, 2.0), (i64::MAX - 1, 3.0)]);
+    let points: Vec<_> = (0..)
+        .zip(values)
+        .map(|(i, value)| (NOON + i, value))
+        .collect();
+    let mut ends = record(
+        (0, 1, NOON),
+        (7, 2),
+        &[(i64::MIN, 1.0), (-1, 2.0), (i64::MAX - 1, 3.0)],
+    );
     // No record timestamp, no limit on times.
     ends.timestamp = None;
     let records = vec![record((0, 0, NOON), (7, 1), &points), ends];
@@ -100,8 +114,21 @@ async fn a_record_that_cannot_become_points_is_listed_with_its_place_and_reason(
     let reasons: Vec<_> = list
         .records
         .iter()
-        .map(|r| (r.position.chain.partition.0, r.position.offset.0, r.reason_code))
+        .map(|r| {
+            (
+                r.position.chain.partition.0,
+                r.position.offset.0,
+                r.reason_code,
+            )
+        })
         .collect();
     assert_eq!(reasons, [(0, 1, 5), (0, 2, 4), (1, 9, 10)]);
-    assert!(world.bucket.find(&list.records[0].object_key).await.unwrap().is_some());
+    assert!(
+        world
+            .bucket
+            .find(&list.records[0].object_key)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }

@@ -1,7 +1,7 @@
 //! A bucket with a connector's output in it, and what must come out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use skein_compactor::report::RunReport;
@@ -9,7 +9,7 @@ use skein_compactor::run::{RunOptions, run};
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials};
 use skein_shared::format::block::{BlockBuffer, StreamSummary, SyncMarker, merge_streams};
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) server: EmbeddedBucket,
     pub(crate) bucket: Bucket,
     pub(crate) map: ShardMap,
+    /// Where each partition's ledger ends.
+    ends: Mutex<BTreeMap<u32, i64>>,
 }
 
 /// A record as a producer sent it.
@@ -90,6 +92,7 @@ impl World {
             server,
             bucket,
             map,
+            ends: Mutex::default(),
         }
     }
 
@@ -129,7 +132,8 @@ impl World {
             }),
         };
         let (key, id) = (ObjectKey::Flush(flush.id).to_string(), WriteId::random());
-        self.bucket.create(&key, manifest.encode(id), id).await.unwrap();
+        let created = self.bucket.create(&key, manifest.encode(id), id);
+        assert_eq!(created.await.unwrap(), Created::Ours);
     }
 
     /// Says that `[from, to)` of a partition is held by `flush`, in `tenure`.
@@ -164,10 +168,11 @@ impl World {
         self.seal(flush, Tenure(1)).await;
         let mut spans: BTreeMap<u32, [i64; 2]> = BTreeMap::new();
         for record in &flush.records {
-            let span = spans
-                .entry(record.partition)
-                .or_insert([record.offset, record.offset + 1]);
-            span[1] = record.offset + 1;
+            let mut ends = self.ends.lock().unwrap();
+            let end = ends.entry(record.partition).or_insert(record.offset);
+            let span = spans.entry(record.partition).or_insert([*end, *end]);
+            *end = record.offset + 1;
+            span[1] = *end;
         }
         for (partition, span) in spans {
             self.make_durable(flush.id, tenure_of(Tenure(1), partition), partition, span)
