@@ -103,7 +103,7 @@ impl Error {
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Setting { .. } | Self::File { .. } => ErrorKind::Invalid,
             Self::Kafka { .. }
             | Self::BacklogFull { .. }
             | Self::Runtime(_)
@@ -111,7 +111,6 @@ impl Error {
             | Self::Cancelled
             | Self::NothingToDamage
             | Self::PlantNotFound { .. } => ErrorKind::Transient,
-            Self::File { .. } => ErrorKind::Invalid,
             Self::Local(error) => error.kind(),
             Self::Connector(error) => error.kind(),
             Self::Compactor(error) => error.kind(),

@@ -339,7 +339,7 @@ impl ProduceWork {
         };
         let options = ProduceOptions {
             kafka,
-            topic: TopicName::new(topic).map_err(|reason| Error::Ended(reason))?,
+            topic: TopicName::new(topic).map_err(Error::Ended)?,
             partitions: None,
             backlog: Some(Backlog::new(kafka.backlog_limit, ends)),
             cancel: self.options.cancel,

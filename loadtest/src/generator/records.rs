@@ -157,13 +157,14 @@ impl<'a> Records<'a> {
                     });
             }
             self.walks[index] = self.fill_payload(plan, chunk, before);
-            if arrival.is_sent_in_its_step() {
-                if arrival == Arrival::Repeating {
-                    self.repeat_first_points();
-                }
-                self.write(plan, record_time(self.settings, chunk), out);
-                return true;
+            if !arrival.is_sent_in_its_step() {
+                continue;
             }
+            if arrival == Arrival::Repeating {
+                self.repeat_first_points();
+            }
+            self.write(plan, record_time(self.settings, chunk), out);
+            return true;
         }
         false
     }
@@ -217,7 +218,7 @@ impl<'a> Records<'a> {
             .push(entry("type", plan.kind.to_string()));
         out.set_payload(&self.payload);
         out.timestamp = timestamp;
-        if plan.number % 4 != 0 {
+        if !plan.number.is_multiple_of(4) {
             out.org_header = Some(plan.key.org.to_string());
         }
     }

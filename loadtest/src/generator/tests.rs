@@ -23,13 +23,11 @@ fn settings() -> GeneratorSettings {
 /// Which of two values of one point wins: record timestamp, place in the sending, place in the payload.
 type Order = (TimestampMs, usize, usize);
 
+/// Winner of each point, by bits of its value.
+type Winners = BTreeMap<(SeriesKey, i64), (Order, u64)>;
+
 /// Merges everything that is sent by the rule of duplicates, as slowly and plainly as possible.
-fn merge_all(
-    generator: &Generator,
-) -> (
-    BTreeMap<(SeriesKey, i64), (Order, u64)>,
-    BTreeMap<&str, u64>,
-) {
+fn merge_all(generator: &Generator) -> (Winners, BTreeMap<&str, u64>) {
     let (mut points, mut refused) = (BTreeMap::new(), BTreeMap::new());
     let mut record = OutgoingRecord::default();
     let mut records = generator.records();

@@ -81,7 +81,7 @@ impl Walk {
     )]
     fn noise(&mut self) -> f64 {
         let roll = self.dice.next();
-        if roll % STRANGE_ONE_IN == 0 {
+        if roll.is_multiple_of(STRANGE_ONE_IN) {
             return f64::from_bits(match (roll >> 16) % 5 {
                 0 => 0x7ff8_0000_0000_0000 | roll >> 40,
                 1 => 0xfff0_0000_0000_0001 | roll >> 40,

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 /// What a record costs a broker beyond its own bytes, at most: the head of a batch of one.
 const RECORD_OVERHEAD_BYTES: u64 = 100;
-const READ_LIMIT: Duration = Duration::from_secs(60);
+const READ_LIMIT: Duration = Duration::from_mins(1);
 const CONCURRENT_LOOKUPS: usize = 16;
 
 /// Counts what each partition holds beyond the ledger's end.
