@@ -123,7 +123,7 @@ impl<W: Write> PointsOutput<W> {
         match self.output {
             Output::Table(mut output) | Output::Json(mut output) => output.flush(),
             Output::Csv(mut writer) => writer.flush(),
-            Output::Plot(plot) => return plot.draw(),
+            Output::Plot(plot) => return (*plot).draw(),
         }
         .map_err(Error::Output)
     }
@@ -148,7 +148,7 @@ impl<W: Write> PlotOutput<W> {
         Ok(())
     }
 
-    fn draw(mut self: Box<Self>) -> Result<()> {
+    fn draw(mut self) -> Result<()> {
         let Some(series) = self.series else {
             return unsuitable("there are no points to show");
         };

@@ -76,6 +76,16 @@ pub struct Scan {
     summary: ScanSummary,
 }
 
+/// What one step of a scan gave.
+enum Step {
+    /// The stitch holds points of this series.
+    Points(SeriesKey),
+    /// All points lay outside the span or are not visible, or the org is at its end.
+    NoPoints,
+    /// Everything has been read.
+    End,
+}
+
 impl Scan {
     /// Opens the segments that hold the snapshot's selection.
     ///
@@ -111,24 +121,14 @@ impl Scan {
     /// The bucket's, or corrupt with the object's key and the place.
     pub async fn next(&mut self) -> Result<Option<Piece<'_>>> {
         let key = loop {
-            let Some(org) = &mut self.org else {
-                if self.begin_org() {
-                    continue;
+            match self.step().await? {
+                Step::Points(key) => break key,
+                Step::NoPoints => {}
+                Step::End => {
+                    self.count_requests();
+                    metrics::scan_finished(&self.summary);
+                    return Ok(None);
                 }
-                self.count_requests();
-                metrics::scan_finished(&self.summary);
-                return Ok(None);
-            };
-            self.stitch.clear();
-            let Some(key) = org.read_next(&mut self.stitch).await? else {
-                self.org = None;
-                continue;
-            };
-            self.summary.superseded += self.stitch.merge();
-            let points = self.stitch.merged_mut();
-            keep_visible(self.snapshot.timelines(), key.org, points);
-            if !points.timestamps_ms.is_empty() {
-                break key;
             }
         };
         self.count_piece(key);
@@ -148,14 +148,28 @@ impl Scan {
         self.summary.clone()
     }
 
-    /// Answers whether there was a next org.
-    fn begin_org(&mut self) -> bool {
-        let Some(org) = self.orgs.pop_front() else {
-            return false;
+    /// Reads one series of one window into the stitch.
+    async fn step(&mut self) -> Result<Step> {
+        if self.org.is_none() {
+            let next = self.orgs.pop_front();
+            let open = |org| OrgScan::open(&self.snapshot, &self.segments, org, self.options);
+            self.org = next.map(open);
+        }
+        let Some(org) = &mut self.org else {
+            return Ok(Step::End);
         };
-        let scan = OrgScan::open(&self.snapshot, &self.segments, org, self.options);
-        self.org = Some(scan);
-        true
+        self.stitch.clear();
+        let Some(key) = org.read_next(&mut self.stitch).await? else {
+            self.org = None;
+            return Ok(Step::NoPoints);
+        };
+        self.summary.superseded += self.stitch.merge();
+        let points = self.stitch.merged_mut();
+        keep_visible(self.snapshot.timelines(), key.org, points);
+        if points.timestamps_ms.is_empty() {
+            return Ok(Step::NoPoints);
+        }
+        Ok(Step::Points(key))
     }
 
     fn count_piece(&mut self, key: SeriesKey) {
