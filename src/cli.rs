@@ -36,9 +36,9 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 First steps:
-  skein demo                                    the whole path on embedded services, checked point by point
-  skein dev up --dir /tmp/skein                 a broker and a bucket to try, until Ctrl-C; then, elsewhere:
-  skein --config /tmp/skein/skein.toml produce --topic points --orgs 3 --series 10 --points 1000
+  skein demo                            the whole path on embedded services, checked point by point
+  skein dev up --dir /tmp/skein         a broker and a bucket to try, until Ctrl-C; then, elsewhere:
+  skein --config /tmp/skein/skein.toml produce --topic points --points 100000
   skein --config /tmp/skein/skein.toml connect --until-end
   skein --config /tmp/skein/skein.toml compact run
   skein --config /tmp/skein/skein.toml read --all --format csv
@@ -48,7 +48,7 @@ Exit codes, the same for every command:
   3 a difference was found or a check failed   4 inconclusive   5 another process won a race
   6 timed out while waiting   7 refused as irreversible
 
-Data goes to stdout and talk to stderr; SKEIN_LOG=debug makes it talk more.";
+Data goes to stdout and talk to stderr; SKEIN_LOG=info,skein_connector=debug makes it talk more.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use skein_loadtest::demo::plant::Plant;
-use skein_loadtest::demo::progress::{Stage, StageProgress};
+use skein_loadtest::demo::progress::StageProgress;
 use skein_loadtest::demo::{self, DemoOptions, DemoReport};
 use skein_loadtest::generator::GeneratorSettings;
 use skein_shared::telemetry;
@@ -100,26 +100,28 @@ fn fresh_directory() -> PathBuf {
     std::env::temp_dir().join(format!("skein-demo-{}", since.as_millis()))
 }
 
-/// Tells each stage's progress on stderr, at its start, every few seconds and at its end.
+/// Tells each stage's progress on stderr: at its start, every few seconds, and once at its end.
 fn teller() -> impl Fn(StageProgress) + Send + Sync {
-    let told: Mutex<Option<(Stage, Instant)>> = Mutex::new(None);
+    let told: Mutex<Option<(StageProgress, Instant)>> = Mutex::new(None);
     move |progress| {
-        let StageProgress {
-            stage,
-            done,
-            total,
-            unit,
-        } = progress;
         let mut told = told
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let is_due = told.is_none_or(|(last, at)| last != stage || at.elapsed() >= PROGRESS_EVERY);
-        if is_due || done >= total {
-            *told = Some((stage, Instant::now()));
-            eprintln!(
-                "{stage:8} {:3} % of {total} {unit}",
-                done.saturating_mul(100) / total.max(1)
-            );
+        let is_due = told.is_none_or(|(last, at)| {
+            let ends = progress.done >= progress.total && last.done < last.total;
+            last.stage != progress.stage || ends || at.elapsed() >= PROGRESS_EVERY
+        });
+        if is_due {
+            *told = Some((progress, Instant::now()));
+            let StageProgress {
+                stage,
+                done,
+                total,
+                unit,
+            } = progress;
+            let percent = done.saturating_mul(100) / total.max(1);
+            // Through `to_string`, because the stage's own text heeds no width.
+            eprintln!("{:8} {percent:3} % of {total} {unit}", stage.to_string());
         }
     }
 }
