@@ -16,9 +16,9 @@ async fn world_with_two_shards() -> (World, Vec<Record>, Vec<Record>) {
             .map(|i| record((partition, i, NOON), (org, 1), &[(NOON + i, i as f64)]))
             .collect()
     };
-    let (shared, dedicated) = (of(7, 0), of(1000, 1));
+    let (others, dedicated) = (of(7, 0), of(1000, 1));
     world
-        .flush(&flush_of([shared.clone(), dedicated.clone()].concat()))
+        .flush(&flush_of([others.clone(), dedicated.clone()].concat()))
         .await;
     (world, others, dedicated)
 }
