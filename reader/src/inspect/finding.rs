@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::promise::Promise;
 use skein_shared::{Error, Result};
@@ -79,6 +80,27 @@ impl Duty {
             promise: self.promise,
             what: what.into(),
             what_to_do: self.what_to_do.to_owned(),
+        }
+    }
+
+    /// As [`Self::finding_for`]. An object that cannot be read though the bucket answers is a finding too:
+    /// one broken object must not hide the rest.
+    pub(crate) async fn blame(
+        self,
+        bucket: &Bucket,
+        object: &str,
+        error: Error,
+    ) -> Result<Finding> {
+        match error {
+            Error::Bucket {
+                cause: BucketCause::Unavailable,
+                reason,
+                ..
+            } if bucket.head(object).await.is_ok() => {
+                let what = format!("cannot be read, though the bucket answers: {reason}");
+                Ok(self.broken(object, None, what))
+            }
+            error => self.finding_for(object, error),
         }
     }
 

@@ -61,7 +61,10 @@ impl Ledger {
         let mut findings = Vec::new();
         let genesis_key = ObjectKey::Genesis(chain.clone()).to_string();
         let mut expected = None;
-        match corrupt_or(self.genesis(chain).await)? {
+        match self
+            .fault_of(&genesis_key, self.genesis(chain).await)
+            .await?
+        {
             Ok(Some(genesis)) => expected = Some(genesis.start),
             Ok(None) => findings.push(ChainFinding {
                 key: genesis_key,
@@ -79,7 +82,7 @@ impl Ledger {
             .buffered(CONCURRENT_GETS);
         let mut entries = Vec::new();
         while let Some((key, read)) = reads.next().await {
-            match corrupt_or(read)? {
+            match self.fault_of(&key, read).await? {
                 Ok(entry) => {
                     findings.extend(misfit(chain, expected, entry.span));
                     expected = expected.max(Some(entry.span.to));
@@ -93,6 +96,31 @@ impl Ledger {
             }
         }
         Ok((findings, entries))
+    }
+
+    /// Parts what is a fault of the object from what is a failure of the bucket. An object that cannot be
+    /// read though the bucket answers is at fault itself.
+    async fn fault_of<T>(
+        &self,
+        key: &str,
+        read: Result<T>,
+    ) -> Result<std::result::Result<T, ChainFault>> {
+        let (at, reason) = match read {
+            Ok(value) => return Ok(Ok(value)),
+            Err(Error::Decode { at, reason, .. }) => (Some(at), reason),
+            Err(Error::Bucket {
+                cause: BucketCause::Damaged,
+                reason,
+                ..
+            }) => (None, reason),
+            Err(Error::Bucket {
+                cause: BucketCause::Unavailable,
+                reason,
+                ..
+            }) if self.bucket.head(key).await.is_ok() => (None, reason),
+            Err(error) => return Err(error),
+        };
+        Ok(Err(ChainFault::Damaged { at, reason }))
     }
 }
 
@@ -108,24 +136,4 @@ fn misfit(chain: &Chain, expected: Option<Offset>, span: Span) -> Option<ChainFi
         key: entry_key(chain, span.from),
         fault: ChainFault::Overlap(Span::new(span.from, expected.min(span.to))),
     })
-}
-
-/// Parts what is a fault of the object from what is a failure to read it.
-fn corrupt_or<T>(read: Result<T>) -> Result<std::result::Result<T, ChainFault>> {
-    let (at, reason) = match read {
-        Ok(value) => return Ok(Ok(value)),
-        Err(Error::Decode { at, reason, .. }) => (Some(at), reason),
-        Err(Error::Bucket {
-            cause: BucketCause::Damaged,
-            reason,
-            ..
-        }) => (None, reason),
-        Err(
-            error @ (Error::Invalid { .. }
-            | Error::Bucket { .. }
-            | Error::Taken { .. }
-            | Error::Unfit { .. }),
-        ) => return Err(error),
-    };
-    Ok(Err(ChainFault::Damaged { at, reason }))
 }

@@ -29,6 +29,8 @@ pub(super) struct LedgerFacts {
 pub(super) struct ChainFacts {
     /// First offset that no entry covers; `None` when there are no entries that read back.
     pub(super) end: Option<Offset>,
+    /// Whether nothing is wrong with the chain by itself.
+    pub(super) is_sound: bool,
 }
 
 /// A ledger entry that says that a span of a flush counts.
@@ -55,6 +57,7 @@ pub(super) async fn check_chains(check: &mut Check<'_>) -> Result<LedgerFacts> {
         .buffered(CONCURRENT_CHAINS);
     while let Some((checked, chain)) = checks.next().await {
         let (findings, entries) = checked?;
+        let is_sound = findings.is_empty();
         for finding in findings {
             check.find(located(&finding.key, &finding.fault));
         }
@@ -72,7 +75,7 @@ pub(super) async fn check_chains(check: &mut Check<'_>) -> Result<LedgerFacts> {
                 frames: entry.frames,
             });
         }
-        facts.chains.insert(chain, ChainFacts { end });
+        facts.chains.insert(chain, ChainFacts { end, is_sound });
     }
     Ok(facts)
 }

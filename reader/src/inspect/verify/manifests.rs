@@ -65,7 +65,11 @@ pub(super) fn check_positions(check: &mut Check<'_>, manifests: &Manifests, ledg
     let mut beyond = BTreeMap::new();
     for manifest in manifests.values() {
         for (chain, position) in &manifest.positions {
-            let end = ledger.chains.get(chain).and_then(|facts| facts.end);
+            let facts = ledger.chains.get(chain);
+            if facts.is_some_and(|facts| !facts.is_sound) {
+                continue;
+            }
+            let end = facts.and_then(|facts| facts.end);
             if end.is_some_and(|end| *position > end) || end.is_none() && position.0 > 0 {
                 beyond
                     .entry(chain)

@@ -44,7 +44,7 @@ pub(super) async fn read<T>(
     let read = bytes.and_then(|bytes| decode(&bytes));
     match read {
         Ok((_, value)) => Ok(Ok(value)),
-        Err(error) => duty.finding_for(key, error).map(Err),
+        Err(error) => duty.blame(bucket, key, error).await.map(Err),
     }
 }
 
@@ -92,7 +92,8 @@ pub(super) async fn check_shard_map(
                 Error::Bucket { key, .. } => key.clone(),
                 Error::Invalid { .. } | Error::Taken { .. } | Error::Unfit { .. } => String::new(),
             };
-            check.find(LEDGER.finding_for(&object, error)?);
+            let finding = LEDGER.blame(&check.bucket, &object, error).await?;
+            check.find(finding);
             return Ok(None);
         }
     };

@@ -58,7 +58,7 @@ async fn check_segment(bucket: &Bucket, entry: &SegmentEntry) -> Result<Option<F
     };
     match checked {
         Ok(()) => Ok(None),
-        Err(error) => SEGMENT.finding_for(key, error).map(Some),
+        Err(error) => SEGMENT.blame(bucket, key, error).await.map(Some),
     }
 }
 

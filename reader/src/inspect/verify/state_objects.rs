@@ -32,15 +32,13 @@ struct ObjectCheck {
     recounts: Recounts,
 }
 
-/// Checks the objects of every live flush. Gives the recount, or `None` when something is wrong with
-/// state: then counts differ for a reason that was reported already.
+/// Checks the objects of every live flush, and counts again what they hold.
 pub(super) async fn check_objects(
     check: &mut Check<'_>,
     truth: Truth,
     flushes: &[LiveFlush],
-) -> Result<Option<Recounts>> {
+) -> Result<Recounts> {
     let (truth, bucket) = (&Arc::new(truth), &check.bucket.clone());
-    let before = check.findings.len();
     let mut recounts = Recounts::default();
     for flush in flushes {
         let mut checks = futures::stream::iter(&flush.contents.objects)
@@ -66,7 +64,7 @@ pub(super) async fn check_objects(
     }
     check.checked.records = recounts.records;
     check.checked.void_frames = recounts.void_frames;
-    Ok((check.findings.len() == before).then_some(recounts))
+    Ok(recounts)
 }
 
 /// Where the spans of a flush manifest differ from what its objects hold.
@@ -109,7 +107,10 @@ async fn check_object(
     let finding = match state_fetch::read_footer(bucket, &object.key).await {
         Ok(tail) if tail.object_bytes == object.object_bytes => {
             match misfit(&tail.footer, flush, object) {
-                None => return check_blocks(bucket, truth, tail.footer, object).await,
+                None => match check_blocks(bucket, truth, tail.footer, object).await {
+                    Ok(checked) => return Ok(checked),
+                    Err(error) => STATE.blame(bucket, &object.key, error).await?,
+                },
                 Some(what) => STATE.broken(&object.key, None, what),
             }
         }
@@ -118,7 +119,7 @@ async fn check_object(
             let what = format!("has {is} bytes, its flush manifest says {was}");
             STATE.broken(&object.key, Some(is.min(was)), what)
         }
-        Err(error) => STATE.finding_for(&object.key, error)?,
+        Err(error) => STATE.blame(bucket, &object.key, error).await?,
     };
     checked.findings.push(finding);
     Ok(checked)

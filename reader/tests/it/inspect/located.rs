@@ -255,6 +255,8 @@ async fn a_deleted_or_overlapping_ledger_entry_is_found() {
     for from in [0, 10] {
         let findings = found_with(&world, &key(from), None).await;
         assert_located(&findings, &key(from), "the deletion");
+        let count = findings.len();
+        assert_eq!(count, 1, "what follows from it is no finding: {findings:?}");
     }
     let bytes = world.bucket.get(&key(10)).await.unwrap();
     let (id, mut entry) = LedgerEntry::decode(&bytes).unwrap();
