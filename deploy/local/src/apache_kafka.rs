@@ -189,6 +189,8 @@ fn properties(nodes: &[Node], node: Node) -> String {
         format!("transaction.state.log.min.isr={}", replicas.div_ceil(2)),
         "group.initial.rebalance.delay.ms=0".to_owned(),
         "auto.create.topics.enable=false".to_owned(),
+        // Tests send records with timestamps of years ago, which a retention by time would delete.
+        "log.retention.ms=-1".to_owned(),
         "message.max.bytes=16777216".to_owned(),
     ];
     lines.iter().fold(String::new(), |mut text, line| {

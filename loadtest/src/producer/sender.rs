@@ -239,11 +239,13 @@ fn partition_count(options: &ProduceOptions<'_>) -> Result<u32> {
             create_topic(options.kafka, &options.topic, wanted)?;
             Ok(wanted)
         }
-        (None, None) => Err(Error::Kafka {
-            operation: "find topic",
-            topic: options.topic.to_string(),
-            brokers: options.kafka.brokers.clone(),
-            reason: "it does not exist; `--partitions N` creates it".to_owned(),
+        (None, None) => Err(Error::Setting {
+            key: "topic",
+            value: options.topic.to_string(),
+            allowed: format!(
+                "one that is on {}; `--partitions N` creates it",
+                options.kafka.brokers
+            ),
         }),
     }
 }

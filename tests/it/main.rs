@@ -1,0 +1,11 @@
+//! The built binary, run as its users run it: on embedded services, and on real ones, killed on the way.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod skein;
+mod real_services;
+mod demo;
+mod csv_round_trip;
+mod kill;
+mod bad_settings;
+mod bad_services;
