@@ -1,7 +1,7 @@
 //! Proves at start-up that the store honours create-if-absent: some ignore the condition and answer 200.
 
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 
 use super::conditional_put::{Created, create, delete};
 use super::head::head;
@@ -14,15 +14,18 @@ use crate::ids::WriteId;
 const ROUNDS: usize = 8;
 const WRITERS: usize = 8;
 
-/// Races writers for one key after the other; each has to have exactly one winner.
+/// Races writers for one key in each round; each has to have exactly one winner.
+///
+/// The rounds run at the same time: some stores take a second to settle one race, and every start waits.
 pub(super) async fn probe(store: &Store) -> Result<()> {
     let run = WriteId::random();
-    for round in 0..ROUNDS {
+    let rounds = (0..ROUNDS).map(|round| async move {
         let key = format!("{}{run}-{round}", Prefix::PROBE);
         let outcome = race(store, &key).await;
         clean_up(store, &key).await?;
-        outcome?;
-    }
+        outcome
+    });
+    try_join_all(rounds).await?;
     Ok(())
 }
 
