@@ -9,6 +9,8 @@ use crate::bound::{Bounds, Breach};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySection {
+    /// Filter of the log: `info`, `warn,skein_connector=debug`. `SKEIN_LOG` overrides it.
+    pub log: String,
     /// Form of the log on stderr.
     pub log_format: LogFormat,
     /// `address:port` on which metrics are served; empty is nowhere.
@@ -33,6 +35,7 @@ impl TelemetrySection {
             LogFormat::Json => telemetry::LogFormat::Json,
         };
         telemetry::TelemetrySettings {
+            filter: self.log.clone(),
             log_format,
             metrics_address: self.metrics_listen.parse().ok(),
         }

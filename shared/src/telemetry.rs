@@ -1,5 +1,6 @@
 //! Logs and metrics of a process: set up once, by `main`.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -22,23 +23,29 @@ pub enum LogFormat {
 }
 
 /// What a process tells about itself, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TelemetrySettings {
+    /// What is told where the environment's `SKEIN_LOG` does not say: `info`, `warn,skein_connector=debug`.
+    /// Empty is `info`.
+    pub filter: String,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Where Prometheus fetches metrics; `None` keeps none.
     pub metrics_address: Option<SocketAddr>,
 }
 
-/// Starts logging to standard error, filtered by the environment's `SKEIN_LOG` (default `info`), and the
+/// Starts logging to standard error, filtered by the environment's `SKEIN_LOG`, else by the settings, and the
 /// metrics listener where it has an address.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a filter that does not parse, an address that is taken, or a second call.
 pub fn init(settings: &TelemetrySettings) -> Result<()> {
-    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
+    let filter = std::env::var(FILTER_VARIABLE)
+        .ok()
+        .filter(|text| !text.trim().is_empty());
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter_of(&filter)?)
+        .with_env_filter(filter_of(filter.as_deref().unwrap_or(&settings.filter))?)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match settings.log_format {
         LogFormat::Text => lines.try_init(),

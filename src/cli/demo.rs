@@ -88,9 +88,12 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     })
 }
 
-/// The demo's own lines tell how far it is; the log is for what is not as it should be.
+/// The demo tells on its own how far it is, and quarantines records on purpose: the log is for errors.
 fn start_log() -> Result<(), Failure> {
-    Ok(telemetry::init(&telemetry::TelemetrySettings::default())?)
+    Ok(telemetry::init(&telemetry::TelemetrySettings {
+        filter: "error".to_owned(),
+        ..telemetry::TelemetrySettings::default()
+    })?)
 }
 
 fn fresh_directory() -> PathBuf {
@@ -158,7 +161,7 @@ fn shown(report: &DemoReport) -> Vec<String> {
     for (kind, bytes) in &report.bytes_per_point {
         lines.push(format!(
             "  {:24} {bytes:.3} bytes/point",
-            format!("{kind:?}").to_lowercase()
+            kind.to_string()
         ));
     }
     for (reason, records) in &report.quarantined {
