@@ -19,7 +19,10 @@ pub struct Routing {
 
 impl Routing {
     /// The shard of `org`.
-    #[expect(clippy::missing_panics_doc, reason = "a remainder of a 32-bit modulus fits 32 bits")]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a remainder of a 32-bit modulus fits 32 bits"
+    )]
     pub fn shard_of(&self, org: OrgId) -> ShardId {
         if self.dedicated.contains(&org) {
             return ShardId::Dedicated(org);
@@ -104,7 +107,10 @@ impl ShardMap {
     }
 
     /// The version published last.
-    #[expect(clippy::missing_panics_doc, reason = "a map always has its first version")]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a map always has its first version"
+    )]
     pub fn newest(&self) -> &Routing {
         self.versions
             .last_key_value()
