@@ -34,7 +34,7 @@ fn files(dir: &Path, into: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            if name != "target" && name != ".git" {
+            if !["target", ".git", "skein-dev"].contains(&name.as_str()) {
                 files(&path, into);
             }
         } else {
