@@ -53,11 +53,16 @@ pub fn produce_generated(
     let mut sender = Sender::open(options)?;
     let mut records = generator.records();
     let mut record = OutgoingRecord::default();
-    while !sender.is_cancelled() && records.next_into(&mut record) {
-        sender.send(&record)?;
+    let mut is_complete = false;
+    while !sender.is_cancelled() && !is_complete {
+        if records.next_into(&mut record) {
+            sender.send(&record)?;
+        } else {
+            is_complete = true;
+        }
     }
     let mut report = sender.finish()?;
-    report.expected = Some(generator.expectation());
+    report.expected = is_complete.then(|| generator.expectation());
     told(&report);
     Ok(report)
 }

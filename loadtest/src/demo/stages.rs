@@ -77,7 +77,9 @@ impl Stages {
         };
         let produced = tokio::task::spawn_blocking(move || work.run())
             .await
-            .map_err(|error| Error::Ended(error.to_string()))??;
+            .map_err(|error| Error::Ended(error.to_string()))?
+            .map_err(|error| self.too_many_points(error))?;
+        self.check_cancelled()?;
         self.report.records = produced.records;
         self.report.points_sent = produced.points;
         self.report.payload_bytes = produced.value_bytes;
@@ -85,6 +87,18 @@ impl Stages {
         self.tell(Stage::Produce, self.report.points, "points");
         self.end(Stage::Produce, started);
         Ok(())
+    }
+
+    /// The demo sends everything before it consumes, so what it can send is bounded.
+    fn too_many_points(&self, error: Error) -> Error {
+        if !matches!(error, Error::BacklogFull { .. }) {
+            return error;
+        }
+        Error::Setting {
+            key: "points",
+            value: self.report.points.to_string(),
+            allowed: "fewer: the embedded broker keeps 4 MiB in each of its partitions".to_owned(),
+        }
     }
 
     /// Takes everything out of Kafka into state objects.

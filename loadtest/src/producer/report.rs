@@ -26,7 +26,7 @@ pub struct ProduceReport {
     pub elapsed: Duration,
     /// Rows that were left out.
     pub bad_rows: BadRows,
-    /// What a generator's records must come to.
+    /// What a generator's records must come to; `None` unless all of them were sent.
     pub expected: Option<Expectation>,
     /// Digest of the rows that were sent: that of what is stored, if no point came twice.
     pub sent_digest: Option<ContentDigest>,

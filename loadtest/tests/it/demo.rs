@@ -58,6 +58,26 @@ fn what_is_read_back_is_what_was_generated() {
     assert!(report.directory.starts_with(directory.path()) && report.directory.is_dir());
 }
 
+#[test]
+fn more_points_than_the_embedded_broker_keeps_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DemoOptions {
+        directory: directory.path().join("demo"),
+        load: GeneratorSettings {
+            series: 2,
+            orgs: 1,
+            points: 1_200_000,
+            ..GeneratorSettings::demo()
+        },
+        plant: None,
+        cancel: CancellationToken::new(),
+        progress: Arc::new(|_| {}),
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(run(options)).unwrap_err().to_string();
+    assert!(error.contains("points=`1200000`"), "{error}");
+}
+
 #[track_caller]
 fn check_found(plant: Plant, stage: Stage, words: &str) {
     let (demo, _, _directory) = demo(Some(plant));
