@@ -104,7 +104,10 @@ pub fn next_step(
         }
         raw_bytes += cost;
         for entry in queues.take(origin) {
-            step.pass(entry, manifest, cost > 0);
+            step.pass(entry, manifest);
+            if cost > 0 {
+                step.allow(entry);
+            }
         }
         if let Origin::Flush(flush) = origin {
             step.read(flush, objects);
@@ -119,19 +122,25 @@ impl Step {
         self.objects.iter().map(|o| o.object.object_bytes).sum()
     }
 
-    fn pass(&mut self, entry: &LedgerEntry, manifest: &ShardManifest, has_objects: bool) {
+    fn pass(&mut self, entry: &LedgerEntry, manifest: &ShardManifest) {
         let from = manifest.positions.get(&entry.chain).copied();
         let to = entry.span.to;
         self.advances
             .entry(entry.chain.clone())
             .and_modify(|advance| advance.to = to)
             .or_insert(Advance { from, to });
-        if let (EntryKind::Flushed { flush, tenure }, true) = (&entry.kind, has_objects) {
-            let stream = Stream {
-                chain: entry.chain.clone(),
-                tenure: *tenure,
-            };
-            self.allowed.allow(*flush, stream, entry.span);
+    }
+
+    fn allow(&mut self, entry: &LedgerEntry) {
+        match &entry.kind {
+            EntryKind::Flushed { flush, tenure } => {
+                let stream = Stream {
+                    chain: entry.chain.clone(),
+                    tenure: *tenure,
+                };
+                self.allowed.allow(*flush, stream, entry.span);
+            }
+            EntryKind::LostSpan { .. } => {}
         }
     }
 
