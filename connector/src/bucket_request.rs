@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use skein_shared::bucket::{Bucket, Created};
 use skein_shared::error::BucketCause;
-use skein_shared::format::ledger_entry::Genesis;
+use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
+use skein_shared::ids::WriteId;
 use skein_shared::ledger::{Appended, Ledger};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -92,12 +93,7 @@ impl Services {
                     start,
                     policy,
                 };
-                let standing = self.ledger.create_genesis(&genesis).await?;
-                Ok(if standing == genesis {
-                    Answer::Ours
-                } else {
-                    Answer::Taken
-                })
+                self.create_genesis(&genesis).await
             }
             Request::PutObject { key, write, body } => {
                 self.bucket.put(&key, body, write).await?;
@@ -128,26 +124,35 @@ impl Services {
             }
             Request::CreateFlushManifest { manifest, write } => {
                 let key = ObjectKey::Flush(manifest.flush).to_string();
-                let created = self
-                    .bucket
-                    .create(&key, manifest.encode(write), write)
-                    .await?;
+                let body = manifest.encode(write);
+                let created = self.bucket.create(&key, body, write).await?;
                 self.holding.pass(HoldPoint::FlushManifest).await;
                 Ok(match created {
                     Created::Ours => Answer::Ours,
                     Created::Taken => Answer::Taken,
                 })
             }
-            Request::AppendLedger { entry, write } => {
-                self.holding.pass_append().await;
-                let appended = self.ledger.append(&entry, write).await?;
-                self.holding.pass(HoldPoint::LedgerSome).await;
-                Ok(match appended {
-                    Appended::Ours => Answer::Appended,
-                    Appended::Taken(other) => Answer::AppendTaken(Box::new(other)),
-                })
-            }
+            Request::AppendLedger { entry, write } => self.append_ledger(&entry, write).await,
         }
+    }
+
+    async fn create_genesis(&self, genesis: &Genesis) -> Result<Answer> {
+        let standing = self.ledger.create_genesis(genesis).await?;
+        Ok(if standing == *genesis {
+            Answer::Ours
+        } else {
+            Answer::Taken
+        })
+    }
+
+    async fn append_ledger(&self, entry: &LedgerEntry, write: WriteId) -> Result<Answer> {
+        self.holding.pass_append().await;
+        let appended = self.ledger.append(entry, write).await?;
+        self.holding.pass(HoldPoint::LedgerSome).await;
+        Ok(match appended {
+            Appended::Ours => Answer::Appended,
+            Appended::Taken(other) => Answer::AppendTaken(Box::new(other)),
+        })
     }
 }
 

@@ -7,9 +7,9 @@
 //! threads and the bucket. What counts is what the ledger names, see [`skein_shared::ledger`].
 
 pub mod error;
+pub mod core;
 pub mod metrics;
 pub mod report;
-pub mod core;
 pub mod hold_point;
 pub mod record_source;
 pub mod block_compressor;

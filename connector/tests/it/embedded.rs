@@ -33,7 +33,13 @@ fn start(partitions: u32, conditions: Conditions) -> Embedded {
             bucket.access_key().to_owned(),
             bucket.secret_key().to_owned(),
         ),
-        strategy: "range",
+        // The embedded broker takes long over cooperative assignment, and waits nearly a session after a
+        // member has left.
+        properties: &[
+            ("partition.assignment.strategy", "range"),
+            ("session.timeout.ms", "4000"),
+            ("heartbeat.interval.ms", "1000"),
+        ],
     };
     Embedded {
         _broker: broker,

@@ -36,7 +36,7 @@ pub(crate) struct Place {
     pub(crate) brokers: String,
     pub(crate) endpoint: String,
     pub(crate) keys: (String, String),
-    pub(crate) strategy: &'static str,
+    pub(crate) properties: &'static [(&'static str, &'static str)],
 }
 
 /// The embedded defaults with the addresses of `place` and a source of its own.
@@ -50,12 +50,10 @@ pub(crate) fn settings(place: &Place, source: &str) -> Settings {
     settings.kafka.brokers.clone_from(&place.brokers);
     settings.kafka.source = source.to_owned();
     settings.kafka.topics = vec![TOPIC.to_owned()];
-    let assignor = "partition.assignment.strategy".to_owned();
-    settings
-        .kafka
-        .properties
-        .0
-        .insert(assignor, place.strategy.to_owned());
+    for (name, value) in place.properties {
+        let (name, value) = ((*name).to_owned(), (*value).to_owned());
+        settings.kafka.properties.0.insert(name, value);
+    }
     settings
 }
 

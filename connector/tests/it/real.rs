@@ -32,7 +32,7 @@ async fn start() -> Result<Real, Unavailable> {
             seaweed.access_key().to_owned(),
             seaweed.secret_key().to_owned(),
         ),
-        strategy: "cooperative-sticky",
+        properties: &[("partition.assignment.strategy", "cooperative-sticky")],
     };
     Ok(Real {
         _kafka: kafka,

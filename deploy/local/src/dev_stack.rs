@@ -145,6 +145,10 @@ impl DevStack {
             "[kafka.properties]".to_owned(),
             "# The embedded broker takes long over the cooperative one.".to_owned(),
             "\"partition.assignment.strategy\" = \"range\"".to_owned(),
+            "# When a member leaves, it waits nearly a session for others before it lets one join."
+                .to_owned(),
+            "\"session.timeout.ms\" = \"4000\"".to_owned(),
+            "\"heartbeat.interval.ms\" = \"1000\"".to_owned(),
             String::new(),
             "[bucket]".to_owned(),
             format!("url = {}", quoted(&format!("s3://{BUCKET}"))),
