@@ -267,7 +267,7 @@ impl Regular {
 
 fn range_of_deltas(bytes: &[u8]) -> Result<Option<TimeRange>, Refusal> {
     let (mut rest, mut index, mut time) = (bytes, 0_u64, 0_i64);
-    let mut range: Option<TimeRange> = None;
+    let (mut first, mut earliest, mut latest) = (0, i64::MAX, i64::MIN);
     while !rest.is_empty() {
         let Some((number, len)) = wire::varint(rest) else {
             return Err(Refusal::Malformed {
@@ -279,17 +279,19 @@ fn range_of_deltas(bytes: &[u8]) -> Result<Option<TimeRange>, Refusal> {
         time = time
             .checked_add(wire::signed(number))
             .ok_or(Refusal::TimestampOverflow { index })?;
+        if index == 0 {
+            first = time;
+        }
         index += 1;
-        let now = TimestampMs(time);
-        let range = range.get_or_insert(TimeRange {
-            first: now,
-            earliest: now,
-            latest: now,
-        });
-        range.earliest = range.earliest.min(now);
-        range.latest = range.latest.max(now);
+        earliest = earliest.min(time);
+        latest = latest.max(time);
     }
-    Ok(range)
+    let [first, earliest, latest] = [first, earliest, latest].map(TimestampMs);
+    Ok((index > 0).then_some(TimeRange {
+        first,
+        earliest,
+        latest,
+    }))
 }
 
 fn decode_deltas(bytes: &[u8], count: usize, timestamps: &mut Vec<i64>) {
