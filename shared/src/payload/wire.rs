@@ -101,25 +101,15 @@ impl<'a> Cursor<'a> {
 /// Reads a varint at the start of `bytes`: the number and how many bytes it takes.
 #[inline]
 pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let Some(word) = bytes.first_chunk::<8>() else {
-        return slow_varint(bytes);
-    };
-    let word = u64::from_le_bytes(*word);
-    let last_bytes = !word & 0x8080_8080_8080_8080;
-    if last_bytes == 0 {
-        return slow_varint(bytes);
+    let first = *bytes.first()?;
+    if first < 0x80 {
+        return Some((u64::from(first), 1));
     }
-    // All eight bytes at once: cut behind the first byte without a high bit, then join the groups of 7 bits
-    // to groups of 14, 28 and 56.
-    let len_bits = last_bytes.trailing_zeros() + 1;
-    let groups = word & (u64::MAX >> (64 - len_bits)) & 0x7f7f_7f7f_7f7f_7f7f;
-    let groups = groups & 0x007f_007f_007f_007f | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
-    let groups = groups & 0x0000_3fff_0000_3fff | (groups & 0x3fff_0000_3fff_0000) >> 2;
-    let number = groups & 0x0fff_ffff | (groups & 0x0fff_ffff_0000_0000) >> 4;
-    Some((number, (len_bits / 8) as usize))
+    long_varint(bytes)
 }
 
-fn slow_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+#[inline]
+fn long_varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0_u64;
     for (i, byte) in bytes.iter().take(10).enumerate() {
         if i == 9 && *byte > 1 {
@@ -137,34 +127,4 @@ fn slow_varint(bytes: &[u8]) -> Option<(u64, usize)> {
 #[inline]
 pub(crate) const fn signed(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn eight_bytes_at_once_read_what_one_by_one_reads(
-            number in any::<u64>(),
-            bits in 0_u32..64,
-            rest in proptest::collection::vec(any::<u8>(), 0..12),
-            soup in proptest::collection::vec(any::<u8>(), 0..12),
-        ) {
-            let mut left = number >> bits;
-            let mut bytes = Vec::new();
-            while left >= 0x80 {
-                bytes.push(left.to_le_bytes()[0] | 0x80);
-                left >>= 7;
-            }
-            bytes.push(left.to_le_bytes()[0]);
-            let len = bytes.len();
-            bytes.extend(rest);
-            prop_assert_eq!(varint(&bytes), Some((number >> bits, len)));
-            prop_assert_eq!(varint(&bytes[..len - 1]), None);
-            prop_assert_eq!(varint(&soup), slow_varint(&soup));
-        }
-    }
 }
