@@ -53,16 +53,6 @@ pub enum Error {
         /// librdkafka's own words.
         reason: String,
     },
-    /// The cluster has no topic that the settings ask for.
-    #[error(
-        "find topic failed; topic=`{topic}` brokers=`{brokers}`: create it, or correct kafka.topics"
-    )]
-    MissingTopic {
-        /// Name or pattern.
-        topic: String,
-        /// The bootstrap servers.
-        brokers: String,
-    },
     /// The broker refused an administrative call.
     #[error("{operation} failed; topic=`{topic}` reason=`{reason}`")]
     KafkaRefused {
@@ -82,7 +72,6 @@ impl Error {
             Self::Unreadable { .. }
             | Self::Faults(_)
             | Self::KafkaClient { .. }
-            | Self::MissingTopic { .. }
             | Self::KafkaRefused { .. } => ErrorKind::Invalid,
             Self::KafkaUnreachable { .. } => ErrorKind::Transient,
         }

@@ -3,8 +3,6 @@
 use metrics::counter;
 use tracing::{debug, info};
 
-use crate::segment_scan::ScanSummary;
-
 /// A segment was opened.
 pub(crate) fn segment_opened(key: &str, points: u64) {
     counter!("skein_reader_segments_opened_total").increment(1);
@@ -12,15 +10,17 @@ pub(crate) fn segment_opened(key: &str, points: u64) {
 }
 
 /// A scan has come to its end.
-pub(crate) fn scan_finished(summary: &ScanSummary) {
-    counter!("skein_reader_points_total").increment(summary.points);
-    counter!("skein_reader_series_total").increment(summary.series);
+pub(crate) fn scan_finished(
+    points: u64,
+    series: u64,
+    superseded: u64,
+    requests: u64,
+    received_bytes: u64,
+) {
+    counter!("skein_reader_points_total").increment(points);
+    counter!("skein_reader_series_total").increment(series);
     info!(
-        points = summary.points,
-        series = summary.series,
-        superseded = summary.superseded,
-        requests = summary.requests,
-        received_bytes = summary.received_bytes,
-        "read points"
+        points,
+        series, superseded, requests, received_bytes, "read points"
     );
 }

@@ -126,7 +126,14 @@ impl Scan {
                 Step::NoPoints => {}
                 Step::End => {
                     self.count_requests();
-                    metrics::scan_finished(&self.summary);
+                    let found = &self.summary;
+                    metrics::scan_finished(
+                        found.points,
+                        found.series,
+                        found.superseded,
+                        found.requests,
+                        found.received_bytes,
+                    );
                     return Ok(None);
                 }
             }

@@ -159,10 +159,7 @@ fn shown(report: &DemoReport) -> Vec<String> {
         ));
     }
     for (kind, bytes) in &report.bytes_per_point {
-        lines.push(format!(
-            "  {:24} {bytes:.3} bytes/point",
-            kind.to_string()
-        ));
+        lines.push(format!("  {:24} {bytes:.3} bytes/point", kind.to_string()));
     }
     for (reason, records) in &report.quarantined {
         lines.push(format!("  quarantined {records}: {reason}"));

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use skein_config::settings::Need;
-use skein_reader::inspect::ls::{Listing, ls};
+use skein_reader::inspect::ls::{ChainRow, Listing, ShardRow, ls};
 use skein_shared::bucket::Bucket;
 
 use crate::cli::{SettingsArgs, runtime};
@@ -74,19 +74,34 @@ fn shards(listing: &Listing) -> String {
         "quarantined",
         "behind",
     ];
-    let rows = listing.shards.iter().map(|row| {
-        vec![
-            row.shard.clone(),
-            row.generation.to_string(),
-            row.segments.to_string(),
-            row.segment_bytes.to_string(),
-            row.points.to_string(),
-            format!("{:.3}", row.bytes_per_point),
-            row.quarantined_records.to_string(),
-            row.behind_offsets.to_string(),
-        ]
-    });
-    output::table(&head, rows.collect())
+    let is_empty =
+        |row: &&ShardRow| row.segments == 0 && row.records == 0 && row.behind_offsets == 0;
+    let empty = listing.shards.iter().filter(is_empty).count();
+    let rows = listing
+        .shards
+        .iter()
+        .filter(|row| !is_empty(row))
+        .map(|row| {
+            vec![
+                row.shard.clone(),
+                row.generation.to_string(),
+                row.segments.to_string(),
+                row.segment_bytes.to_string(),
+                row.points.to_string(),
+                format!("{:.3}", row.bytes_per_point),
+                row.quarantined_records.to_string(),
+                row.behind_offsets.to_string(),
+            ]
+        });
+    output::table(&head, rows.collect()) + &left_out(empty, "shards without records")
+}
+
+/// Says what a table does not show, because nothing is there.
+fn left_out(count: usize, what: &str) -> String {
+    match count {
+        0 => String::new(),
+        count => format!("({count} {what})\n"),
+    }
 }
 
 fn windows(listing: &Listing) -> String {
@@ -134,20 +149,24 @@ fn segments(listing: &Listing) -> String {
 fn ledger(listing: &Listing) -> String {
     let offset =
         |offset: Option<i64>| offset.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
-    let rows = listing.chains.iter().map(|row| {
-        vec![
-            format!(
-                "{}/{}/{}/{}",
-                row.source, row.topic, row.incarnation, row.partition
-            ),
-            offset(row.start),
-            offset(row.end),
-            offset(row.compacted_to),
-            row.last_timestamp.clone().unwrap_or_else(|| "-".to_owned()),
-        ]
-    });
-    output::table(
-        &["partition", "start", "end", "compacted to", "newest record"],
-        rows.collect(),
-    )
+    let is_empty = |row: &&ChainRow| row.start.is_some() && row.start == row.end;
+    let empty = listing.chains.iter().filter(is_empty).count();
+    let rows = listing
+        .chains
+        .iter()
+        .filter(|row| !is_empty(row))
+        .map(|row| {
+            vec![
+                format!(
+                    "{}/{}/{}/{}",
+                    row.source, row.topic, row.incarnation, row.partition
+                ),
+                offset(row.start),
+                offset(row.end),
+                offset(row.compacted_to),
+                row.last_timestamp.clone().unwrap_or_else(|| "-".to_owned()),
+            ]
+        });
+    let head = ["partition", "start", "end", "compacted to", "newest record"];
+    output::table(&head, rows.collect()) + &left_out(empty, "partitions without records")
 }

@@ -34,13 +34,13 @@ impl RealServices {
         };
         let directory = tempfile::tempdir().unwrap();
         let credentials = directory.path().join("credentials");
-        let text = format!(
+        let keys = format!(
             "access_key_id = \"{}\"\nsecret_access_key = \"{}\"\n",
             seaweedfs.access_key(),
             seaweedfs.secret_key()
         );
-        write_private(&credentials, &text);
-        let text = format!(
+        write_private(&credentials, &keys);
+        let settings = format!(
             "[kafka]\nbrokers = \"{}\"\ntopics = [\"points\"]\n\n\
              [bucket]\nurl = \"s3://{BUCKET}/e2e\"\nendpoint = \"{}\"\npath_style = true\n\
              credentials = \"{}\"\n\n{sections}",
@@ -48,7 +48,7 @@ impl RealServices {
             seaweedfs.endpoint(),
             credentials.display(),
         );
-        write_private(&directory.path().join("skein.toml"), &text);
+        write_private(&directory.path().join("skein.toml"), &settings);
         Some(Self {
             kafka,
             _seaweedfs: seaweedfs,

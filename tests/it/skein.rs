@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Longest time that a command of these tests may take, other than those told to take longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How to call `skein`: which settings file, and what else is set.
 #[derive(Debug, Clone, Default)]

@@ -54,38 +54,6 @@ impl KafkaSettings {
         })
     }
 
-    /// The topics of `view` that the settings ask for. A pattern may match none: topics may come later.
-    ///
-    /// # Errors
-    /// [`Error::MissingTopic`] for a name that the cluster does not have.
-    ///
-    /// # Panics
-    /// If the settings were not checked.
-    pub fn matching_topics(&self, view: &ClusterView) -> Result<Vec<TopicName>> {
-        let mut wanted = Vec::new();
-        for topic in &self.topics {
-            if topic.starts_with('^') {
-                let pattern =
-                    regex::Regex::new(topic).expect("settings are checked when they are loaded");
-                wanted.extend(
-                    view.topics
-                        .keys()
-                        .filter(|name| pattern.is_match(name.as_str()))
-                        .cloned(),
-                );
-                continue;
-            }
-            let name = view.topics.keys().find(|name| name.as_str() == topic);
-            wanted.push(name.cloned().ok_or_else(|| Error::MissingTopic {
-                topic: topic.clone(),
-                brokers: self.brokers.clone(),
-            })?);
-        }
-        wanted.sort();
-        wanted.dedup();
-        Ok(wanted)
-    }
-
     /// Creates a topic with the cluster's default replication.
     ///
     /// # Errors
@@ -123,46 +91,9 @@ mod tests {
     use crate::load::{Layers, load};
     use skein_shared::units::Millis;
 
-    fn settings(topics: &[&str]) -> KafkaSettings {
-        let mut kafka = load(&Layers::default()).unwrap().kafka;
-        kafka.topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        kafka
-    }
-
-    fn view(topics: &[&str]) -> ClusterView {
-        let topics = topics
-            .iter()
-            .map(|name| (TopicName::new(*name).unwrap(), 64));
-        ClusterView {
-            cluster_id: None,
-            topics: topics.collect(),
-        }
-    }
-
-    #[test]
-    fn topics_are_found_by_name_and_by_pattern_once_each() {
-        let found = settings(&["b", "^[ab]$"])
-            .matching_topics(&view(&["a", "b", "c"]))
-            .unwrap();
-        let names: Vec<&str> = found.iter().map(TopicName::as_str).collect();
-        assert_eq!(names, ["a", "b"]);
-        assert_eq!(
-            settings(&["^x"]).matching_topics(&view(&["a"])).unwrap(),
-            []
-        );
-    }
-
-    #[test]
-    fn a_topic_that_the_cluster_lacks_is_named() {
-        let error = settings(&["gone"])
-            .matching_topics(&view(&["a"]))
-            .unwrap_err();
-        assert!(error.to_string().contains("topic=`gone`"), "{error}");
-    }
-
     #[test]
     fn an_unreachable_broker_is_reported_within_the_time_limit() {
-        let mut kafka = settings(&[]);
+        let mut kafka = load(&Layers::default()).unwrap().kafka;
         // Port 1 of the loopback: nobody listens there without being root.
         kafka.brokers = "127.0.0.1:1".to_owned();
         kafka.metadata_timeout = Millis(300);

@@ -95,7 +95,7 @@ impl Core {
         let mut ours = 0;
         for partition in self.partitions.iter() {
             match &partition.phase {
-                Phase::Away => continue,
+                Phase::Away => {}
                 Phase::LookingUp | Phase::Found(_) | Phase::Draining => return false,
                 Phase::Reading(tenure) if tenure.position < partition.end_at_assignment => {
                     return false;

@@ -94,7 +94,7 @@ impl FlushCycle {
         &mut self,
         object: ObjectNumber,
         key: String,
-        summary: ObjectSummary,
+        summary: &ObjectSummary,
     ) {
         let id = summary.head.flush;
         let flush = if self.open.id == id {

@@ -41,14 +41,14 @@ impl Core {
     /// so long; what is found later is assigned later.
     pub(super) fn assigned(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
         let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
+        let is_new = |slot: &&Slot| match self.partitions.get(**slot).phase {
+            Phase::Away | Phase::Draining | Phase::Stopped => true,
+            Phase::LookingUp | Phase::Found(_) | Phase::Reading(_) => false,
+        };
         if self.life.is_running() {
-            for slot in &slots {
-                match self.partitions.get(*slot).phase {
-                    Phase::Away | Phase::Draining | Phase::Stopped => {
-                        self.look_up(*slot, actions);
-                    }
-                    Phase::LookingUp | Phase::Found(_) | Phase::Reading(_) => {}
-                }
+            let added: Vec<Slot> = slots.iter().filter(is_new).copied().collect();
+            for slot in added {
+                self.look_up(slot, actions);
             }
         }
         let patience = self.options.settings.lookup_timeout;

@@ -96,7 +96,7 @@ impl Core {
         self.stats.objects += 1;
         self.stats.object_bytes += summary.object_bytes;
         let flush = summary.head.flush;
-        self.flushes.object_stored(object, key, summary);
+        self.flushes.object_stored(object, key, &summary);
         self.write_manifest_if_complete(flush, actions);
     }
 

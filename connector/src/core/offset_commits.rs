@@ -46,7 +46,7 @@ impl Core {
         }
     }
 
-    pub(super) fn committed(&mut self, outcome: CommitOutcome) {
+    pub(super) fn committed(&mut self, outcome: &CommitOutcome) {
         let Some((_, offsets)) = self.commits.under_way.take() else {
             return;
         };

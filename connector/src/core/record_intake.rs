@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::core::Core;
 use crate::core::action::{Action, ObjectNumber, StopReason};
-use crate::core::byte_budget::{Intake, Pressure};
+use crate::core::byte_budget::{Intake, Load, Pressure};
 use crate::core::event::TopicPartition;
 use crate::core::open_object::OpenObject;
 use crate::core::partition::{Seen, Slot};
@@ -113,7 +113,7 @@ impl Core {
         self.block_bytes = roll_policy::block_bytes(settings, &self.budget, self.open.len() + 1);
         let made_with = self.made_with();
         let opened = OpenObject::new((object, key.to_string()), head, made_with, self.block_bytes);
-        self.budget.change(Default::default(), opened.load());
+        self.budget.change(Load::default(), opened.load());
         self.open.insert(shard, opened);
         self.homes.insert(object, shard);
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 /// Newer maps, as they are found.
 pub(super) type MapChanges = Receiver<ShardMap>;
 
-const EVERY: Duration = Duration::from_secs(600);
+const EVERY: Duration = Duration::from_mins(10);
 
 /// Looks until `stop` is cancelled or nobody listens any more.
 pub(super) fn start(bucket: &Bucket, mut versions: usize, stop: &CancellationToken) -> MapChanges {
@@ -26,18 +26,25 @@ pub(super) fn start(bucket: &Bucket, mut versions: usize, stop: &CancellationTok
                 () = stop.cancelled() => return,
                 () = outbox.closed() => return,
             }
-            match shard_map_log::load(&bucket).await {
-                Ok(Some(map)) if map.version_count() > versions => {
-                    versions = map.version_count();
-                    tracing::info!(versions, "the shard map has a new version");
-                    if outbox.send(map).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the shard map could not be read for now"),
+            let Some(map) = newer(&bucket, versions).await else {
+                continue;
+            };
+            versions = map.version_count();
+            tracing::info!(versions, "the shard map has a new version");
+            if outbox.send(map).await.is_err() {
+                return;
             }
         }
     });
     changes
+}
+
+async fn newer(bucket: &Bucket, versions: usize) -> Option<ShardMap> {
+    match shard_map_log::load(bucket).await {
+        Ok(map) => map.filter(|map| map.version_count() > versions),
+        Err(error) => {
+            tracing::warn!(%error, "the shard map could not be read for now");
+            None
+        }
+    }
 }

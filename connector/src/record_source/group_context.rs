@@ -96,7 +96,7 @@ impl ConsumerContext for GroupContext {
     ) {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            answer_while_closing(consumer, partitions, assigned);
+            answer_while_closing(consumer, partitions, code);
             return;
         }
         let names = names_of(partitions);
@@ -113,8 +113,9 @@ impl ConsumerContext for GroupContext {
 fn answer_while_closing(
     consumer: &BaseConsumer<GroupContext>,
     partitions: &TopicPartitionList,
-    assigned: bool,
+    code: RDKafkaRespErr,
 ) {
+    let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
     let protocol = consumer.rebalance_protocol();
     let cooperative = matches!(protocol, RebalanceProtocol::Cooperative);
     let answered = match (assigned, cooperative) {

@@ -247,6 +247,10 @@ impl KafkaSource {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client library's errors are many and grow; all others are tried again by itself"
+    )]
     fn poll_error(&self, error: KafkaError) -> Result<Polled<'_>> {
         match error {
             KafkaError::MessageConsumptionFatal(code) => Err(Error::Kafka {

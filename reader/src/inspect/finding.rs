@@ -91,17 +91,17 @@ impl Duty {
         object: &str,
         error: Error,
     ) -> Result<Finding> {
-        match error {
-            Error::Bucket {
-                cause: BucketCause::Unavailable,
-                reason,
-                ..
-            } if bucket.head(object).await.is_ok() => {
-                let what = format!("cannot be read, though the bucket answers: {reason}");
-                Ok(self.broken(object, None, what))
-            }
-            error => self.finding_for(object, error),
+        if let Error::Bucket {
+            cause: BucketCause::Unavailable,
+            reason,
+            ..
+        } = &error
+            && bucket.head(object).await.is_ok()
+        {
+            let what = format!("cannot be read, though the bucket answers: {reason}");
+            return Ok(self.broken(object, None, what));
         }
+        self.finding_for(object, error)
     }
 
     /// What an error says of `object`.

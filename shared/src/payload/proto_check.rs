@@ -61,11 +61,11 @@ prop_compose! {
         regular: bool, step in 0..1_i64 << 40,
         metadata in proptest::collection::btree_map("\\PC{0,8}", "\\PC{0,8}", 0..4),
     ) -> Payload {
-        let time = |i: usize, t: i64| if regular { points[0].0 + i as i64 * step } else { t };
+        let time = |i: i64, t: i64| if regular { points[0].0 + i * step } else { t };
         Payload {
             org: OrgId(org),
             metric: MetricId(metric),
-            timestamps: points.iter().enumerate().map(|(i, (t, _))| TimestampMs(time(i, *t))).collect(),
+            timestamps: (0..).zip(&points).map(|(i, (t, _))| TimestampMs(time(i, *t))).collect(),
             values: points.iter().map(|(_, bits)| f64::from_bits(*bits)).collect(),
             metadata: metadata.into_iter().collect(),
         }

@@ -1,5 +1,7 @@
 //! Integration tests of the contract, and of the layout of the whole workspace.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 #[cfg(test)]
 mod bucket;
 #[cfg(test)]

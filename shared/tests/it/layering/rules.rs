@@ -140,13 +140,14 @@ impl ModuleOrder {
             }
         }
         for item in &file.items {
-            if let syn::Item::Use(import) = item {
-                let mut names = Vec::new();
-                leaves(&import.tree, &mut names);
-                let first = names.first().cloned().unwrap_or_default();
-                if let Some(place) = place_of.get(&first).copied() {
-                    place_of.extend(names.into_iter().skip(1).map(|name| (name, place)));
-                }
+            let syn::Item::Use(import) = item else {
+                continue;
+            };
+            let mut names = Vec::new();
+            leaves(&import.tree, &mut names);
+            let first = names.first().cloned().unwrap_or_default();
+            if let Some(place) = place_of.get(&first).copied() {
+                place_of.extend(names.into_iter().skip(1).map(|name| (name, place)));
             }
         }
         Self { place_of }
@@ -302,12 +303,13 @@ impl<'ast> Visit<'ast> for Functions {
 
     fn visit_item_impl(&mut self, block: &'ast syn::ItemImpl) {
         for item in &block.items {
-            if let syn::ImplItem::Fn(function) = item {
-                self.add(&function.sig, &function.block);
-                // The signature of another's trait is not ours to choose.
-                if block.trait_.is_none() {
-                    self.add_bools(&function.sig);
-                }
+            let syn::ImplItem::Fn(function) = item else {
+                continue;
+            };
+            self.add(&function.sig, &function.block);
+            // The signature of another's trait is not ours to choose.
+            if block.trait_.is_none() {
+                self.add_bools(&function.sig);
             }
         }
         visit::visit_item_impl(self, block);
