@@ -126,6 +126,12 @@ impl Fleet {
         self.assign_owned(worker);
     }
 
+    fn deliver_all(&mut self, worker: usize) {
+        for partition in 0..PARTITIONS {
+            while self.workers[worker].deliver(&self.world, partition) {}
+        }
+    }
+
     /// When faults stop, everything is read, flushed and committed (SK-15).
     fn calm_down(&mut self) {
         for _ in 0..30 {
@@ -133,9 +139,8 @@ impl Fleet {
                 let rng = &mut self.rng;
                 self.workers[worker].advance(60_000);
                 self.workers[worker].settle(&mut self.world, rng);
-                for partition in 0..PARTITIONS {
-                    while self.workers[worker].deliver(&self.world, partition) {}
-                }
+                self.deliver_all(worker);
+                let rng = &mut self.rng;
                 self.workers[worker].tell_positions();
                 self.workers[worker].tell(Event::FlushNow);
                 self.workers[worker].settle(&mut self.world, rng);

@@ -197,8 +197,7 @@ fn memory_stays_within_the_budget_and_intake_resumes() {
     let limit = options.settings.memory_shares().buffers.0;
     let mut worker = reading(&mut world, options);
     let mut rng = Rng::with_seed(3);
-    let mut offset = 0;
-    for _ in 0..5000 {
+    for offset in 0..5000 {
         if worker.paused {
             worker.settle(&mut world, &mut rng);
             assert!(
@@ -209,7 +208,6 @@ fn memory_stays_within_the_budget_and_intake_resumes() {
         let mut value = vec![8, u8::try_from(offset % 128).unwrap()];
         value.extend(std::iter::repeat_with(|| rng.u8(..)).take(30_000));
         worker.give(0, offset, &value);
-        offset += 1;
         assert!(worker.core.buffered_bytes() <= limit);
         if rng.u8(..) < 8 {
             worker.encode(&mut rng);

@@ -48,7 +48,7 @@ pub(crate) fn settings(place: &Place, source: &str) -> Settings {
     };
     let mut settings = load(&layers).unwrap();
     settings.kafka.brokers.clone_from(&place.brokers);
-    settings.kafka.source = source.to_owned();
+    source.clone_into(&mut settings.kafka.source);
     settings.kafka.topics = vec![TOPIC.to_owned()];
     for (name, value) in place.properties {
         let (name, value) = ((*name).to_owned(), (*value).to_owned());
@@ -64,7 +64,7 @@ pub(crate) async fn open_bucket(place: &Place) -> Bucket {
         flags: Vec::new(),
     };
     let mut section = load(&layers).unwrap().bucket;
-    section.url = "s3://skein/it".to_owned();
+    "s3://skein/it".clone_into(&mut section.url);
     let defaults = section.settings().unwrap();
     let settings = BucketSettings {
         endpoint: Some(place.endpoint.clone()),
@@ -95,7 +95,7 @@ fn record(n: usize, value_bytes: usize) -> Kept {
     let length = rng.usize(1..value_bytes);
     value.extend(std::iter::repeat_with(|| rng.u8(b'a'..b'h')).take(length));
     let mut headers = Vec::new();
-    if n % 7 == 0 {
+    if n.is_multiple_of(7) {
         headers.push((
             "skein-org".to_owned(),
             Some((n % 300).to_string().into_bytes()),
@@ -104,8 +104,8 @@ fn record(n: usize, value_bytes: usize) -> Kept {
         headers.push(("twice".to_owned(), Some(Vec::new())));
     }
     Kept {
-        timestamp: 1_700_000_000_000 + n as i64 * 1000,
-        key: (n % 3 > 0).then(|| n.to_be_bytes().to_vec()),
+        timestamp: 1_700_000_000_000 + i64::try_from(n).unwrap() * 1000,
+        key: (!n.is_multiple_of(3)).then(|| n.to_be_bytes().to_vec()),
         value: match n % 50 {
             48 => None,
             49 => Some(b"{poison".to_vec()),
@@ -143,7 +143,7 @@ pub(crate) fn produce(place: &Place, partitions: usize, records: &[Kept]) {
         }
     }
     producer
-        .flush(Timeout::After(Duration::from_secs(60)))
+        .flush(Timeout::After(Duration::from_mins(1)))
         .unwrap();
 }
 

@@ -1,5 +1,7 @@
 //! The connector against servers: embedded ones always, real ones where they can be had.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
 mod fixture;
 mod embedded;
 mod real;
