@@ -221,15 +221,13 @@ impl World {
         }
         let mut seen: BTreeSet<(Chain, Offset)> = BTreeSet::new();
         for bytes in self.objects.values() {
-            for (chain, tenure, flush, offset, value) in frames_of(bytes) {
-                let entries = counting.get(&(chain.clone(), flush, tenure));
-                let counts = entries
-                    .into_iter()
-                    .flatten()
-                    .any(|e| e.span.contains(offset));
-                if !counts {
-                    continue;
-                }
+            let counting = frames_of(bytes).into_iter().filter(|frame| {
+                let (chain, tenure, flush, offset, _) = frame;
+                let entries = counting.get(&(chain.clone(), *flush, *tenure));
+                let mut entries = entries.into_iter().flatten();
+                entries.any(|entry| entry.span.contains(*offset))
+            });
+            for (chain, _, _, offset, value) in counting {
                 assert_eq!(value, value_of(chain.partition.0, offset.0), "as it came");
                 assert!(seen.insert((chain, offset)), "SK-3: exactly once");
             }
