@@ -132,7 +132,9 @@ proptest! {
 
 fn sample(marker: &SyncMarker, compressible: bool) -> EncodedBlock {
     let mut buffer = BlockBuffer::with_capacity(64);
-    for offset in 0..20_u8 {
+    // A single record of noise is what zstd can only make larger.
+    let records = if compressible { 20_u8 } else { 1 };
+    for offset in 0..records {
         let random = (0..40).map(|_| fastrand::u8(..)).collect();
         let value = if compressible {
             vec![offset; 40]

@@ -121,7 +121,8 @@ impl BlockScan {
             return Scanned::Skip(skip);
         }
         let seen_all = reach < bytes.len() || self.at + bytes.len() as u64 >= self.object_bytes;
-        if left == 0 || seen_all {
+        let none_fits = self.object_bytes.saturating_sub(self.at) < SYNC_BYTES as u64;
+        if left == 0 || seen_all || none_fits {
             return Scanned::Done;
         }
         if bytes.len() < SYNC_BYTES {
