@@ -124,6 +124,17 @@ fn blocks() -> impl Strategy<Value = Vec<Vec<Vec<u8>>>> {
     prop::collection::vec(prop::collection::vec(value, 1..5), 0..5)
 }
 
+#[test]
+fn a_cut_anywhere_reads_each_record_once_also_in_steps_shorter_than_a_marker() {
+    let (bytes, summary) = object(&[vec![b"first".to_vec()], vec![b"second".to_vec()]]);
+    let end = bytes.len() as u64;
+    for cut in 0..=end {
+        let mut offsets = offsets_in(&bytes, 0..cut, 5).unwrap();
+        offsets.extend(offsets_in(&bytes, cut..end, 5).unwrap());
+        assert_eq!(offsets.len() as u64, summary.frames, "cut at {cut}");
+    }
+}
+
 proptest! {
     #[test]
     fn an_object_reads_back_by_its_footer(blocks in blocks()) {
