@@ -17,6 +17,7 @@ const NO_LIMITS: Limits = Limits {
     points: u32::MAX,
     metadata_entries: u32::MAX,
     metadata_bytes: ByteCount(u64::MAX),
+    windows: u64::MAX,
     past: Millis(u64::MAX),
     future: Millis(u64::MAX),
 };

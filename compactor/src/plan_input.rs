@@ -70,31 +70,27 @@ async fn chains(
     manifests: &BTreeMap<ShardId, ShardManifest>,
 ) -> Result<BTreeMap<Chain, ChainInput>> {
     let ledger = Ledger::new(bucket.clone());
-    let chains = futures::stream::iter(ledger.chains().await?)
+    futures::stream::iter(ledger.chains().await?)
         .map(|chain| chain_input(&ledger, manifests, chain))
         .buffered(REQUESTS_IN_FLIGHT)
-        .try_collect::<Vec<_>>()
-        .await?;
-    Ok(chains.into_iter().flatten().collect())
+        .try_collect()
+        .await
 }
 
-/// The chain's entries beyond what every shard has read; `None` for a chain that has not begun.
+/// The chain's entries beyond what every shard has read.
 async fn chain_input(
     ledger: &Ledger,
     manifests: &BTreeMap<ShardId, ShardManifest>,
     chain: Chain,
-) -> Result<Option<(Chain, ChainInput)>> {
-    let Some(genesis) = ledger.genesis(&chain).await? else {
-        return Ok(None);
-    };
-    let start = genesis.start;
+) -> Result<(Chain, ChainInput)> {
+    let start = ledger.known_genesis(&chain).await?.start;
     let position = |manifest: &ShardManifest| manifest.positions.get(&chain).copied();
     let from: Option<Offset> = manifests
         .values()
         .map(|manifest| position(manifest).unwrap_or(start))
         .min();
     let entries = ledger.entries(&chain, from.unwrap_or(start)).await?;
-    Ok(Some((chain, ChainInput { start, entries })))
+    Ok((chain, ChainInput { start, entries }))
 }
 
 async fn flushes(

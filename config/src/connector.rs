@@ -37,6 +37,8 @@ pub struct ConnectorSettings {
     pub drain_timeout: Millis,
     /// Time for the last flush after SIGTERM.
     pub shutdown_timeout: Millis,
+    /// With an end to reach: time without any progress after which the connector gives up.
+    pub stall_timeout: Millis,
     /// What to do with a partition whose records Kafka lost or replaced.
     pub on_lost_offsets: OnLostOffsets,
 }
@@ -124,6 +126,11 @@ impl ConnectorSettings {
             "shutdown_timeout",
             &self.shutdown_timeout,
             Millis(100)..=Millis::seconds(3600),
+        );
+        bounds.range(
+            "stall_timeout",
+            &self.stall_timeout,
+            Millis(100)..=Millis::seconds(86_400),
         );
     }
 }

@@ -18,6 +18,8 @@ pub struct LimitSettings {
     pub metadata_entries: u32,
     /// Most bytes in all metadata keys and values.
     pub metadata_bytes: ByteCount,
+    /// Most windows between a payload's earliest and latest point.
+    pub windows: u64,
     /// How far a point may lie before its record's own timestamp.
     pub timestamp_past: Millis,
     /// How far a point may lie after its record's own timestamp.
@@ -32,6 +34,7 @@ impl LimitSettings {
             points: self.points,
             metadata_entries: self.metadata_entries,
             metadata_bytes: self.metadata_bytes,
+            windows: self.windows,
             past: self.timestamp_past,
             future: self.timestamp_future,
         }
@@ -51,6 +54,7 @@ impl LimitSettings {
             &self.metadata_bytes,
             ByteCount(0)..=ByteCount(64 * 1024),
         );
+        bounds.range("windows", &self.windows, 1..=100_000);
         bounds.range(
             "timestamp_past",
             &self.timestamp_past,

@@ -207,11 +207,11 @@ impl BucketRequests {
 fn failure_of(step: &'static str, error: &Error) -> Failure {
     let remedy = match error {
         Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
-            BucketCause::Unavailable | BucketCause::Throttled | BucketCause::Damaged => {
-                Remedy::Again
-            }
+            BucketCause::Unavailable | BucketCause::Throttled => Remedy::Again,
             BucketCause::Denied => Remedy::AgainAndAlert,
-            BucketCause::NotFound | BucketCause::Refused => Remedy::GiveUp(error.kind()),
+            BucketCause::NotFound | BucketCause::Refused | BucketCause::Damaged => {
+                Remedy::GiveUp(error.kind())
+            }
         },
         Error::Kafka { .. } => Remedy::Again,
         Error::Shared(_)

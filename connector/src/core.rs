@@ -81,6 +81,8 @@ pub struct Core {
     membership: Membership,
     commits: OffsetCommits,
     life: Life,
+    /// When something last came forward: a record, an answer, a commit.
+    progress_at: Millis,
     stats: CoreStats,
 }
 
@@ -109,6 +111,7 @@ impl Core {
             membership: Membership::default(),
             commits: OffsetCommits::default(),
             life: Life::Running,
+            progress_at: now,
             stats: CoreStats::default(),
             options,
         }
@@ -183,6 +186,7 @@ impl Core {
         let Some(purpose) = self.requests.finish(id) else {
             return;
         };
+        self.progress_at = self.now;
         match (purpose, answer) {
             (Purpose::LookUp(slot), Answer::Chain(view)) => self.chain_found(slot, view, actions),
             (Purpose::Recheck(slot), Answer::Chain(view)) => self.rechecked(slot, view, actions),
@@ -209,8 +213,7 @@ impl Core {
             return;
         };
         match purpose {
-            Purpose::Recheck(_) => {}
-            Purpose::LookUp(slot) | Purpose::Genesis(slot) => {
+            Purpose::LookUp(slot) | Purpose::Genesis(slot) | Purpose::Recheck(slot) => {
                 let reason = action::StopReason::LedgerUnreadable(failure.reason.clone());
                 self.stop_partition(slot, reason, actions);
             }

@@ -37,6 +37,8 @@ pub enum Outcome {
     FlushMissed,
     /// Every partition was read to the end it had when it was assigned.
     EndReached,
+    /// The end did not come nearer for `connector.stall_timeout`; what is durable stays so.
+    Stalled,
 }
 
 /// What a connector did.

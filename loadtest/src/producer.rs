@@ -22,7 +22,7 @@ use crate::producer::csv_source::Rows;
 use crate::producer::sender::Sender;
 
 pub use backlog::{Backlog, LedgerEnds};
-pub use report::{BadRows, ProduceProgress, ProduceReport};
+pub use report::{BadRows, Ending, ProduceProgress, ProduceReport};
 
 /// Where to send, and within which bounds.
 #[derive(Debug)]
@@ -53,16 +53,18 @@ pub fn produce_generated(
     let mut sender = Sender::open(options)?;
     let mut records = generator.records();
     let mut record = OutgoingRecord::default();
-    let mut is_complete = false;
-    while !sender.is_cancelled() && !is_complete {
-        if records.next_into(&mut record) {
-            sender.send(&record)?;
-        } else {
-            is_complete = true;
+    let ending = loop {
+        if sender.is_cancelled() {
+            break Ending::Cancelled;
         }
-    }
+        if !records.next_into(&mut record) {
+            break Ending::Complete;
+        }
+        sender.send(&record)?;
+    };
     let mut report = sender.finish()?;
-    report.expected = is_complete.then(|| generator.expectation());
+    report.ending = ending;
+    report.expected = (ending == Ending::Complete).then(|| generator.expectation());
     told(&report);
     Ok(report)
 }
@@ -82,14 +84,17 @@ pub fn produce_csv(
     let reader = PointsReader::new(input).map_err(Error::Csv)?;
     let mut sender = Sender::open(options)?;
     let mut rows = Rows::new(limits, now);
+    let mut ending = Ending::Complete;
     for row in reader {
         if sender.is_cancelled() {
+            ending = Ending::Cancelled;
             break;
         }
         rows.push(row, &mut sender)?;
     }
     let (bad_rows, digest) = rows.finish(&mut sender)?;
     let mut report = sender.finish()?;
+    report.ending = ending;
     report.bad_rows = bad_rows;
     report.sent_digest = Some(digest);
     told(&report);

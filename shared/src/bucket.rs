@@ -27,7 +27,7 @@ mod probe;
 
 pub use conditional_put::Created;
 pub use head::ObjectMeta;
-pub use listing::Listed;
+pub use listing::{Listed, ListedPage};
 pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload, UploadedPart};
 pub use ranged_get::Tail;
 pub use request_count::{Operation, RequestCounts};
@@ -143,7 +143,8 @@ impl Bucket {
         listing::list(&self.store, prefix, start_after).await
     }
 
-    /// As [`list`](Self::list), but one request and at most `max_keys` objects (1 to 1,000).
+    /// As [`list`](Self::list), but only the first page that is not empty, of at most `max_keys` objects
+    /// (1 to 1,000).
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
@@ -152,7 +153,7 @@ impl Bucket {
         prefix: &str,
         start_after: Option<&str>,
         max_keys: u16,
-    ) -> Result<Vec<Listed>> {
+    ) -> Result<ListedPage> {
         listing::list_page(&self.store, prefix, start_after, max_keys).await
     }
 

@@ -75,6 +75,19 @@ impl Ledger {
         }
     }
 
+    /// The genesis of a chain that is known to have begun, because an object of it was seen.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged or missing: without it nobody knows where the chain begins.
+    pub async fn known_genesis(&self, chain: &Chain) -> Result<Genesis> {
+        self.genesis(chain).await?.ok_or_else(|| {
+            let reason =
+                "the chain has entries and no genesis: restore it from the store's versions";
+            let key = ObjectKey::Genesis(chain.clone()).to_string();
+            Error::decode(FORMAT, 0, reason).in_object(&key)
+        })
+    }
+
     /// Creates the chain's genesis unless there is one, and gives the one that stands.
     ///
     /// # Errors
@@ -85,7 +98,7 @@ impl Ledger {
         match self.bucket.create(&key, genesis.encode(id), id).await? {
             Created::Ours => Ok(genesis.clone()),
             Created::Taken => {
-                let bytes = self.bucket.get(&key).await?;
+                let bytes = self.get(&key).await?;
                 read_genesis(&key, &bytes, &genesis.chain)
             }
         }

@@ -22,7 +22,7 @@ pub enum Committed {
 pub async fn newest(bucket: &Bucket, shard: ShardId) -> Result<ShardManifest> {
     // Generations are inverted in keys: the first key listed is the newest.
     let page = bucket.list_page(&Prefix::manifests(shard), None, 1).await?;
-    let Some(listed) = page.first() else {
+    let Some(listed) = page.objects.first() else {
         return Ok(ShardManifest::empty(shard));
     };
     let generation = generation_of(&listed.key, shard)?;

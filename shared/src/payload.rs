@@ -24,6 +24,9 @@ pub use refusal::Refusal;
 /// Name of the Kafka record header that holds the org as ASCII decimal.
 pub const ORG_HEADER: &str = "skein-org";
 
+/// Name of the one header, without a value, that a record has in place of headers that could not be read.
+pub const UNREADABLE_HEADERS: &str = "skein-headers-unreadable";
+
 /// Reads whose record this is without decoding the rest: from the header [`ORG_HEADER`] where there is
 /// one, else from the payload's first field.
 ///

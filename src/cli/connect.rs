@@ -72,7 +72,7 @@ fn code_of(report: &ConnectReport) -> ExitCode {
     }
     match report.outcome {
         Ended::Stopped | Ended::EndReached => ExitCode::Ok,
-        Ended::FlushMissed => ExitCode::TimedOut,
+        Ended::FlushMissed | Ended::Stalled => ExitCode::TimedOut,
     }
 }
 
@@ -104,7 +104,18 @@ fn teller() -> impl Fn(&Progress) + Send {
 }
 
 fn shown(report: &ConnectReport) -> Vec<String> {
-    let mut lines = vec![format!(
+    let mut lines = match report.outcome {
+        Ended::Stopped | Ended::EndReached => Vec::new(),
+        Ended::FlushMissed => vec![
+            "the last flush missed connector.shutdown_timeout: its records are read again at the next start".to_owned(),
+        ],
+        Ended::Stalled => vec![
+            "nothing came forward for connector.stall_timeout: see the log for the server that does not \
+             answer, then start again"
+                .to_owned(),
+        ],
+    };
+    lines.push(format!(
         "{} records ({} bytes) in {} ms, {} of them durable
 {} objects ({} bytes), {} flushes, {} ledger entries, {} conflicts
 {} quarantined, {} write and {} read requests, {} ms of processor, peak memory {} bytes",
@@ -122,7 +133,7 @@ fn shown(report: &ConnectReport) -> Vec<String> {
         report.read_requests,
         report.cpu_ms,
         report.peak_memory_bytes,
-    )];
+    ));
     for (reason, records) in &report.quarantined_records {
         lines.push(format!("quarantined {records} records: {reason}"));
     }

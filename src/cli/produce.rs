@@ -11,7 +11,7 @@ use skein_config::Settings;
 use skein_config::settings::Need;
 use skein_loadtest::generator::{Expectation, Generator, GeneratorSettings};
 use skein_loadtest::producer::{
-    Backlog, LedgerEnds, ProduceOptions, ProduceProgress, ProduceReport, produce_csv,
+    Backlog, Ending, LedgerEnds, ProduceOptions, ProduceProgress, ProduceReport, produce_csv,
     produce_generated,
 };
 use skein_shared::bucket::Bucket;
@@ -124,6 +124,7 @@ struct Report<'a> {
     first_bad_rows: Vec<String>,
     expected: Option<&'a Expectation>,
     sent_digest: Option<String>,
+    ending: Ending,
 }
 
 /// Runs it.
@@ -144,10 +145,13 @@ pub(crate) fn run(args: &ProduceArgs, settings: &SettingsArgs) -> Outcome {
         None => produce_generated(options, &Generator::new(args.generator.settings())?),
     }?;
     print(&report, args.format)?;
-    Ok(if report.bad_rows.count == 0 {
-        ExitCode::Ok
-    } else {
-        ExitCode::Difference
+    Ok(match report.ending {
+        Ending::Cancelled => {
+            eprintln!("skein: ended on request before all was sent: the rest was not sent");
+            ExitCode::Internal
+        }
+        Ending::Complete if report.bad_rows.count == 0 => ExitCode::Ok,
+        Ending::Complete => ExitCode::Difference,
     })
 }
 
@@ -215,6 +219,7 @@ fn print(report: &ProduceReport, format: ReportFormat) -> Result<(), Failure> {
             .collect(),
         expected: report.expected.as_ref(),
         sent_digest: report.sent_digest.map(|digest| digest.to_string()),
+        ending: report.ending,
     };
     match format {
         ReportFormat::Json => output::json(&shown),

@@ -153,6 +153,8 @@ pub enum ExitReason {
     FlushMissed,
     /// Every partition was read to the end it had when it was assigned.
     EndReached,
+    /// It was to end at the partitions' ends, and nothing came forward for too long.
+    Stalled,
     /// A request failed for good.
     Failed {
         /// Which.

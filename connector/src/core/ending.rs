@@ -56,6 +56,10 @@ impl Core {
     /// Begins the end when every partition has reached its own, and finishes it when all is flushed.
     pub(super) fn end_if_due(&mut self, actions: &mut Vec<Action>) {
         self.count_partitions();
+        if self.is_stalled() {
+            self.exit(ExitReason::Stalled, actions);
+            return;
+        }
         if self.life.is_running() && self.end_is_reached() {
             self.begin_ending(ExitReason::EndReached, None, actions);
         }
@@ -66,6 +70,15 @@ impl Core {
             self.exit(reason.clone(), actions);
         } else if deadline.is_some_and(|deadline| deadline <= self.now) {
             self.exit(ExitReason::FlushMissed, actions);
+        }
+    }
+
+    /// Whether somebody waits for an end that does not come nearer.
+    fn is_stalled(&self) -> bool {
+        let patience = self.options.settings.stall_timeout;
+        match self.options.until {
+            Until::Asked => false,
+            Until::EndAtAssignment => self.progress_at.0 + patience.0 <= self.now.0,
         }
     }
 

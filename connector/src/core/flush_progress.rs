@@ -116,7 +116,8 @@ impl Core {
         }
     }
 
-    fn read_again(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+    /// Drops what was read of a partition and is not in the ledger, and begins anew at the chain's end.
+    pub(super) fn read_again(&mut self, slot: Slot, actions: &mut Vec<Action>) {
         self.cut_ledger(slot);
         let partition = self.partitions.get_mut(slot);
         match partition.phase {

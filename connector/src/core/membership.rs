@@ -151,8 +151,8 @@ impl Core {
         }
     }
 
-    /// Kafka refused a position of ours. It does not say whose: all of them are looked up, and those that
-    /// can be read go on.
+    /// Kafka refused a position of ours and reads that partition no more. It does not say which: all of
+    /// them are looked up.
     pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
         let slots: Vec<Slot> = self.partitions.slots_reading();
         for slot in slots {
@@ -164,7 +164,9 @@ impl Core {
         }
     }
 
-    /// Stops a partition whose position Kafka does not have any more.
+    /// Stops a partition whose position Kafka does not have any more. Any other may be the one that it no
+    /// longer reads, and its log may have been cut and have grown again: it begins anew at the chain's end,
+    /// where the last record is compared.
     pub(super) fn rechecked(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
         let Some(tenure) = self.partitions.get(slot).tenure() else {
             return;
@@ -179,6 +181,8 @@ impl Core {
             let (ledger, kafka) = (position, view.kafka_high);
             let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
             self.stop_partition(slot, reason, actions);
+        } else {
+            self.read_again(slot, actions);
         }
     }
 

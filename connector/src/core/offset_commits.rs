@@ -52,6 +52,7 @@ impl Core {
         };
         match outcome {
             CommitOutcome::Done => {
+                self.progress_at = self.now;
                 for (name, offset) in offsets {
                     let slot = self.partitions.slot_of(&name);
                     let partition = self.partitions.get_mut(slot);

@@ -45,6 +45,7 @@ impl Core {
         let grown_bytes = object.append(&tenure.stream, route.org, record);
         tenure.pass(record.offset);
 
+        self.progress_at = self.now;
         self.budget.hold(grown_bytes);
         self.stats.records += 1;
         self.stats.raw_bytes += grown_bytes;

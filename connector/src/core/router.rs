@@ -2,7 +2,7 @@
 
 use skein_shared::format::frame::RecordRef;
 use skein_shared::ids::{OrgId, ShardId};
-use skein_shared::payload::{self, ORG_HEADER, Refusal};
+use skein_shared::payload::{self, ORG_HEADER, Refusal, UNREADABLE_HEADERS};
 use skein_shared::shard_map::ShardMap;
 
 /// Routes records by the shard map.
@@ -41,33 +41,30 @@ impl Router {
 
     /// Reads nothing of the payload but its org (SK-8: what cannot be routed is kept, and blocks nothing).
     pub(super) fn route(&self, record: &RecordRef<'_>) -> Route {
-        let header = record
-            .headers
-            .last(ORG_HEADER.as_bytes())
-            .and_then(|header| header.value);
-        let bytes = record.value.map_or(0, |value| value.len() as u64);
-        let org = payload::org_of(record.value, header);
-        if bytes > self.payload_limit_bytes {
-            return Route {
-                shard: ShardId::Quarantine,
-                org: org.ok(),
-                refusal: Some(Refusal::PayloadBytes {
-                    bytes,
-                    limit: self.payload_limit_bytes,
-                }),
-            };
-        }
-        match org {
-            Ok(org) => Route {
+        let header = record.headers.last(ORG_HEADER.as_bytes());
+        let org = payload::org_of(record.value, header.and_then(|header| header.value));
+        match (self.refusal(record), org) {
+            (None, Ok(org)) => Route {
                 shard: self.map.shard_of(org, record.timestamp.time()),
                 org: Some(org),
                 refusal: None,
             },
-            Err(refusal) => Route {
+            (refusal, org) => Route {
                 shard: ShardId::Quarantine,
-                org: None,
-                refusal: Some(refusal),
+                org: org.as_ref().ok().copied(),
+                refusal: refusal.or(org.err()),
             },
         }
+    }
+
+    /// Why a record is refused whatever its org is.
+    fn refusal(&self, record: &RecordRef<'_>) -> Option<Refusal> {
+        let bytes = record.value.map_or(0, |value| value.len() as u64);
+        if bytes > self.payload_limit_bytes {
+            let limit = self.payload_limit_bytes;
+            return Some(Refusal::PayloadBytes { bytes, limit });
+        }
+        let marker = record.headers.last(UNREADABLE_HEADERS.as_bytes());
+        marker.map(|_| Refusal::HeadersUnreadable)
     }
 }

@@ -4,10 +4,12 @@ mod ownership;
 
 use fastrand::Rng;
 use skein_shared::ErrorKind;
+use skein_shared::format::frame::HeaderBuffer;
 use skein_shared::ids::ShardId;
 use skein_shared::offset::Offset;
+use skein_shared::payload::UNREADABLE_HEADERS;
 use skein_shared::shard_map::{Routing, ShardMap};
-use skein_shared::units::ByteCount;
+use skein_shared::units::{ByteCount, Millis};
 
 use crate::core::action::{ExitReason, Request, RequestId};
 use crate::core::event::{Event, Remedy};
@@ -172,15 +174,19 @@ fn what_cannot_be_routed_goes_into_quarantine_as_it_came_and_blocks_nothing() {
     worker.give(0, 0, b"{not a payload");
     worker.give(0, 1, &[&[8, 1][..], &[0; 2000]].concat());
     worker.give(0, 2, &[8, 1]);
+    let mut headers = HeaderBuffer::default();
+    headers.push(UNREADABLE_HEADERS.as_bytes(), None);
+    worker.give_with(0, 3, &[8, 1], headers.headers());
     let stats = worker.core.stats();
-    assert_eq!(stats.records, 3);
+    assert_eq!(stats.records, 4);
     assert_eq!(stats.quarantined["org-missing"], 1);
     assert_eq!(stats.quarantined["payload-bytes"], 1);
+    assert_eq!(stats.quarantined["headers-unreadable"], 1);
     worker.tell(Event::FlushNow);
     worker.settle(&mut world, &mut Rng::with_seed(1));
     let quarantine = ShardId::Quarantine.to_string();
     assert!(world.objects.keys().any(|key| key.contains(&quarantine)));
-    assert_eq!(world.ledger.values().next().unwrap()[0].frames, 3);
+    assert_eq!(world.ledger.values().next().unwrap()[0].frames, 4);
 }
 
 #[test]
@@ -278,6 +284,23 @@ fn until_end_ends_when_every_position_has_reached_the_end_it_had() {
     worker.settle(&mut world, &mut Rng::with_seed(1));
     assert_eq!(worker.exit, Some(ExitReason::EndReached));
     world.check_frames();
+}
+
+#[test]
+fn until_end_gives_up_when_nothing_comes_forward_for_too_long() {
+    let mut world = World::new(&[100]);
+    let mut options = options(1);
+    options.until = Until::EndAtAssignment;
+    options.settings.stall_timeout = Millis(60_000);
+    let mut worker = reading(&mut world, options);
+    for _ in 0..3 {
+        worker.advance(40_000);
+        assert!(worker.deliver(&world, 0));
+    }
+    worker.advance(59_999);
+    assert_eq!(worker.exit, None);
+    worker.advance(1);
+    assert_eq!(worker.exit, Some(ExitReason::Stalled));
 }
 
 #[test]

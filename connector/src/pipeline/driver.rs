@@ -103,6 +103,7 @@ impl Driver {
             ExitReason::Stopped => Outcome::Stopped,
             ExitReason::FlushMissed => Outcome::FlushMissed,
             ExitReason::EndReached => Outcome::EndReached,
+            ExitReason::Stalled => Outcome::Stalled,
             ExitReason::Failed { step, reason, kind } => {
                 return Err(Error::Stopped { step, reason, kind });
             }

@@ -13,6 +13,7 @@ use skein_config::kafka::KafkaSettings;
 use skein_shared::ErrorKind;
 use skein_shared::format::frame::{HeaderBuffer, HeadersRef, RecordRef, RecordTimestamp};
 use skein_shared::offset::Offset;
+use skein_shared::payload::UNREADABLE_HEADERS;
 use skein_shared::units::ByteCount;
 use skein_shared::window::TimestampMs;
 
@@ -24,9 +25,6 @@ use crate::error::{Error, Result};
 use crate::record_source::GroupEvent;
 use crate::record_source::commit_thread::CommitThread;
 use crate::record_source::group_context::{GroupContext, names_of};
-
-/// Stands for the headers of a record whose header names cannot be read.
-const UNREADABLE_HEADERS: &[u8] = b"skein-headers-unreadable";
 
 /// The consumer, and what is assigned to it.
 pub struct KafkaSource {
@@ -328,7 +326,8 @@ fn headers_of<'a>(message: &BorrowedMessage<'_>, buffer: &'a mut HeaderBuffer) -
         return HeadersRef::EMPTY;
     };
     buffer.clear();
-    // The client library panics on a name that is not UTF-8. Such a record must not stop its partition.
+    // The client library panics on a name that is not UTF-8. Such a record must not stop its partition: the
+    // marker sends it into quarantine.
     let read = catch_unwind(AssertUnwindSafe(|| {
         for header in headers.iter() {
             buffer.push(header.key.as_bytes(), header.value);
@@ -336,7 +335,7 @@ fn headers_of<'a>(message: &BorrowedMessage<'_>, buffer: &'a mut HeaderBuffer) -
     }));
     if read.is_err() {
         buffer.clear();
-        buffer.push(UNREADABLE_HEADERS, None);
+        buffer.push(UNREADABLE_HEADERS.as_bytes(), None);
     }
     buffer.headers()
 }

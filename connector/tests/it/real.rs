@@ -1,5 +1,9 @@
 //! On Apache Kafka and `SeaweedFS`, where they can be had.
 
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use skein_connector::pipeline::{Controls, Setup, Until, run};
 use skein_local::apache_kafka::{ApacheKafka, Nodes};
 use skein_local::seaweedfs::SeaweedFs;
@@ -96,4 +100,56 @@ async fn two_workers_that_come_and_go_keep_every_record_once() {
     assert_same(produced, &frames_that_count(&bucket).await);
     let durable = first.durable_records + second.durable_records + rest.durable_records;
     assert_eq!(durable, 80_000, "{first:?} {second:?} {rest:?}");
+}
+
+/// Sends `records` records to one partition in a transaction, and ends it as told.
+fn transaction(producer: &BaseProducer, partition: i32, records: u32, ending: Ending) {
+    let patience = Duration::from_secs(30);
+    producer.begin_transaction().unwrap();
+    for number in 0..records {
+        let value = [8, 1, u8::try_from(number).unwrap()];
+        let record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(TOPIC).partition(partition).payload(&value);
+        producer.send(record).unwrap();
+    }
+    producer.flush(patience).unwrap();
+    match ending {
+        Ending::Commit => producer.commit_transaction(patience).unwrap(),
+        Ending::Abort => producer.abort_transaction(patience).unwrap(),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Ending {
+    Commit,
+    Abort,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_end_in_transaction_markers_are_read_to_their_ends() {
+    const NAME: &str = "partitions_that_end_in_transaction_markers_are_read_to_their_ends";
+    let servers = match start().await {
+        Ok(servers) => servers,
+        Err(unavailable) => return skipped::report(NAME, &unavailable),
+    };
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &servers.place.brokers)
+        .set("transactional.id", "markers")
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
+    transaction(&producer, 0, 5, Ending::Commit);
+    transaction(&producer, 1, 4, Ending::Commit);
+    transaction(&producer, 1, 3, Ending::Abort);
+    transaction(&producer, 2, 3, Ending::Abort);
+    let bucket = open_bucket(&servers.place).await;
+    let settings = settings(&servers.place, "markers");
+    for durable in [9, 0] {
+        let connected = connect(&settings, &bucket);
+        let report = tokio::time::timeout(Duration::from_mins(1), connected).await;
+        let report = report.expect("the ends are reached");
+        assert_eq!(report.durable_records, durable, "{report:?}");
+        transaction(&producer, 2, 2, Ending::Abort);
+    }
+    assert_eq!(frames_that_count(&bucket).await.len(), 9);
 }

@@ -66,6 +66,8 @@ pub struct BucketOptions {
     pub secret_key: String,
     /// Whether conditions of writes are obeyed.
     pub conditions: Conditions,
+    /// Most keys in one page of a listing, at most 1,000 as in S3. A store may cut pages short.
+    pub page_keys: usize,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
 }
@@ -79,6 +81,7 @@ impl BucketOptions {
             access_key: "skein".to_owned(),
             secret_key: "skein-secret".to_owned(),
             conditions: Conditions::Honoured,
+            page_keys: 1000,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         }
     }
@@ -223,7 +226,7 @@ fn build_service(
     store: Arc<ObjectStore>,
     counter: RequestCounter,
 ) -> S3Service {
-    let mut builder = S3ServiceBuilder::new(EmbeddedS3::new(store));
+    let mut builder = S3ServiceBuilder::new(EmbeddedS3::new(store, options.page_keys));
     builder.set_auth(KnownKey::new(&options.access_key, &options.secret_key));
     builder.set_access(counter);
     builder.build()

@@ -30,6 +30,18 @@ pub struct ProduceReport {
     pub expected: Option<Expectation>,
     /// Digest of the rows that were sent: that of what is stored, if no point came twice.
     pub sent_digest: Option<ContentDigest>,
+    /// Whether all of the input was sent.
+    pub ending: Ending,
+}
+
+/// How the sending ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// All of the input was sent.
+    Complete,
+    /// Somebody asked for the end before: the rest was not sent.
+    Cancelled,
 }
 
 /// Rows that were left out.

@@ -18,7 +18,7 @@ use crate::generator::OutgoingRecord;
 use crate::metrics;
 use crate::producer::ProduceOptions;
 use crate::producer::partition::partition_of;
-use crate::producer::report::{BadRows, ProduceProgress, ProduceReport};
+use crate::producer::report::{BadRows, Ending, ProduceProgress, ProduceReport};
 
 /// What the client may hold before `send` waits.
 const QUEUE_KIB: &str = "65536";
@@ -127,6 +127,7 @@ impl<'a> Sender<'a> {
             bad_rows: BadRows::default(),
             expected: None,
             sent_digest: None,
+            ending: Ending::Complete,
         })
     }
 

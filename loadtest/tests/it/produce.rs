@@ -10,7 +10,7 @@ use skein_loadtest::Error;
 use skein_loadtest::generator::{Generator, GeneratorSettings, OutgoingRecord};
 use skein_loadtest::producer::partition::partition_of;
 use skein_loadtest::producer::{
-    Backlog, LedgerEnds, ProduceOptions, produce_csv, produce_generated,
+    Backlog, Ending, LedgerEnds, ProduceOptions, produce_csv, produce_generated,
 };
 use skein_local::embedded_broker::EmbeddedBroker;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
@@ -274,4 +274,24 @@ fn a_partition_that_would_be_trimmed_stops_the_producer() {
     let again: usize = broker.read_all().values().map(Vec::len).sum();
     let before: usize = sent.values().map(Vec::len).sum();
     assert!(again < before * 2, "{again} records after {before}");
+}
+
+#[test]
+fn a_producer_that_was_stopped_never_says_that_all_was_sent() {
+    let broker = Broker::start();
+    let stopped = || {
+        let options = broker.options("points");
+        options.cancel.cancel();
+        options
+    };
+    let generator = Generator::new(GeneratorSettings::default()).unwrap();
+    let report = produce_generated(stopped(), &generator).unwrap();
+    assert_eq!((report.ending, report.expected), (Ending::Cancelled, None));
+    let csv = "org,metric,timestamp,value\n7,cpu,1700000000000,1\n";
+    let now = TimestampMs(1_700_000_000_000);
+    let limits = Limits::default();
+    let report = produce_csv(stopped(), csv.as_bytes(), limits, now).unwrap();
+    assert_eq!((report.ending, report.records), (Ending::Cancelled, 0));
+    let report = produce_csv(broker.options("points"), csv.as_bytes(), limits, now).unwrap();
+    assert_eq!((report.ending, report.records), (Ending::Complete, 1));
 }

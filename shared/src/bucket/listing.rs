@@ -18,6 +18,15 @@ pub struct Listed {
     pub object_bytes: u64,
 }
 
+/// A piece of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedPage {
+    /// The objects, in key order; empty only at the end.
+    pub objects: Vec<Listed>,
+    /// Whether nothing follows. A store may cut a page anywhere, so their number does not tell.
+    pub is_last: bool,
+}
+
 /// Every object under `prefix`.
 pub(super) async fn list(
     store: &Store,
@@ -41,13 +50,18 @@ pub(super) async fn list_page(
     prefix: &str,
     start_after: Option<&str>,
     max_keys: u16,
-) -> Result<Vec<Listed>> {
+) -> Result<ListedPage> {
     let mut question = Question::new(store, prefix, start_after);
     question.max_keys = max_keys.clamp(1, MAX_PAGE_KEYS);
-    let page = question.ask(store).await?;
     let mut objects = Vec::new();
-    question.add_objects(store, &page, &mut objects)?;
-    Ok(objects)
+    loop {
+        let page = question.ask(store).await?;
+        question.add_objects(store, &page, &mut objects)?;
+        let is_last = !question.go_on(&page)?;
+        if is_last || !objects.is_empty() {
+            return Ok(ListedPage { objects, is_last });
+        }
+    }
 }
 
 /// The folders directly under `prefix`.

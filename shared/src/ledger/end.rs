@@ -26,10 +26,13 @@ impl Ledger {
     /// example the offset that was committed to Kafka: a good one saves requests, a wrong one costs some.
     ///
     /// # Errors
-    /// `Corrupt` when genesis or last entry is damaged.
+    /// `Corrupt` when genesis or last entry is damaged, or the genesis is missing while there are entries.
     pub async fn end(&self, chain: &Chain, hint: Option<Offset>) -> Result<Option<ChainEnd>> {
-        let Some(genesis) = self.genesis(chain).await? else {
-            return Ok(None);
+        let genesis = match self.genesis(chain).await? {
+            Some(genesis) => genesis,
+            None if self.page_after(chain, None).await?.first.is_none() => return Ok(None),
+            // It was created a moment ago, or it is gone.
+            None => self.known_genesis(chain).await?,
         };
         let hint = hint.filter(|hint| *hint > genesis.start);
         let Some(key) = self.last_entry_key(chain, genesis.start, hint).await? else {
@@ -39,7 +42,7 @@ impl Ledger {
                 genesis,
             }));
         };
-        let bytes = self.bucket.get(&key).await?;
+        let bytes = self.get(&key).await?;
         let last = read_entry(&key, &bytes)?;
         Ok(Some(ChainEnd {
             offset: last.span.to,
@@ -102,9 +105,9 @@ impl Ledger {
         let mut page = Page {
             first: None,
             last: None,
-            is_the_end: listed.len() < usize::from(PAGE),
+            is_the_end: listed.is_last,
         };
-        for object in &listed {
+        for object in &listed.objects {
             if !is_entry(&object.key) {
                 page.is_the_end = true;
                 continue;

@@ -2,7 +2,7 @@
 
 use crate::payload::refusal::Refusal;
 use crate::units::{ByteCount, MIB, Millis};
-use crate::window::TimestampMs;
+use crate::window::{TimestampMs, Window};
 
 /// Bounds of one payload. Each has its own [`Refusal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub struct Limits {
     pub metadata_entries: u32,
     /// Most bytes of all metadata keys and values together.
     pub metadata_bytes: ByteCount,
+    /// Most windows from the earliest to the latest point. A payload is cut at their edges, and each piece
+    /// keeps all metadata: fewer are allowed where that would take more than `payload_bytes`.
+    pub windows: u64,
     /// How far a point may lie before its record's timestamp.
     pub past: Millis,
     /// How far a point may lie beyond its record's timestamp.
@@ -25,18 +28,22 @@ const DAY: u64 = 24 * 3600 * 1000;
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            payload_bytes: ByteCount(8 * MIB),
-            points: 1_000_000,
-            metadata_entries: 256,
-            metadata_bytes: ByteCount(64 * 1024),
-            past: Millis(3650 * DAY),
-            future: Millis(DAY),
-        }
+        Self::DEFAULT
     }
 }
 
 impl Limits {
+    /// Those that hold where the settings do not say.
+    pub const DEFAULT: Self = Self {
+        payload_bytes: ByteCount(8 * MIB),
+        points: 1_000_000,
+        metadata_entries: 256,
+        metadata_bytes: ByteCount(64 * 1024),
+        windows: 1000,
+        past: Millis(3650 * DAY),
+        future: Millis(DAY),
+    };
+
     /// Checks the size of a record's value.
     ///
     /// # Errors
@@ -77,17 +84,43 @@ impl Limits {
         Ok(())
     }
 
+    /// Checks how many windows the points from the first to the last event time spread over, beside
+    /// `metadata_bytes` of metadata.
+    ///
+    /// # Errors
+    /// [`Refusal::Windows`].
+    pub fn check_windows(
+        &self,
+        earliest: TimestampMs,
+        latest: TimestampMs,
+        metadata_bytes: usize,
+    ) -> Result<(), Refusal> {
+        let windows = Window::of(latest)
+            .number()
+            .abs_diff(Window::of(earliest).number())
+            + 1;
+        let affordable = self.payload_bytes.0 / (metadata_bytes as u64).max(1);
+        let limit = self.windows.min(affordable).max(1);
+        if windows <= limit {
+            return Ok(());
+        }
+        Err(Refusal::Windows { windows, limit })
+    }
+
     /// Checks the first and last event time against the record's own timestamp; never against now, so
     /// that a replay decides the same. A record without a timestamp has no range.
     ///
     /// # Errors
-    /// [`Refusal::TooOld`] or [`Refusal::TooNew`].
+    /// [`Refusal::TimestampReserved`], [`Refusal::TooOld`] or [`Refusal::TooNew`].
     pub fn check_times(
         &self,
         earliest: TimestampMs,
         latest: TimestampMs,
         record: Option<TimestampMs>,
     ) -> Result<(), Refusal> {
+        if latest.0 == i64::MAX {
+            return Err(Refusal::TimestampReserved);
+        }
         let Some(record) = record else { return Ok(()) };
         if earliest.0 < record.0.saturating_sub_unsigned(self.past.0) {
             return Err(Refusal::TooOld {

@@ -87,6 +87,7 @@ impl<'a> PayloadView<'a> {
         let range = view.times.range()?;
         if let Some(range) = range {
             limits.check_times(range.earliest, range.latest, record_timestamp)?;
+            limits.check_windows(range.earliest, range.latest, fields.metadata_bytes)?;
         }
         Ok(Self { range, ..view })
     }

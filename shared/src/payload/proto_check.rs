@@ -6,7 +6,15 @@ use protox::prost_reflect::{DescriptorPool, DynamicMessage, MapKey, MessageDescr
 
 use crate::ids::{MetricId, OrgId};
 use crate::payload::{Limits, Payload, PayloadView, Refusal, org_of};
+use crate::units::ByteCount;
 use crate::window::TimestampMs;
+
+/// Lets points of one payload lie as far apart as they can.
+const ALL_OF_TIME: Limits = Limits {
+    payload_bytes: ByteCount(u64::MAX),
+    windows: u64::MAX,
+    ..Limits::DEFAULT
+};
 
 /// The message as the `.proto` file has it.
 fn descriptor() -> MessageDescriptor {
@@ -76,7 +84,7 @@ proptest! {
     #[test]
     fn a_foreign_payload_decodes_bit_for_bit(payload in any_payload()) {
         let bytes = foreign_bytes(&payload);
-        let view = PayloadView::parse(&bytes, &Limits::default(), None).unwrap();
+        let view = PayloadView::parse(&bytes, &ALL_OF_TIME, None).unwrap();
         prop_assert_eq!((view.org(), view.metric()), (payload.org, payload.metric));
         prop_assert_eq!(points(&view), points_of(&payload));
         prop_assert_eq!(sorted_metadata(view.metadata()), payload.metadata.clone());
@@ -90,7 +98,7 @@ proptest! {
     fn our_payload_decodes_bit_for_bit_here_and_elsewhere(payload in any_payload()) {
         let mut bytes = Vec::new();
         payload.encode(&mut bytes);
-        let view = PayloadView::parse(&bytes, &Limits::default(), None).unwrap();
+        let view = PayloadView::parse(&bytes, &ALL_OF_TIME, None).unwrap();
         prop_assert_eq!(points(&view), points_of(&payload));
 
         let foreign = DynamicMessage::decode(descriptor(), bytes.as_slice()).unwrap();
@@ -240,4 +248,51 @@ fn every_limit_has_its_reason() {
     );
     assert_eq!(refusal(0, &[("a", 64 * 1024)]), "metadata-bytes");
     assert_eq!(refusal(0, &[("a", 8 * 1024 * 1024)]), "payload-bytes");
+}
+
+#[test]
+fn points_over_more_windows_than_their_metadata_affords_are_refused() {
+    let limits = Limits {
+        windows: 10,
+        ..Limits::default()
+    };
+    let day = 86_400_000;
+    let refusal = |days: i64, metadata_bytes: usize| {
+        let mut bytes = Vec::new();
+        Payload {
+            timestamps: vec![TimestampMs(day * (days - 1)), TimestampMs(0)],
+            values: vec![0.0; 2],
+            metadata: vec![(String::new(), "x".repeat(metadata_bytes))],
+            ..Payload::default()
+        }
+        .encode(&mut bytes);
+        let limits = Limits {
+            payload_bytes: ByteCount(9 * 1024),
+            ..limits
+        };
+        PayloadView::parse(&bytes, &limits, None).map(drop)
+    };
+    assert_eq!(refusal(10, 0), Ok(()));
+    let refused = |windows, limit| Err(Refusal::Windows { windows, limit });
+    assert_eq!(refusal(11, 0), refused(11, 10));
+    assert_eq!(refusal(9, 1024), Ok(()));
+    assert_eq!(refusal(10, 1024), refused(10, 9));
+    assert_eq!(refusal(1, 8 * 1024), Ok(()));
+}
+
+#[test]
+fn the_one_instant_that_no_span_can_hold_is_refused() {
+    let parse = |ms: i64| {
+        let mut bytes = Vec::new();
+        Payload {
+            timestamps: vec![TimestampMs(ms)],
+            values: vec![0.0],
+            ..Payload::default()
+        }
+        .encode(&mut bytes);
+        PayloadView::parse(&bytes, &Limits::default(), None).map(drop)
+    };
+    assert_eq!(parse(i64::MAX), Err(Refusal::TimestampReserved));
+    assert_eq!(parse(i64::MAX - 1), Ok(()));
+    assert_eq!(parse(i64::MIN), Ok(()));
 }

@@ -99,6 +99,20 @@ pub enum Refusal {
         /// The limit.
         limit: u64,
     },
+    /// The record's headers cannot be read; they are replaced by [`UNREADABLE_HEADERS`](super::UNREADABLE_HEADERS).
+    #[error("a header's name is not UTF-8: the headers are lost, key and value are as they came")]
+    HeadersUnreadable,
+    /// The points spread over too many windows: each would get a piece of its own with all the metadata.
+    #[error("points of {windows} windows (days), {limit} allowed beside this much metadata")]
+    Windows {
+        /// From the earliest point's to the latest's.
+        windows: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A point at the last instant of 64 bits.
+    #[error("a point at 2^63 - 1 ms: spans of time are half-open and could never hold it")]
+    TimestampReserved,
 }
 
 impl Refusal {
@@ -120,6 +134,9 @@ impl Refusal {
             Self::Points { .. } => 13,
             Self::MetadataEntries { .. } => 14,
             Self::MetadataBytes { .. } => 15,
+            Self::HeadersUnreadable => 16,
+            Self::Windows { .. } => 17,
+            Self::TimestampReserved => 18,
         }
     }
 
@@ -151,6 +168,9 @@ pub const fn name_of(code: u8) -> Option<&'static str> {
         13 => "points",
         14 => "metadata-entries",
         15 => "metadata-bytes",
+        16 => "headers-unreadable",
+        17 => "windows",
+        18 => "timestamp-reserved",
         _ => return None,
     })
 }

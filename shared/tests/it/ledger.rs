@@ -15,7 +15,7 @@ use skein_shared::shard_map::Routing;
 use skein_shared::window::{TimestampMs, Window};
 use skein_shared::{ErrorKind, shard_map_log, source_binding};
 
-use crate::bucket::stores::open_embedded;
+use crate::bucket::stores::{open_embedded, open_with_short_pages};
 
 fn chain(topic: &str, partition: u32) -> Chain {
     Chain {
@@ -123,6 +123,38 @@ async fn the_first_genesis_stands() {
     );
     let end = ledger.end(&chain, None).await.unwrap().unwrap();
     assert_eq!((end.offset, end.last), (Offset(5), None));
+}
+
+#[tokio::test]
+async fn a_chain_whose_genesis_is_gone_is_damaged_and_never_begins_anew() {
+    let (_server, bucket) = open_embedded().await;
+    let ledger = Ledger::new(bucket.clone());
+    let chain = chain("t", 0);
+    write_chain(&ledger, &chain, &[0, 10]).await;
+    let key = ObjectKey::Genesis(chain.clone()).to_string();
+    bucket.delete(&key).await.unwrap();
+    for error in [
+        ledger.end(&chain, None).await.map(drop).unwrap_err(),
+        ledger.known_genesis(&chain).await.map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains(&key), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn pages_that_a_store_cuts_short_hide_no_entry() {
+    let (_server, bucket) = open_with_short_pages(7).await;
+    let ledger = Ledger::new(bucket);
+    let chain = chain("t", 0);
+    let edges: Vec<i64> = (0..60).map(|n| n * n).collect();
+    write_chain(&ledger, &chain, &edges).await;
+    for hint in [None, Some(900), Some(59 * 59), Some(i64::MAX)] {
+        let end = ledger.end(&chain, hint.map(Offset)).await.unwrap().unwrap();
+        assert_eq!(end.offset, Offset(59 * 59), "hint {hint:?}");
+    }
+    let entries = ledger.entries(&chain, Offset(0)).await.unwrap();
+    assert_eq!(entries.len(), 59);
 }
 
 #[tokio::test]

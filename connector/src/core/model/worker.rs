@@ -111,12 +111,22 @@ impl Worker {
     }
 
     pub(in crate::core) fn give(&mut self, partition: u32, offset: i64, value: &[u8]) {
+        self.give_with(partition, offset, value, HeadersRef::EMPTY);
+    }
+
+    pub(in crate::core) fn give_with(
+        &mut self,
+        partition: u32,
+        offset: i64,
+        value: &[u8],
+        headers: HeadersRef<'_>,
+    ) {
         let record = RecordRef {
             offset: Offset(offset),
             timestamp: RecordTimestamp::Created(TimestampMs(1_700_000_000_000 + offset)),
             key: None,
             value: Some(value),
-            headers: HeadersRef::EMPTY,
+            headers,
         };
         let topic = "t";
         self.tell(Event::Record {

@@ -161,5 +161,39 @@ fn offsets_that_kafka_deleted_while_reading_stop_their_partition_after_what_was_
     assert_eq!(worker.alerts.len(), 1);
     assert_eq!(worker.reads.keys().collect::<Vec<_>>(), [&name(1)]);
     world.check_frames();
-    assert!(world.ledger.len() == 2);
+    let end = world.end_of(world.genesis.keys().next().unwrap()).unwrap();
+    assert!(
+        end >= Offset(10),
+        "what was read of the stopped one is kept"
+    );
+}
+
+#[test]
+fn a_position_that_kafka_refused_and_has_again_is_read_anew_from_the_chains_end() {
+    let mut world = World::new(&[100]);
+    let mut worker = reading(&mut world, options(1));
+    for _ in 0..10 {
+        worker.deliver(&world, 0);
+    }
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    for _ in 0..10 {
+        worker.deliver(&world, 0);
+    }
+    // The consumer fetches nothing of it until it is assigned again.
+    worker.reads.clear();
+    worker.tell(Event::OffsetsLost);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    assert!(worker.alerts.is_empty(), "{:?}", worker.alerts);
+    let last_in_ledger = world
+        .end_of(world.genesis.keys().next().unwrap())
+        .unwrap()
+        .0
+        - 1;
+    assert_eq!(worker.reads[&name(0)], last_in_ledger);
+    deliver_all(&mut worker, &world);
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    world.check_frames();
+    assert_eq!(world.committed[&name(0)], Offset(100));
 }

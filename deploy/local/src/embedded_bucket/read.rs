@@ -80,6 +80,7 @@ pub(super) fn head(store: &ObjectStore, input: HeadObjectInput) -> S3Result<Head
 pub(super) fn list_page(
     store: &ObjectStore,
     input: &ListObjectsV2Input,
+    page_keys: usize,
 ) -> S3Result<ListObjectsV2Output> {
     let resume = match &input.continuation_token {
         None => None,
@@ -97,7 +98,7 @@ pub(super) fn list_page(
         resume,
         max_keys: usize::try_from(input.max_keys.unwrap_or(1000))
             .unwrap_or(0)
-            .min(1000),
+            .min(page_keys),
     };
     let url = EncodingType::from_static(EncodingType::URL);
     let encode = match &input.encoding_type {

@@ -20,11 +20,12 @@ use super::{multipart, read, write};
 /// The protocol's face of an [`ObjectStore`].
 pub(super) struct EmbeddedS3 {
     store: Arc<ObjectStore>,
+    page_keys: usize,
 }
 
 impl EmbeddedS3 {
-    pub(super) fn new(store: Arc<ObjectStore>) -> Self {
-        Self { store }
+    pub(super) fn new(store: Arc<ObjectStore>, page_keys: usize) -> Self {
+        Self { store, page_keys }
     }
 }
 
@@ -85,7 +86,7 @@ impl S3 for EmbeddedS3 {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        read::list_page(&self.store, &request.input).map(S3Response::new)
+        read::list_page(&self.store, &request.input, self.page_keys).map(S3Response::new)
     }
 
     async fn get_object(

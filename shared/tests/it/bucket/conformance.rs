@@ -159,7 +159,11 @@ async fn lists_in_order(bucket: &Bucket) {
     let between = bucket.list("l/", Some("l/000/0003x")).await.unwrap();
     assert_eq!(between[0].key, keys[4]);
     let page = bucket.list_page("l/", Some(&keys[0]), 2).await.unwrap();
-    assert!(page.iter().map(|object| &object.key).eq(&keys[1..3]));
+    assert!(page.objects.iter().map(|o| &o.key).eq(&keys[1..3]));
+    assert!(!page.is_last);
+    let page = bucket.list_page("l/", Some(&keys[1_000]), 2).await.unwrap();
+    assert!(page.objects.iter().map(|o| &o.key).eq(&keys[1_001..]));
+    assert!(page.is_last);
     let folders = bucket.list_folders("l/").await.unwrap();
     assert!(
         folders

@@ -9,8 +9,13 @@ use skein_shared::units::Millis;
 pub(super) const BUCKET: &str = "skein-test";
 
 pub(super) fn embedded(conditions: Conditions) -> EmbeddedBucket {
-    let mut options = BucketOptions::new(Storage::Memory);
-    options.conditions = conditions;
+    started(BucketOptions {
+        conditions,
+        ..BucketOptions::new(Storage::Memory)
+    })
+}
+
+fn started(options: BucketOptions) -> EmbeddedBucket {
     let server = EmbeddedBucket::start(options).expect("an embedded bucket starts");
     server
         .create_bucket(BUCKET)
@@ -41,7 +46,19 @@ pub(super) fn settings(endpoint: &str) -> BucketSettings {
 
 /// An open bucket over an embedded server; dropping the server ends it.
 pub(crate) async fn open_embedded() -> (EmbeddedBucket, Bucket) {
-    let server = embedded(Conditions::Honoured);
+    opened(embedded(Conditions::Honoured)).await
+}
+
+/// As [`open_embedded`], on a server that cuts the pages of a listing off after `page_keys` keys.
+pub(crate) async fn open_with_short_pages(page_keys: usize) -> (EmbeddedBucket, Bucket) {
+    let server = started(BucketOptions {
+        page_keys,
+        ..BucketOptions::new(Storage::Memory)
+    });
+    opened(server).await
+}
+
+async fn opened(server: EmbeddedBucket) -> (EmbeddedBucket, Bucket) {
     let bucket = Bucket::open(&settings(&server.endpoint()))
         .await
         .expect("the bucket is there");
