@@ -1,17 +1,17 @@
 //! `[bucket]`: which object storage, and with which credentials.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use figment::Figment;
 use figment::providers::{Format, Toml};
 use serde::{Deserialize, Serialize};
-use skein_shared::bucket::{BucketSettings, Credentials};
+use skein_shared::bucket::{BucketSettings, Credentials, Encryption};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
 
 use crate::bound::{Bounds, Breach};
 use crate::error::{Error, Fault, Result};
+use crate::secret::read_private;
 
 /// Settings of the object storage, as a person writes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,12 @@ pub struct BucketSection {
     pub path_style: bool,
     /// `chain`, or a file of mode 0600.
     pub credentials: String,
+    /// PEM file of authorities to trust beside the system's; empty is none.
+    pub ca: String,
+    /// How the store is asked to encrypt what it keeps.
+    pub encryption: EncryptionAtRest,
+    /// Key of the key service; empty is the account's own for S3.
+    pub kms_key: String,
     /// Tries per request, the first included.
     pub retry_attempts: u32,
     /// Upper bound of the wait before the first retry; it doubles with each one.
@@ -39,6 +45,20 @@ pub struct BucketSection {
     pub connect_timeout: Millis,
     /// Longest wait for the answer to a try, before the time that its bytes take.
     pub attempt_timeout: Millis,
+}
+
+/// How the store is asked to encrypt what it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EncryptionAtRest {
+    /// As the bucket's own default says.
+    #[serde(rename = "none")]
+    BucketDefault,
+    /// With keys of the store.
+    #[serde(rename = "AES256")]
+    Store,
+    /// With a key of the key service.
+    #[serde(rename = "aws:kms")]
+    KeyService,
 }
 
 /// The pair of keys in a credentials file.
@@ -75,6 +95,8 @@ impl BucketSection {
             region: self.region.clone(),
             path_style: self.path_style,
             credentials,
+            encryption: self.encryption(),
+            authorities: self.authorities()?,
             retry: RetryPolicy {
                 attempts: self.retry_attempts,
                 base: self.retry_base,
@@ -84,6 +106,27 @@ impl BucketSection {
                 attempt_timeout: self.attempt_timeout,
             },
         })
+    }
+
+    fn encryption(&self) -> Encryption {
+        match self.encryption {
+            EncryptionAtRest::BucketDefault => Encryption::BucketDefault,
+            EncryptionAtRest::Store => Encryption::Store,
+            EncryptionAtRest::KeyService => Encryption::KeyService {
+                key: Some(self.kms_key.clone()).filter(|key| !key.is_empty()),
+            },
+        }
+    }
+
+    fn authorities(&self) -> Result<Option<Vec<u8>>> {
+        if self.ca.is_empty() {
+            return Ok(None);
+        }
+        let unreadable = |error: std::io::Error| Error::Unreadable {
+            file: self.ca.clone(),
+            reason: format!("{error}; bucket.ca names it"),
+        };
+        std::fs::read(&self.ca).map(Some).map_err(unreadable)
     }
 
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
@@ -100,6 +143,14 @@ impl BucketSection {
                 &self.endpoint,
                 "http://HOST[:PORT], https://HOST[:PORT], or empty for AWS",
             );
+        }
+        if !self.ca.is_empty() && self.endpoint.starts_with("http://") {
+            let allowed = "set only with a bucket.endpoint that begins with https://";
+            bounds.refuse("ca", &self.ca, allowed);
+        }
+        if !self.kms_key.is_empty() && self.encryption != EncryptionAtRest::KeyService {
+            let allowed = "set only with bucket.encryption = aws:kms";
+            bounds.refuse("kms_key", &self.kms_key, allowed);
         }
         if self.region.is_empty() {
             bounds.refuse("region", &self.region, "a region such as us-east-1");
@@ -143,9 +194,7 @@ fn read_credentials(file: &Path) -> Result<Credentials> {
         file: file.display().to_string(),
         reason,
     };
-    let metadata = std::fs::metadata(file).map_err(|error| unreadable(error.to_string()))?;
-    check_mode(file, &metadata)?;
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+    let text = read_private("bucket.credentials", file)?;
     let figment = Figment::from(Toml::string(&text));
     // The parser's own words would repeat the line, and so the secret.
     let pair: KeyPair = figment.extract().map_err(|_| {
@@ -159,20 +208,6 @@ fn read_credentials(file: &Path) -> Result<Credentials> {
     })
 }
 
-fn check_mode(file: &Path, metadata: &std::fs::Metadata) -> Result<()> {
-    let mode = metadata.permissions().mode() & 0o777;
-    let of_others = mode & 0o077;
-    if of_others == 0 {
-        return Ok(());
-    }
-    Err(Error::Faults(vec![Fault {
-        key: "bucket.credentials".to_owned(),
-        value: file.display().to_string(),
-        allowed: format!("a file that only its owner can read (chmod 600); its mode is {mode:o}"),
-        origin: String::new(),
-    }]))
-}
-
 /// Bucket and prefix of an `s3://` URL; the prefix has no slash at either end.
 fn split_url(url: &str) -> Option<(String, String)> {
     let rest = url.strip_prefix("s3://")?;
@@ -184,6 +219,8 @@ fn split_url(url: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::load::{Layers, load};
 

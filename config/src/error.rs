@@ -45,12 +45,31 @@ pub enum Error {
     /// No broker answered.
     #[error(
         "reach kafka failed; brokers=`{brokers}` reason=`{reason}`: check that a broker listens there and that \
-         its listener's security matches kafka.properties"
+         its listener's security matches kafka.tls and kafka.sasl"
     )]
     KafkaUnreachable {
         /// The bootstrap servers.
         brokers: String,
         /// librdkafka's own words.
+        reason: String,
+    },
+    /// The connection could not be encrypted, or the broker's certificate is not trusted.
+    #[error(
+        "encrypt connection to kafka failed; brokers=`{brokers}` reason=`{reason}`: check kafka.tls, and that the \
+         listener there speaks TLS"
+    )]
+    KafkaTls {
+        /// The bootstrap servers.
+        brokers: String,
+        /// librdkafka's own words.
+        reason: String,
+    },
+    /// The broker refused the login, or there is no token for one.
+    #[error("log in to kafka failed; brokers=`{brokers}` reason=`{reason}`: check kafka.sasl")]
+    KafkaLogin {
+        /// The bootstrap servers.
+        brokers: String,
+        /// The broker's own words.
         reason: String,
     },
     /// The broker refused an administrative call.
@@ -72,6 +91,8 @@ impl Error {
             Self::Unreadable { .. }
             | Self::Faults(_)
             | Self::KafkaClient { .. }
+            | Self::KafkaTls { .. }
+            | Self::KafkaLogin { .. }
             | Self::KafkaRefused { .. } => ErrorKind::Invalid,
             Self::KafkaUnreachable { .. } => ErrorKind::Transient,
         }

@@ -1,13 +1,27 @@
 //! `[kafka]`: which cluster and topics, and the only place where Kafka clients are configured.
 
+pub mod tls;
+mod token;
+mod msk_token;
+mod token_source;
+pub mod sasl;
+pub mod login;
+pub mod lookup_client;
 pub mod cluster;
 
 use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 use skein_shared::ids::SourceName;
 use skein_shared::units::{ByteCount, MIB, Millis};
 
 use crate::bound::{Bounds, Breach};
+use crate::error::{Error, Result};
+use crate::kafka::login::Login;
+use crate::kafka::sasl::{SaslSettings, Tls};
+use crate::kafka::tls::TlsSettings;
 use crate::property::{HIDDEN, Properties, is_secret};
 
 /// Settings of the Kafka side.
@@ -30,6 +44,10 @@ pub struct KafkaSettings {
     pub backlog_limit: ByteCount,
     /// Patience with one administrative call.
     pub metadata_timeout: Millis,
+    /// Encrypted connections.
+    pub tls: TlsSettings,
+    /// The login.
+    pub sasl: SaslSettings,
     /// Any other property of librdkafka.
     pub properties: Properties,
 }
@@ -81,6 +99,20 @@ const OURS: [(&str, &str); 12] = [
     ),
 ];
 
+/// Properties that `kafka.tls` and `kafka.sasl` decide once either is in use.
+const SECURITY: [&str; 10] = [
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.mechanisms",
+    "sasl.username",
+    "sasl.password",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "enable.ssl.certificate.verification",
+    "ssl.endpoint.identification.algorithm",
+];
+
 impl KafkaSettings {
     /// The cluster's name, which [`crate::load`] has checked.
     ///
@@ -90,9 +122,39 @@ impl KafkaSettings {
         SourceName::new(self.source.as_str()).expect("settings are checked when they are loaded")
     }
 
-    /// What every client has in common: addresses and the properties handed on.
-    pub fn client_config(&self) -> ClientConfig {
+    /// What every client has in common: addresses, security and the properties handed on.
+    ///
+    /// # Errors
+    /// A file that security needs is not there, or may be read by others.
+    pub fn client_config(&self) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
+        self.set_client(&mut config)?;
+        Ok(config)
+    }
+
+    /// The context of a client, or the part of one that logs, notes errors and gives tokens.
+    pub fn login(&self) -> Login {
+        Login::new(self.sasl.token_source())
+    }
+
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// [`Error::KafkaClient`] with librdkafka's words, but never with the value of a property.
+    pub fn create<T, C>(&self, config: &ClientConfig, context: C) -> Result<T>
+    where
+        C: ClientContext,
+        T: FromClientConfigAndContext<C>,
+    {
+        config
+            .create_with_context(context)
+            .map_err(|error| Error::KafkaClient {
+                brokers: self.brokers.clone(),
+                reason: without_values(&error),
+            })
+    }
+
+    fn set_client(&self, config: &mut ClientConfig) -> Result<()> {
         config.set("bootstrap.servers", &self.brokers);
         config.set("client.id", "skein");
         // librdkafka would otherwise wait up to ten seconds before it tries a broker again.
@@ -100,14 +162,31 @@ impl KafkaSettings {
         for (name, value) in &self.properties.0 {
             config.set(name, value);
         }
-        config
+        if let Some(protocol) = self.security_protocol() {
+            config.set("security.protocol", protocol);
+        }
+        self.tls.set(config)?;
+        self.sasl.set(config)
+    }
+
+    /// `None` where neither `kafka.tls` nor `kafka.sasl` is in use, and `kafka.properties` may say it.
+    fn security_protocol(&self) -> Option<&'static str> {
+        match (self.tls.enabled, self.sasl.is_on()) {
+            (false, false) => None,
+            (true, false) => Some("SSL"),
+            (false, true) => Some("SASL_PLAINTEXT"),
+            (true, true) => Some("SASL_SSL"),
+        }
     }
 
     /// Config of a consumer whose queue of fetched records holds about `queue`.
     ///
     /// librdkafka's dangerous defaults are all set here. What the settings hand on wins over what is a
     /// matter of taste (assignor, fetch sizes), never over what a promise rests on.
-    pub fn consumer_config(&self, queue: ByteCount) -> ClientConfig {
+    ///
+    /// # Errors
+    /// As [`client_config`](Self::client_config).
+    pub fn consumer_config(&self, queue: ByteCount) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
         config.set("partition.assignment.strategy", "cooperative-sticky");
         config.set("topic.metadata.refresh.interval.ms", "30000");
@@ -118,9 +197,7 @@ impl KafkaSettings {
         // Each broker may hold one response of this size beyond the queue.
         let fetch_bytes = (queue.0 / 4).clamp(MIB, 16 * MIB);
         config.set("fetch.max.bytes", fetch_bytes.to_string());
-        for (name, value) in self.client_config().config_map() {
-            config.set(name, value);
-        }
+        self.set_client(&mut config)?;
         config.set("group.id", &self.group);
         if !self.member.is_empty() {
             config.set("group.instance.id", &self.member);
@@ -136,22 +213,23 @@ impl KafkaSettings {
             "queued.max.messages.kbytes",
             (queue.0 / 1024).max(1024).to_string(),
         );
-        config
+        Ok(config)
     }
 
     /// Config of a producer: idempotent, acknowledged by all replicas, keys placed as Java clients do.
-    pub fn producer_config(&self) -> ClientConfig {
+    ///
+    /// # Errors
+    /// As [`client_config`](Self::client_config).
+    pub fn producer_config(&self) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
         config.set("compression.type", "none");
         config.set("linger.ms", "20");
-        for (name, value) in self.client_config().config_map() {
-            config.set(name, value);
-        }
+        self.set_client(&mut config)?;
         config.set("acks", "all");
         config.set("enable.idempotence", "true");
         config.set("partitioner", "murmur2_random");
         config.set("allow.auto.create.topics", "false");
-        config
+        Ok(config)
     }
 
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
@@ -172,18 +250,37 @@ impl KafkaSettings {
             &self.metadata_timeout,
             Millis(100)..=Millis::seconds(300),
         );
+        let tls = if self.tls.enabled { Tls::On } else { Tls::Off };
+        self.tls.check(&mut bounds);
+        self.sasl.check(tls, &mut bounds);
         for (ours, instead) in OURS {
-            let Some(value) = self.properties.0.get(ours) else {
-                continue;
-            };
-            let value = if is_secret(ours) { HIDDEN } else { value };
+            self.refuse_property(ours, instead, &mut bounds);
+        }
+        if self.security_protocol().is_some() {
+            for ours in SECURITY {
+                self.refuse_property(ours, "kafka.tls and kafka.sasl decide it", &mut bounds);
+            }
+        }
+    }
+
+    fn refuse_property(&self, name: &str, instead: &str, bounds: &mut Bounds<'_>) {
+        if let Some(value) = self.properties.0.get(name) {
+            let value = if is_secret(name) { HIDDEN } else { value };
             let allowed = format!("not to be set here ({instead})");
-            bounds.refuse(&format!("properties.{ours}"), &value, allowed);
+            bounds.refuse(&format!("properties.{name}"), &value, allowed);
         }
     }
 }
 
-fn check_topic(topic: &str) -> Result<(), String> {
+/// The library's own text repeats the value of the property that it refuses, which may be a password.
+fn without_values(error: &KafkaError) -> String {
+    if let KafkaError::ClientConfig(_, reason, name, _value) = error {
+        return format!("{reason}; property=`{name}`: correct it in kafka.properties");
+    }
+    error.to_string()
+}
+
+fn check_topic(topic: &str) -> std::result::Result<(), String> {
     if topic.starts_with('^') {
         return regex::Regex::new(topic)
             .map(drop)
@@ -191,3 +288,6 @@ fn check_topic(topic: &str) -> Result<(), String> {
     }
     skein_shared::ids::TopicName::new(topic).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

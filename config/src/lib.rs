@@ -10,6 +10,7 @@ pub mod error;
 pub mod bound;
 mod value_text;
 pub mod property;
+pub mod secret;
 pub mod kafka;
 pub mod bucket;
 pub mod shards;

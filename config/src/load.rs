@@ -1,5 +1,7 @@
 //! Reads the layers, puts them over one another, and refuses what cannot be used.
 
+mod exposure;
+
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
@@ -93,8 +95,10 @@ pub fn load(layers: &Layers) -> Result<Settings> {
     let mut figment = Figment::new()
         .merge(Layer::from_toml("default", DEFAULT_TOML)?)
         .merge(Layer::from_toml("default", SHARDS_TOML)?);
-    if let Some(file) = &layers.file {
-        figment = figment.merge(read_file(file)?);
+    let file = layers.file.as_deref().map(read_file).transpose()?;
+    let exposed = exposure::faults(layers, file.as_ref().map(|layer| &layer.dict));
+    if let Some(layer) = file {
+        figment = figment.merge(layer);
     }
     for (variable, text) in &layers.environment {
         if let Some(layer) = Layer::from_variable(variable, text) {
@@ -104,17 +108,18 @@ pub fn load(layers: &Layers) -> Result<Settings> {
     for flag in &layers.flags {
         figment = figment.merge(Layer::from_flag(flag));
     }
-    let settings: Settings = figment
-        .extract()
-        .map_err(|error| explain(&figment, error))?;
-    let breaches = settings.breaches();
-    if breaches.is_empty() {
-        return Ok(settings);
+    let mut faults = exposed;
+    match figment.extract::<Settings>() {
+        Ok(settings) => {
+            let breaches = settings.breaches().into_iter();
+            faults.extend(breaches.map(|breach| with_origin(&figment, breach)));
+            if faults.is_empty() {
+                return Ok(settings);
+            }
+        }
+        Err(error) => faults.extend(explain(&figment, error)),
     }
-    let faults = breaches
-        .into_iter()
-        .map(|breach| with_origin(&figment, breach));
-    Err(Error::Faults(faults.collect()))
+    Err(Error::Faults(faults))
 }
 
 /// One layer: its values, and the name by which a fault in it is reported.
@@ -127,7 +132,7 @@ impl Layer {
     fn from_toml(origin: &str, text: &str) -> Result<Self> {
         let unreadable = |error: figment::Error| Error::Unreadable {
             file: origin.to_owned(),
-            reason: error.to_string(),
+            reason: without_excerpt(&error.to_string()),
         };
         let mut profiles = Toml::string(text).data().map_err(unreadable)?;
         Ok(Self {
@@ -141,11 +146,13 @@ impl Layer {
         let key = key
             .contains("__")
             .then(|| key.to_ascii_lowercase().replace("__", "."))?;
-        Some(Self::nested(
-            format!("environment {variable}"),
-            &key,
-            parse_value(text),
-        ))
+        // A password may look like a number or a list; it is neither.
+        let value = if is_secret(&key) {
+            Value::from(text)
+        } else {
+            parse_value(text)
+        };
+        Some(Self::nested(format!("environment {variable}"), &key, value))
     }
 
     fn from_flag(flag: &Flag) -> Self {
@@ -174,6 +181,16 @@ impl Provider for Layer {
 fn parse_value(text: &str) -> Value {
     text.parse()
         .unwrap_or_else(|never: std::convert::Infallible| match never {})
+}
+
+/// The parser's words without the lines that it quotes, which may hold a secret.
+fn without_excerpt(error: &str) -> String {
+    let is_quote = |line: &str| {
+        line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ')
+            .starts_with('|')
+    };
+    let lines: Vec<&str> = error.lines().filter(|line| !is_quote(line)).collect();
+    lines.join(": ")
 }
 
 fn read_file(file: &Path) -> Result<Layer> {
@@ -208,9 +225,12 @@ fn origin_of(figment: &Figment, key: &str) -> String {
 }
 
 /// Says in our words what figment found while it read types.
-fn explain(figment: &Figment, error: figment::Error) -> Error {
+fn explain(figment: &Figment, error: figment::Error) -> Vec<Fault> {
     let faults = error.into_iter().map(|error| {
         let mut path = error.path.clone();
+        // A key that is not known may be a misspelt one of a secret, and a section's value may hold one.
+        let is_unknown = matches!(error.kind, Kind::UnknownField(..))
+            || matches!(&error.kind, Kind::InvalidType(_, wanted) if wanted.starts_with("struct "));
         let allowed = match &error.kind {
             Kind::UnknownField(name, known) => {
                 if path.last() != Some(name) {
@@ -236,23 +256,28 @@ fn explain(figment: &Figment, error: figment::Error) -> Error {
             | Kind::UnsupportedKey(..) => error.kind.to_string(),
         };
         let key = path.join(".");
+        let value = if is_unknown || is_secret(&key) {
+            HIDDEN.to_owned()
+        } else {
+            shown_value(figment, &key)
+        };
         Fault {
-            value: shown_value(figment, &key),
+            value,
             origin: origin_of(figment, &key),
             key,
             allowed,
         }
     });
-    Error::Faults(faults.collect())
+    faults.collect()
 }
 
 fn shown_value(figment: &Figment, key: &str) -> String {
-    if is_secret(key) {
-        return HIDDEN.to_owned();
+    match figment.find_value(key) {
+        // It may hold a secret.
+        Ok(Value::Dict(..)) => HIDDEN.to_owned(),
+        Ok(value) => value_text::bare(&value),
+        Err(_) => String::new(),
     }
-    figment
-        .find_value(key)
-        .map_or_else(|_| String::new(), |value| value_text::bare(&value))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct Properties(pub BTreeMap<String, String>);
 /// What stands in for a secret wherever settings are shown.
 pub const HIDDEN: &str = "(hidden)";
 
-/// Whether the value of `property` must not be shown.
+/// Whether the value of `property`, or of a setting, must not be shown.
 pub fn is_secret(property: &str) -> bool {
     const WORDS: [&str; 6] = [
         "password",
@@ -25,6 +25,11 @@ pub fn is_secret(property: &str) -> bool {
         "oauthbearer.config",
         "jaas",
     ];
+    // Where a secret lies, and how long it lasts, are none.
+    const ABOUT: [&str; 4] = ["_file", "_command", "_lifetime", ".url"];
+    if ABOUT.iter().any(|end| property.ends_with(end)) {
+        return false;
+    }
     WORDS.iter().any(|word| property.contains(word))
 }
 

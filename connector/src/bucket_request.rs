@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skein_shared::ErrorKind;
 use skein_shared::bucket::{Bucket, Created};
 use skein_shared::error::BucketCause;
 use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
@@ -214,6 +215,11 @@ fn failure_of(step: &'static str, error: &Error) -> Failure {
             }
         },
         Error::Kafka { .. } => Remedy::Again,
+        // A refused login or certificate may be corrected on the other side; what was read is not dropped for it.
+        Error::Config(refusal) => match refusal.kind() {
+            ErrorKind::Transient => Remedy::Again,
+            ErrorKind::Fenced | ErrorKind::Corrupt | ErrorKind::Invalid => Remedy::AgainAndAlert,
+        },
         Error::Shared(_)
         | Error::MissingTopic { .. }
         | Error::NoTopicMatches { .. }

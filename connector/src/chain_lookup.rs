@@ -1,14 +1,11 @@
 //! Where a partition stands: the ledger's end in the bucket, low and high watermark in Kafka.
 
-use std::sync::Arc;
-
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use skein_config::kafka::KafkaSettings;
+use skein_config::kafka::lookup_client::LookupClient;
 use skein_shared::ErrorKind;
 use skein_shared::ids::Chain;
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
-use skein_shared::units::Millis;
 
 use crate::core::event::{ChainView, LedgerEnd};
 use crate::error::{Error, Result};
@@ -16,9 +13,8 @@ use crate::error::{Error, Result};
 /// Asks Kafka and the bucket. Its client is no member of any group, so it may wait as long as it likes.
 #[derive(Clone)]
 pub struct ChainLookup {
-    client: Arc<BaseConsumer>,
+    client: LookupClient,
     brokers: String,
-    patience: Millis,
 }
 
 impl ChainLookup {
@@ -27,24 +23,14 @@ impl ChainLookup {
     /// # Errors
     /// `Invalid` when librdkafka refuses a setting.
     pub fn connect(kafka: &KafkaSettings) -> Result<Self> {
-        let client = kafka
-            .client_config()
-            .create()
-            .map_err(|error| Error::Kafka {
-                operation: "create client",
-                brokers: kafka.brokers.clone(),
-                reason: error.to_string(),
-                kind: ErrorKind::Invalid,
-            })?;
         Ok(Self {
-            client: Arc::new(client),
+            client: kafka.lookup_client()?,
             brokers: kafka.brokers.clone(),
-            patience: kafka.metadata_timeout,
         })
     }
 
     /// The client, for questions about the cluster.
-    pub fn client(&self) -> &BaseConsumer {
+    pub fn client(&self) -> &LookupClient {
         &self.client
     }
 
@@ -67,14 +53,12 @@ impl ChainLookup {
     }
 
     async fn watermarks(&self, chain: &Chain) -> Result<(Offset, Offset)> {
-        let (client, patience) = (Arc::clone(&self.client), self.patience.duration());
+        let client = self.client.clone();
         let (topic, partition) = (
             chain.topic.as_str().to_owned(),
             chain.partition.0.cast_signed(),
         );
-        let asked = tokio::task::spawn_blocking(move || {
-            client.fetch_watermarks(&topic, partition, patience)
-        });
+        let asked = tokio::task::spawn_blocking(move || client.watermarks(&topic, partition));
         let failed = |reason: String| Error::Kafka {
             operation: "fetch watermarks",
             brokers: self.brokers.clone(),
@@ -82,7 +66,7 @@ impl ChainLookup {
             kind: ErrorKind::Transient,
         };
         let answered = asked.await.map_err(|error| failed(error.to_string()))?;
-        let (low, high) = answered.map_err(|error| failed(error.to_string()))?;
+        let (low, high) = answered?;
         Ok((Offset(low), Offset(high)))
     }
 }

@@ -66,6 +66,9 @@ pub enum Error {
         /// What the caller must do.
         kind: ErrorKind,
     },
+    /// A client of Kafka cannot be made from the settings, or finds no cluster.
+    #[error(transparent)]
+    Config(#[from] skein_config::Error),
     /// The contract's side failed.
     #[error(transparent)]
     Shared(#[from] skein_shared::Error),
@@ -80,6 +83,7 @@ impl Error {
             | Self::NoTopicMatches { .. }
             | Self::Setting { .. }
             | Self::Ended { .. } => ErrorKind::Invalid,
+            Self::Config(error) => error.kind(),
             Self::Shared(error) => error.kind(),
         }
     }

@@ -17,6 +17,7 @@ mod request_count;
 mod checksum_header;
 mod refusal;
 mod s3;
+mod encryption;
 mod open;
 mod head;
 mod ranged_get;
@@ -26,6 +27,7 @@ mod multipart;
 mod probe;
 
 pub use conditional_put::Created;
+pub use encryption::Encryption;
 pub use head::ObjectMeta;
 pub use listing::{Listed, ListedPage};
 pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload, UploadedPart};

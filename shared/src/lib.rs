@@ -35,6 +35,7 @@ pub mod payload;
 pub mod format;
 pub mod telemetry;
 pub mod retry;
+pub mod aws_chain;
 pub mod bucket;
 pub mod source_binding;
 pub mod shard_map_log;

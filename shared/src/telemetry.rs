@@ -10,6 +10,8 @@ use crate::error::{Error, Result};
 
 /// Environment variable that filters log lines: `debug`, `info,skein_connector=trace`, …
 const FILTER_VARIABLE: &str = "SKEIN_LOG";
+/// What signs requests: at its lowest levels it tells what it signs, session tokens of AWS among it.
+const SIGNER: &str = "aws_sigv4";
 const DEFAULT_FILTER: &str = "info";
 
 /// How log lines look.
@@ -75,11 +77,17 @@ fn filter_of(text: &str) -> Result<EnvFilter> {
     } else {
         text
     };
-    EnvFilter::try_new(text).map_err(|error| Error::Invalid {
+    let invalid = |reason: String| Error::Invalid {
         what: FILTER_VARIABLE,
         input: text.to_owned(),
-        reason: format!("{error}; write for example `info` or `info,skein_connector=debug`"),
-    })
+        reason: format!("{reason}; write for example `info` or `info,skein_connector=debug`"),
+    };
+    if text.contains(SIGNER) {
+        return Err(invalid(format!("`{SIGNER}` tells session tokens")));
+    }
+    let filter = EnvFilter::try_new(text).map_err(|error| invalid(error.to_string()))?;
+    let quiet = format!("{SIGNER}=info").parse();
+    Ok(filter.add_directive(quiet.expect("a target and a level are a directive")))
 }
 
 #[cfg(test)]
@@ -92,5 +100,15 @@ mod tests {
         assert!(filter_of("info,skein_connector=debug").is_ok());
         let error = filter_of("a=b=c").unwrap_err().to_string();
         assert!(error.contains("SKEIN_LOG"), "{error}");
+    }
+
+    #[test]
+    fn what_tells_session_tokens_cannot_be_asked_to() {
+        for text in ["aws_sigv4=trace", "info,aws_sigv4::http_request=debug"] {
+            let error = filter_of(text).unwrap_err().to_string();
+            assert!(error.contains("session tokens"), "{error}");
+        }
+        let shown = filter_of("trace").unwrap().to_string();
+        assert!(shown.contains("aws_sigv4=info"), "{shown}");
     }
 }

@@ -8,4 +8,7 @@ mod demo;
 mod csv_round_trip;
 mod kill;
 mod bad_settings;
+mod aws_roles;
 mod bad_services;
+mod secured_kafka;
+mod secrets;

@@ -19,6 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) struct Skein {
     config: Option<PathBuf>,
     set: Vec<String>,
+    environment: Vec<(String, String)>,
     input: Option<Vec<u8>>,
     patience: Option<Duration>,
 }
@@ -51,6 +52,15 @@ impl Skein {
     pub(crate) fn set(&self, assignment: &str) -> Self {
         let mut skein = self.clone();
         skein.set.push(assignment.to_owned());
+        skein
+    }
+
+    /// Adds a variable to the environment.
+    pub(crate) fn env(&self, variable: &str, value: &str) -> Self {
+        let mut skein = self.clone();
+        skein
+            .environment
+            .push((variable.to_owned(), value.to_owned()));
         skein
     }
 
@@ -149,6 +159,7 @@ impl Skein {
         }
         command
             .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -9,7 +9,7 @@ use skein_compactor::run::{RunOptions, run};
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
-use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials, Encryption};
 use skein_shared::format::block::{BlockBuffer, StreamSummary, SyncMarker, merge_streams};
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
@@ -78,6 +78,8 @@ impl World {
                 access_key: server.access_key().into(),
                 secret_key: server.secret_key().into(),
             },
+            encryption: Encryption::BucketDefault,
+            authorities: None,
             retry: RetryPolicy::default(),
         };
         let bucket = Bucket::open(&settings).await.unwrap();

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use skein_shared::ids::TopicName;
 
 use crate::error::{Error, Result};
 use crate::kafka::KafkaSettings;
+use crate::kafka::login::Login;
 
 /// What a cluster says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,26 +22,13 @@ impl KafkaSettings {
     /// Asks the cluster for its id and topics. Blocks, at most for twice `metadata_timeout`.
     ///
     /// # Errors
-    /// [`Error::KafkaClient`], [`Error::KafkaUnreachable`].
+    /// As [`LookupClient::metadata`](crate::kafka::lookup_client::LookupClient::metadata).
     ///
     /// # Panics
     /// Never: Kafka counts partitions in 32 bits.
     pub fn look(&self) -> Result<ClusterView> {
-        let timeout = self.metadata_timeout.duration();
-        let client: BaseConsumer =
-            self.client_config()
-                .create()
-                .map_err(|error| Error::KafkaClient {
-                    brokers: self.brokers.clone(),
-                    reason: error.to_string(),
-                })?;
-        let metadata =
-            client
-                .fetch_metadata(None, timeout)
-                .map_err(|error| Error::KafkaUnreachable {
-                    brokers: self.brokers.clone(),
-                    reason: error.to_string(),
-                })?;
+        let client = self.lookup_client()?;
+        let metadata = client.metadata()?;
         let partitions = |topic: &rdkafka::metadata::MetadataTopic| {
             let count =
                 u32::try_from(topic.partitions().len()).expect("a partition's number fits 32 bits");
@@ -50,7 +36,7 @@ impl KafkaSettings {
         };
         Ok(ClusterView {
             topics: metadata.topics().iter().filter_map(partitions).collect(),
-            cluster_id: client.client().fetch_cluster_id(timeout),
+            cluster_id: client.cluster_id(),
         })
     }
 
@@ -64,6 +50,12 @@ impl KafkaSettings {
             topic: topic.to_string(),
             reason,
         };
+        if self.sasl.is_by_token() {
+            // Its administrative client is never polled, and so never asks for a token.
+            let reason = "the client library creates no topics with a login by token: create it with Kafka's own \
+                          tools";
+            return Err(refused(reason.to_owned()));
+        }
         let timeout = Some(self.metadata_timeout.duration());
         let options = AdminOptions::new()
             .request_timeout(timeout)
@@ -71,10 +63,7 @@ impl KafkaSettings {
         let count = i32::try_from(partitions)
             .map_err(|_| refused(format!("{partitions} partitions are too many")))?;
         let new_topic = NewTopic::new(topic.as_str(), count, TopicReplication::Fixed(-1));
-        let admin: AdminClient<DefaultClientContext> = self
-            .client_config()
-            .create()
-            .map_err(|error| refused(error.to_string()))?;
+        let admin: AdminClient<Login> = self.create(&self.client_config()?, self.login())?;
         let results = admin.create_topics([&new_topic], &options).await;
         for result in results.map_err(|error| refused(error.to_string()))? {
             result.map_err(|(_, code)| refused(code.to_string()))?;

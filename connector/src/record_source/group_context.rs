@@ -4,19 +4,22 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
+use skein_config::kafka::login::Login;
 use skein_shared::ids::{PartitionId, TopicName};
 
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::record_source::GroupEvent;
 
 /// Notes of what librdkafka called back with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct GroupContext {
+    login: Login,
     notes: Mutex<Notes>,
     /// Set when there are notes, so that the poll loop need not lock after every record.
     has_notes: AtomicBool,
@@ -30,6 +33,15 @@ struct Notes {
 }
 
 impl GroupContext {
+    pub(super) fn new(login: Login) -> Self {
+        Self {
+            login,
+            notes: Mutex::default(),
+            has_notes: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }
+    }
+
     pub(super) fn take_group_event(&self) -> Option<GroupEvent> {
         self.notes().group.pop_front()
     }
@@ -68,22 +80,21 @@ impl GroupContext {
 }
 
 impl ClientContext for GroupContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => tracing::warn!(facility, "librdkafka: {message}"),
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!(facility, "librdkafka: {message}");
-            }
-        }
+        self.login.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // librdkafka goes on by itself: it connects again, and asks the coordinator again.
-        tracing::warn!(%error, "kafka: {reason}");
+        self.login.error(error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.login.generate_oauth_token(config)
     }
 }
 

@@ -60,10 +60,9 @@ impl KafkaSource {
                 kind: ErrorKind::Invalid,
             }
         };
-        let consumer: BaseConsumer<GroupContext> = kafka
-            .consumer_config(queue)
-            .create_with_context(GroupContext::default())
-            .map_err(refused("create consumer"))?;
+        let context = GroupContext::new(kafka.login());
+        let consumer: BaseConsumer<GroupContext> =
+            kafka.create(&kafka.consumer_config(queue)?, context)?;
         let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(refused("subscribe"))?;
         let consumer = Arc::new(consumer);

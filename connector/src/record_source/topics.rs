@@ -1,9 +1,7 @@
 //! Which cluster this is, and whether it has what is to be read.
 
-use std::time::Duration;
-
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use skein_config::kafka::KafkaSettings;
+use skein_config::kafka::lookup_client::LookupClient;
 use skein_shared::ErrorKind;
 use skein_shared::ids::TopicName;
 
@@ -21,19 +19,16 @@ pub struct ClusterView {
 /// Asks the brokers who they are and whether every topic is there. Blocks up to the settings' patience.
 ///
 /// # Errors
-/// `Transient` when nobody answers; `Invalid` when a topic is missing or nothing is to be read.
-pub fn look(consumer: &BaseConsumer, kafka: &KafkaSettings) -> Result<ClusterView> {
-    let patience = kafka.metadata_timeout.duration();
+/// `Transient` when nobody answers; `Invalid` when the login is refused, a topic is missing or nothing is to be
+/// read.
+pub fn look(client: &LookupClient, kafka: &KafkaSettings) -> Result<ClusterView> {
     if kafka.topics.is_empty() {
         return Err(Error::Setting {
             key: "kafka.topics",
             reason: "name at least one topic, or a pattern that begins with ^".to_owned(),
         });
     }
-    // Of all topics: a request that names one would make the embedded broker create it.
-    let metadata = consumer
-        .fetch_metadata(None, patience)
-        .map_err(|error| unreachable(kafka, "metadata", patience, &error.to_string()))?;
+    let metadata = client.metadata()?;
     let mut partitions = 0;
     for wanted in &kafka.topics {
         let matching = metadata
@@ -48,32 +43,16 @@ pub fn look(consumer: &BaseConsumer, kafka: &KafkaSettings) -> Result<ClusterVie
         }
         partitions += found.iter().sum::<u64>();
     }
-    let cluster_id = consumer
-        .client()
-        .fetch_cluster_id(patience)
-        .ok_or_else(|| unreachable(kafka, "cluster id", patience, "the brokers tell none"))?;
+    let cluster_id = client.cluster_id().ok_or_else(|| Error::Kafka {
+        operation: "cluster id",
+        brokers: kafka.brokers.clone(),
+        reason: "the brokers tell none".to_owned(),
+        kind: ErrorKind::Transient,
+    })?;
     Ok(ClusterView {
         cluster_id,
         partitions,
     })
-}
-
-/// An error of a call to brokers that do not answer.
-pub(super) fn unreachable(
-    kafka: &KafkaSettings,
-    operation: &'static str,
-    patience: Duration,
-    reason: &str,
-) -> Error {
-    Error::Kafka {
-        operation,
-        brokers: kafka.brokers.clone(),
-        reason: format!(
-            "{reason} (waited up to {patience:?}): check kafka.brokers, that the brokers run and \
-             that their advertised listeners can be reached from here"
-        ),
-        kind: ErrorKind::Transient,
-    }
 }
 
 fn is_wanted(wanted: &str, topic: &str) -> bool {

@@ -39,6 +39,19 @@ pub struct ApacheKafka {
     nodes: Vec<ServerProcess>,
 }
 
+/// What a node has beside its plain listener.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExtraListeners {
+    /// Name, security protocol and port of each.
+    pub(crate) listeners: Vec<(&'static str, &'static str, u16)>,
+    /// Lines for the node's properties.
+    pub(crate) properties: Vec<String>,
+    /// Users with SCRAM passwords, as Kafka's storage tool takes them.
+    pub(crate) scram_users: Vec<String>,
+    /// Names and texts of files beside the properties.
+    pub(crate) files: Vec<(&'static str, String)>,
+}
+
 /// Ports of one node.
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -53,10 +66,17 @@ impl ApacheKafka {
     /// # Errors
     /// Why it cannot be had here.
     pub async fn start(nodes: Nodes) -> Result<Self, Unavailable> {
+        Self::start_with(nodes, &ExtraListeners::default()).await
+    }
+
+    pub(crate) async fn start_with(
+        nodes: Nodes,
+        extra: &ExtraListeners,
+    ) -> Result<Self, Unavailable> {
         let jars = fetched::apache_kafka().await?;
         let mut last = Unavailable::because("never tried");
         for _ in 0..STARTS {
-            match Self::start_once(&jars, nodes).await {
+            match Self::start_once(&jars, nodes, extra).await {
                 Ok(cluster) => return Ok(cluster),
                 Err(unavailable) => last = unavailable,
             }
@@ -89,7 +109,11 @@ impl ApacheKafka {
         Ok(())
     }
 
-    async fn start_once(jars: &Path, nodes: Nodes) -> Result<Self, Unavailable> {
+    async fn start_once(
+        jars: &Path,
+        nodes: Nodes,
+        extra: &ExtraListeners,
+    ) -> Result<Self, Unavailable> {
         let nodes = plan(nodes)?;
         let cluster_id = cluster_id();
         let bootstrap: Vec<String> = nodes
@@ -107,13 +131,13 @@ impl ApacheKafka {
                 .map_err(|error| {
                     Unavailable::because(format!("no directory for Kafka: {error}"))
                 })?;
-            format_storage(
-                jars,
-                directory.path(),
-                &cluster_id,
-                &properties(&nodes, *node),
-            )
-            .await?;
+            let properties = properties(&nodes, *node, extra);
+            let files = extra.files.iter().map(|(name, text)| (*name, text));
+            for (name, text) in files.chain([("node.properties", &properties)]) {
+                fs::write(directory.path().join(name), text)
+                    .map_err(|error| Unavailable::because(format!("Kafka's settings: {error}")))?;
+            }
+            format_storage(jars, directory.path(), &cluster_id, &extra.scram_users).await?;
             let command = java(jars, &["kafka.Kafka", "node.properties"]);
             let process = ServerProcess::start("apache-kafka", directory.path(), &command)
                 .map_err(|error| Unavailable::because(error.to_string()))?;
@@ -161,7 +185,7 @@ fn cluster_id() -> String {
     format!("{}A", &digits[..21])
 }
 
-fn properties(nodes: &[Node], node: Node) -> String {
+fn properties(nodes: &[Node], node: Node, extra: &ExtraListeners) -> String {
     let voters: Vec<String> = nodes
         .iter()
         .map(|node| format!("{}@127.0.0.1:{}", node.id, node.controller_port))
@@ -172,16 +196,23 @@ fn properties(nodes: &[Node], node: Node) -> String {
         controller_port,
     } = node;
     let replicas = nodes.len();
-    let lines = [
+    let more = |shown: &dyn Fn(&(&str, &str, u16)) -> String| -> String {
+        extra.listeners.iter().map(shown).collect()
+    };
+    let addresses = more(&|(name, _, port)| format!(",{name}://127.0.0.1:{port}"));
+    let protocols = more(&|(name, protocol, _)| format!(",{name}:{protocol}"));
+    let mut lines = vec![
         "process.roles=broker,controller".to_owned(),
         format!("node.id={id}"),
         format!("controller.quorum.voters={}", voters.join(",")),
         format!(
-            "listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}"
+            "listeners=PLAINTEXT://127.0.0.1:{broker_port},CONTROLLER://127.0.0.1:{controller_port}{addresses}"
         ),
-        format!("advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port}"),
+        format!("advertised.listeners=PLAINTEXT://127.0.0.1:{broker_port}{addresses}"),
         "controller.listener.names=CONTROLLER".to_owned(),
-        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned(),
+        format!(
+            "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}"
+        ),
         "inter.broker.listener.name=PLAINTEXT".to_owned(),
         "log.dirs=log".to_owned(),
         format!("offsets.topic.replication.factor={replicas}"),
@@ -193,6 +224,7 @@ fn properties(nodes: &[Node], node: Node) -> String {
         "log.retention.ms=-1".to_owned(),
         "message.max.bytes=16777216".to_owned(),
     ];
+    lines.extend(extra.properties.iter().cloned());
     lines.iter().fold(String::new(), |mut text, line| {
         writeln!(text, "{line}").expect("a string takes any text");
         text
@@ -203,11 +235,9 @@ async fn format_storage(
     jars: &Path,
     directory: &Path,
     cluster_id: &str,
-    properties: &str,
+    scram_users: &[String],
 ) -> Result<(), Unavailable> {
-    fs::write(directory.join("node.properties"), properties)
-        .map_err(|error| Unavailable::because(format!("Kafka's settings: {error}")))?;
-    let tool = [
+    let mut tool = vec![
         "kafka.tools.StorageTool",
         "format",
         "-t",
@@ -215,6 +245,9 @@ async fn format_storage(
         "-c",
         "node.properties",
     ];
+    for user in scram_users {
+        tool.extend(["--add-scram", user]);
+    }
     let command = java(jars, &tool);
     let (program, arguments) = command.split_first().expect("a command has a program");
     let output = Command::new(program)

@@ -17,7 +17,9 @@ pub mod dev_stack;
 pub mod child;
 pub mod free_port;
 pub mod fetched;
+pub mod certificates;
 pub mod apache_kafka;
+pub mod secured_kafka;
 pub mod seaweedfs;
 
 pub use error::{Error, Result};

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use crate::certificates::Certificates;
 use crate::child::ServerProcess;
 use crate::fetched;
 use crate::free_port::free_ports;
@@ -20,6 +21,9 @@ const STARTS: usize = 3;
 /// How long one question about its health may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
+/// Lets a secured server encrypt what it keeps.
+const STORE_KEY: &str = "[s3.sse]\nkey = \"for-tests\"\n";
+
 const ACCESS_KEY: &str = "skein";
 const SECRET_KEY: &str = "skein-secret";
 
@@ -27,6 +31,7 @@ const SECRET_KEY: &str = "skein-secret";
 #[derive(Debug)]
 pub struct SeaweedFs {
     port: u16,
+    tls_port: u16,
     _process: ServerProcess,
 }
 
@@ -36,12 +41,35 @@ impl SeaweedFs {
     /// # Errors
     /// Why it cannot be had here.
     pub async fn start(bucket: &str) -> Result<Self, Unavailable> {
+        Self::start_with(bucket, Vec::new()).await
+    }
+
+    /// As [`start`](Self::start), and serves [`tls_endpoint`](Self::tls_endpoint) with the server's certificate
+    /// of `certificates`, which must outlive the start.
+    ///
+    /// # Errors
+    /// Why it cannot be had here.
+    pub async fn start_secured(
+        bucket: &str,
+        certificates: &Certificates,
+    ) -> Result<Self, Unavailable> {
+        let flags = vec![
+            format!(
+                "-s3.cert.file={}",
+                certificates.server_certificate().display()
+            ),
+            format!("-s3.key.file={}", certificates.server_key().display()),
+        ];
+        Self::start_with(bucket, flags).await
+    }
+
+    async fn start_with(bucket: &str, flags: Vec<String>) -> Result<Self, Unavailable> {
         let weed = fetched::seaweedfs().await?;
         let bucket = bucket.to_owned();
         let start = move || {
             let mut last = Unavailable::because("never tried");
             for _ in 0..STARTS {
-                match Self::start_once(&weed, &bucket) {
+                match Self::start_once(&weed, &bucket, &flags) {
                     Ok(server) => return Ok(server),
                     Err(unavailable) => last = unavailable,
                 }
@@ -58,6 +86,11 @@ impl SeaweedFs {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The same gateway over TLS; nobody listens there unless it was started secured.
+    pub fn tls_endpoint(&self) -> String {
+        format!("https://127.0.0.1:{}", self.tls_port)
+    }
+
     /// The access key id that is let in.
     pub fn access_key(&self) -> &'static str {
         ACCESS_KEY
@@ -68,17 +101,23 @@ impl SeaweedFs {
         SECRET_KEY
     }
 
-    fn start_once(weed: &Path, bucket: &str) -> Result<Self, Unavailable> {
+    fn start_once(weed: &Path, bucket: &str, flags: &[String]) -> Result<Self, Unavailable> {
         let failed = |error: std::io::Error| Unavailable::because(format!("SeaweedFS: {error}"));
-        let ports: [u16; 8] =
+        let ports: [u16; 9] =
             free_ports().map_err(|error| Unavailable::because(error.to_string()))?;
+        let [tls_port, ports @ ..] = ports;
         let [.., filer, s3, _] = ports;
         let directory = tempfile::Builder::new()
             .prefix("skein-seaweedfs-")
             .tempdir()
             .map_err(failed)?;
         fs::write(directory.path().join("s3.json"), identities()).map_err(failed)?;
-        let command = command(weed, ports);
+        let mut command = command(weed, ports);
+        if !flags.is_empty() {
+            fs::write(directory.path().join("security.toml"), STORE_KEY).map_err(failed)?;
+            command.push(format!("-s3.port.https={tls_port}"));
+            command.extend(flags.iter().cloned());
+        }
         let mut process = ServerProcess::start("seaweedfs", directory.path(), &command)
             .map_err(|error| Unavailable::because(error.to_string()))?;
         // From here on the process' shell clears the directory.
@@ -94,6 +133,7 @@ impl SeaweedFs {
             .map_err(Unavailable::because)?;
         Ok(Self {
             port: s3,
+            tls_port,
             _process: process,
         })
     }

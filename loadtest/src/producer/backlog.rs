@@ -8,6 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use skein_config::kafka::KafkaSettings;
+use skein_config::kafka::login::Login;
 use skein_shared::ids::{Chain, Incarnation, PartitionId, SourceName, TopicName};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::{Offset, Span};
@@ -83,20 +84,18 @@ impl Backlog {
             brokers: kafka.brokers.clone(),
             reason,
         };
-        let consumer: BaseConsumer = kafka
-            .client_config()
+        let mut config = kafka.client_config()?;
+        config
             .set("group.id", "skein-backlog")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "error")
-            .set("fetch.queue.backoff.ms", "10")
-            .create()
-            .map_err(|reason| error("create consumer", reason.to_string()))?;
+            .set("fetch.queue.backoff.ms", "10");
+        let consumer: BaseConsumer<Login> = kafka.create(&config, kafka.login())?;
+        let lookup = kafka.lookup_client()?;
         let mut unread = BTreeMap::new();
         for (partition, end) in ends {
             let number = partition.0.cast_signed();
-            let (low, high) = consumer
-                .fetch_watermarks(topic.as_str(), number, kafka.metadata_timeout.duration())
-                .map_err(|reason| error("fetch watermarks", reason.to_string()))?;
+            let (low, high) = lookup.watermarks(topic.as_str(), number)?;
             if low > end.0 {
                 let reason = format!(
                     "partition {partition} begins at {low}, but the ledger ends at {end}: records between are lost"
@@ -114,7 +113,7 @@ impl Backlog {
 
     fn read(
         &mut self,
-        consumer: &BaseConsumer,
+        consumer: &BaseConsumer<Login>,
         topic: &TopicName,
         mut unread: BTreeMap<i32, Span>,
     ) -> std::result::Result<(), String> {

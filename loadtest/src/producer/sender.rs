@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use skein_config::kafka::KafkaSettings;
+use skein_config::kafka::login::Login;
 use skein_shared::ids::TopicName;
 use skein_shared::payload::ORG_HEADER;
 
@@ -43,7 +46,7 @@ impl<'a> Sender<'a> {
     pub(super) fn open(options: ProduceOptions<'a>) -> Result<Self> {
         let started = Instant::now();
         let partitions = partition_count(&options)?;
-        let mut config = options.kafka.producer_config();
+        let mut config = options.kafka.producer_config()?;
         for (name, value) in [
             ("queue.buffering.max.kbytes", QUEUE_KIB),
             ("message.max.bytes", MESSAGE_BYTES),
@@ -53,9 +56,9 @@ impl<'a> Sender<'a> {
                 config.set(name, value);
             }
         }
-        let producer = config
-            .create_with_context(Deliveries::default())
-            .map_err(|error| options.error("create producer", &error))?;
+        let producer = options
+            .kafka
+            .create(&config, Deliveries::new(options.kafka.login()))?;
         let mut sender = Self {
             producer,
             options,
@@ -195,13 +198,41 @@ impl ProduceOptions<'_> {
 }
 
 /// Counts what the broker has acknowledged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Deliveries {
+    login: Login,
     delivered: AtomicU64,
     first_failure: Mutex<Option<String>>,
 }
 
-impl ClientContext for Deliveries {}
+impl Deliveries {
+    fn new(login: Login) -> Self {
+        Self {
+            login,
+            delivered: AtomicU64::new(0),
+            first_failure: Mutex::new(None),
+        }
+    }
+}
+
+impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.login.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.login.error(error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> std::result::Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.login.generate_oauth_token(config)
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();

@@ -14,7 +14,7 @@ use skein_loadtest::producer::{
 };
 use skein_local::embedded_broker::EmbeddedBroker;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::ids::{MetricId, OrgId, SeriesKey, TopicName};
 use skein_shared::ledger::Ledger;
@@ -63,6 +63,7 @@ impl Broker {
         let consumer: BaseConsumer = self
             .kafka
             .client_config()
+            .unwrap()
             .set("group.id", "test")
             .create()
             .unwrap();
@@ -242,6 +243,8 @@ fn a_partition_that_would_be_trimmed_stops_the_producer() {
             access_key: server.access_key().to_owned(),
             secret_key: server.secret_key().to_owned(),
         },
+        encryption: Encryption::BucketDefault,
+        authorities: None,
         retry: RetryPolicy::default(),
     }));
     let ends = LedgerEnds {

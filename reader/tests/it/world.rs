@@ -6,7 +6,7 @@ use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
 use skein_reader::segment_scan::{Scan, ScanOptions, ScanSummary};
 use skein_reader::snapshot::{Selection, Snapshot};
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainTable, Order, OrderRun};
@@ -89,6 +89,8 @@ impl World {
                 access_key: server.access_key().into(),
                 secret_key: server.secret_key().into(),
             },
+            encryption: Encryption::BucketDefault,
+            authorities: None,
             retry: RetryPolicy::default(),
         };
         let bucket = Bucket::open(&settings).await.unwrap();

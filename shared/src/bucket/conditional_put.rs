@@ -38,7 +38,9 @@ pub(super) async fn put(store: &Store, key: &str, body: Bytes, id: WriteId) -> R
     let attempt = write.attempt(Operation::Put);
     let put_once = || async {
         let request = write.request(store).customize().disable_payload_signing();
-        store.send(attempt, request.send()).await.map(drop)
+        let answer = store.send(attempt, request.send()).await?;
+        let done = answer.server_side_encryption();
+        store.encryption().check(attempt, done)
     };
     store.retrying(put_once).await
 }
@@ -69,8 +71,13 @@ async fn create_once(store: &Store, write: &Write<'_>) -> Result<Created> {
         .if_none_match("*")
         .customize()
         .disable_payload_signing();
-    let Err(refusal) = store.send_and_look(attempt, request.send()).await? else {
-        return Ok(Created::Ours);
+    let refusal = match store.send_and_look(attempt, request.send()).await? {
+        Ok(answer) => {
+            let done = answer.server_side_encryption();
+            store.encryption().check(attempt, done)?;
+            return Ok(Created::Ours);
+        }
+        Err(refusal) => refusal,
     };
     if refusal::status(&refusal) != Some(412) {
         return Err(attempt.refused(&refusal));
@@ -126,6 +133,9 @@ impl<'a> Write<'a> {
             .key(self.key)
             .metadata(WRITE_ID, self.expected.write_id.to_string())
             .checksum_crc32_c(checksum_header::write(self.expected.crc32c))
+            .set_server_side_encryption(store.encryption().algorithm())
+            .set_ssekms_key_id(store.encryption().key())
+            .set_bucket_key_enabled(store.encryption().bucket_key())
             .body(ByteStream::from(self.body.clone()))
     }
 }

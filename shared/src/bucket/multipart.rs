@@ -71,10 +71,15 @@ pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<
             .key(&full_key)
             .metadata(WRITE_ID, id.to_string())
             .checksum_algorithm(ChecksumAlgorithm::Crc32C)
-            .checksum_type(ChecksumType::FullObject);
+            .checksum_type(ChecksumType::FullObject)
+            .set_server_side_encryption(store.encryption().algorithm())
+            .set_ssekms_key_id(store.encryption().key())
+            .set_bucket_key_enabled(store.encryption().bucket_key());
         store.send(attempt, request.send())
     };
     let answer = store.retrying(start_once).await?;
+    let done = answer.server_side_encryption();
+    store.encryption().check_begun(attempt, done)?;
     let upload_id = answer
         .upload_id()
         .ok_or_else(|| attempt.failed(BucketCause::Refused, "the answer has no upload id"))?

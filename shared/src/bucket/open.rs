@@ -43,6 +43,9 @@ where
     };
     match refusal::status(refusal) {
         None if refusal::lacks_credentials(refusal) => String::new(),
+        None if refusal::is_not_trusted(refusal) => {
+            "; name the authority that signed the store's certificate in `bucket.ca`".into()
+        }
         None => "; is the store running, and `bucket.endpoint` right?".into(),
         Some(404) => "; there is no such bucket: create it or correct `bucket.url`".into(),
         Some(300..400) => refusal::bucket_region(refusal)

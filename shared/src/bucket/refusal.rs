@@ -144,6 +144,15 @@ where
         && chain(refusal).any(|error| error.to_string().contains("credential"))
 }
 
+/// Whether the store's certificate was refused.
+pub(super) fn is_not_trusted<E>(refusal: &SdkError<E, HttpResponse>) -> bool
+where
+    E: std::error::Error + 'static,
+{
+    refusal.raw_response().is_none()
+        && chain(refusal).any(|error| error.to_string().contains("certificate"))
+}
+
 fn advice<E>(cause: BucketCause, refusal: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

@@ -8,15 +8,16 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Builder, Credentials as KeyPair, Region, RequestChecksumCalculation,
-    ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
+    ResponseChecksumValidation, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use tokio::time::timeout;
 
+use super::encryption::Encryption;
 use super::refusal;
 use super::request_count::{Operation, RequestCounter};
 use super::settings::{BucketSettings, Credentials};
+use crate::aws_chain;
 use crate::error::{BucketCause, Error, Result};
 use crate::retry::Retrier;
 
@@ -34,6 +35,7 @@ pub(super) struct Store {
     /// Empty, or ends in `/`.
     prefix: String,
     url: String,
+    encryption: Encryption,
     retrier: Retrier,
     requests: RequestCounter,
 }
@@ -96,10 +98,11 @@ impl Store {
             prefix.push('/');
         }
         Ok(Self {
-            client: Client::from_conf(client_config(settings).await),
+            client: Client::from_conf(client_config(settings).await?),
             bucket: settings.bucket.clone(),
             prefix,
             url: settings.url(),
+            encryption: settings.encryption.clone(),
             retrier,
             requests: RequestCounter::new(),
         })
@@ -119,6 +122,10 @@ impl Store {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(super) fn encryption(&self) -> &Encryption {
+        &self.encryption
     }
 
     pub(super) fn requests(&self) -> &RequestCounter {
@@ -192,10 +199,13 @@ impl Store {
 }
 
 /// Everything the SDK would do on its own is off: retries, time-outs and checksums are ours.
-async fn client_config(settings: &BucketSettings) -> aws_sdk_s3::Config {
-    let http_client = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+async fn client_config(settings: &BucketSettings) -> Result<aws_sdk_s3::Config> {
+    let authorities = settings.authorities.as_deref();
+    let http_client = aws_chain::http_client(authorities).map_err(|reason| Error::Invalid {
+        what: "bucket.ca",
+        input: "a file of certificates".into(),
+        reason,
+    })?;
     let region = Region::new(settings.region.clone());
     let builder = Builder::new()
         .behavior_version(BehaviorVersion::latest())
@@ -209,30 +219,24 @@ async fn client_config(settings: &BucketSettings) -> aws_sdk_s3::Config {
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .http_client(http_client.clone())
-        .region(region.clone())
+        .region(region)
         .force_path_style(settings.path_style);
     let builder = match &settings.endpoint {
         Some(url) => builder.endpoint_url(url),
         None => builder,
     };
-    match &settings.credentials {
+    let builder = match &settings.credentials {
         Credentials::Static {
             access_key,
             secret_key,
         } => builder
             .credentials_provider(KeyPair::new(access_key, secret_key, None, None, "settings")),
-        Credentials::Chain => with_chain(builder, http_client, region).await,
-    }
-    .build()
-}
-
-async fn with_chain(builder: Builder, http_client: SharedHttpClient, region: Region) -> Builder {
-    let found = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .region(region)
-        .load()
-        .await;
-    let mut builder = builder;
-    builder.set_credentials_provider(found.credentials_provider());
-    builder
+        Credentials::Chain => {
+            let mut builder = builder;
+            builder
+                .set_credentials_provider(aws_chain::provider(http_client, &settings.region).await);
+            builder
+        }
+    };
+    Ok(builder.build())
 }

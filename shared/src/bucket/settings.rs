@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::encryption::Encryption;
 use crate::retry::RetryPolicy;
 
 /// Where the bucket is and how to reach it.
@@ -19,6 +20,10 @@ pub struct BucketSettings {
     pub path_style: bool,
     /// Who asks.
     pub credentials: Credentials,
+    /// How the store is asked to encrypt what it keeps.
+    pub encryption: Encryption,
+    /// Certificates, PEM, of authorities to trust beside the system's.
+    pub authorities: Option<Vec<u8>>,
     /// Retries and time-outs.
     pub retry: RetryPolicy,
 }

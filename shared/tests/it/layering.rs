@@ -33,10 +33,11 @@ fn files(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if ["target", ".git", "skein-dev"].contains(&name.as_str()) {
+            continue;
+        }
         if path.is_dir() {
-            if !["target", ".git", "skein-dev"].contains(&name.as_str()) {
-                files(&path, into);
-            }
+            files(&path, into);
         } else {
             into.push(path);
         }

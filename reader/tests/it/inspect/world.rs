@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
 use skein_shared::format::block::{BlockBuffer, StreamSummary, SyncMarker, merge_streams};
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
@@ -128,6 +128,8 @@ impl World {
                 access_key: server.access_key().to_owned(),
                 secret_key: server.secret_key().to_owned(),
             },
+            encryption: Encryption::BucketDefault,
+            authorities: None,
             retry: RetryPolicy {
                 attempts: 3,
                 base: Millis(1),

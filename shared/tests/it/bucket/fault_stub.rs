@@ -119,7 +119,7 @@ fn take_fault(plan: &Plan, head: &str) -> Option<Fault> {
     plan.remove(at).map(|(_, fault)| fault)
 }
 
-async fn read_request(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+pub(super) async fn read_request(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

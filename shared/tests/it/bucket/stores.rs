@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skein_local::embedded_bucket::{BucketOptions, Conditions, EmbeddedBucket, Storage};
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
 
@@ -35,6 +35,8 @@ pub(super) fn settings(endpoint: &str) -> BucketSettings {
             access_key: "skein".into(),
             secret_key: "skein-secret".into(),
         },
+        encryption: Encryption::BucketDefault,
+        authorities: None,
         retry: RetryPolicy {
             attempts: 6,
             base: Millis(1),

@@ -1,0 +1,5 @@
+//! What settings lead to on real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
+
+mod secured_kafka;
