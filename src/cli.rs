@@ -12,7 +12,10 @@ mod demo;
 mod dev;
 mod config;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use clap::{Parser, Subcommand};
+use skein_shared::window::TimestampMs;
 use tokio::runtime::Runtime;
 
 use crate::exit_code::ExitCode;
@@ -89,4 +92,12 @@ fn runtime() -> Result<Runtime, Failure> {
             format!("start runtime failed; reason=`{error}`"),
         )
     })
+}
+
+/// The time on this machine's clock.
+fn now() -> TimestampMs {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    TimestampMs(i64::try_from(since.as_millis()).expect("the clock is not millions of years ahead"))
 }

@@ -86,6 +86,7 @@ pub async fn run_step(
             shard_map: context.shard_map.version_count() as u64 - 1,
             timeline: context.writer.timelines.version(),
             encoder: ENCODER_VERSION,
+            limits: context.limits,
         },
     };
     let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;

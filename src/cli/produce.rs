@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use serde::Serialize;
@@ -18,10 +17,9 @@ use skein_shared::bucket::Bucket;
 use skein_shared::ids::TopicName;
 use skein_shared::ledger::Ledger;
 use skein_shared::units::Millis;
-use skein_shared::window::TimestampMs;
 use tokio::runtime::Runtime;
 
-use crate::cli::{SettingsArgs, runtime};
+use crate::cli::{SettingsArgs, now, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
@@ -182,13 +180,6 @@ fn open(file: &PathBuf) -> Result<Box<dyn Read>, Failure> {
         ))
     };
     Ok(Box::new(opened.map_err(refused)?))
-}
-
-fn now() -> TimestampMs {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    TimestampMs(i64::try_from(since.as_millis()).expect("the clock is not millions of years ahead"))
 }
 
 fn tell(progress: ProduceProgress) {

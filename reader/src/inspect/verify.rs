@@ -6,9 +6,11 @@
 //! counts of the shard manifests, and those with the segments.
 
 mod chains;
-mod manifests;
-mod flushes;
+mod intake;
 mod metadata;
+mod manifests;
+mod unclaimed;
+mod flushes;
 mod truth;
 mod recount;
 mod state_objects;
@@ -20,10 +22,11 @@ use skein_shared::Result;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::ShardManifest;
-use skein_shared::payload::Limits;
+use skein_shared::window::TimestampMs;
 
 use crate::inspect::finding::Finding;
 use truth::Truth;
+use unclaimed::UnclaimedSpan;
 
 /// Objects that are read at the same time. Each holds at most two stretches of 8 MiB, or of one block
 /// where that is longer, so a check takes about 100 MiB plus some 200 bytes for each ledger entry.
@@ -34,6 +37,8 @@ const CONCURRENT_OBJECTS: usize = 4;
 pub struct VerifyReport {
     /// What is wrong; empty when all is well.
     pub findings: Vec<Finding>,
+    /// What may be wrong, or only be under way: look again later.
+    pub notes: Vec<Finding>,
     /// What was looked at.
     pub checked: Checked,
     /// Points in the live segments; overlays may hold a point twice until they are merged.
@@ -86,24 +91,30 @@ pub struct Progress {
     pub findings: u64,
 }
 
-/// Checks the whole bucket. `limits` are the ones that the compactor ran with: with others its counts of
-/// quarantined records would seem wrong. `progress` is called after each object.
+/// Checks the whole bucket, also one that is being written to. `now` tells what may still be under way from
+/// what is not; `progress` is called after each object.
+///
+/// The order of reading matters: manifests first, so that the ledger reaches at least as far as any of them;
+/// then the flushes, since each is written before the first entry that names it; the shard map last, so that
+/// it is at least as new as any flush that was made with it.
 ///
 /// # Errors
 /// What the bucket says when it cannot be read. What is wrong *in* it is a finding.
 pub async fn verify(
     bucket: &Bucket,
-    limits: Limits,
+    now: TimestampMs,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<VerifyReport> {
     let mut check = Check::new(bucket.clone(), progress);
-    let ledger = chains::check_chains(&mut check).await?;
+    let (manifests, histories) = manifests::check_manifests(&mut check).await?;
+    let mut ledger = chains::check_chains(&mut check).await?;
     metadata::check_sources(&mut check, &ledger).await?;
-    let manifests = manifests::check_manifests(&mut check).await?;
-    manifests::check_positions(&mut check, &manifests, &ledger);
+    manifests::check_positions(&mut check, &manifests, &mut ledger);
     let flushes = flushes::check_flushes(&mut check, &ledger).await?;
-    let shard_map = metadata::check_shard_map(&mut check, &flushes).await?;
-    let truth = Truth::new(&ledger, &manifests, shard_map, limits);
+    let made_with = flushes.iter().map(|flush| &flush.contents.made_with);
+    let newest_map = made_with.map(|versions| versions.shard_map_version).max();
+    let shard_map = metadata::check_shard_map(&mut check, newest_map).await?;
+    let truth = Truth::new(&ledger, histories, shard_map);
     check.expect(&flushes, &manifests);
     let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
     segments::check_segments(&mut check, &manifests).await?;
@@ -112,6 +123,7 @@ pub async fn verify(
         conservation::check_recounts(&mut check, &manifests, &recounts);
     }
     conservation::check_counts(&mut check, &manifests);
+    unclaimed::check_unclaimed(&mut check, &ledger, now).await?;
     Ok(check.report(&manifests))
 }
 
@@ -119,6 +131,9 @@ pub async fn verify(
 struct Check<'p> {
     bucket: Bucket,
     findings: Vec<Finding>,
+    notes: Vec<Finding>,
+    /// Spans of flushes that no ledger entry of the flush covers.
+    unclaimed: Vec<UnclaimedSpan>,
     checked: Checked,
     progress: Progress,
     report_progress: &'p mut (dyn FnMut(Progress) + Send),
@@ -129,6 +144,8 @@ impl<'p> Check<'p> {
         Self {
             bucket,
             findings: Vec::new(),
+            notes: Vec::new(),
+            unclaimed: Vec::new(),
             checked: Checked::default(),
             progress: Progress::default(),
             report_progress,
@@ -178,6 +195,7 @@ impl<'p> Check<'p> {
         }
         VerifyReport {
             findings: self.findings,
+            notes: self.notes,
             checked: self.checked,
             points: manifests.values().map(ShardManifest::live_points).sum(),
             digest: digest.to_string(),

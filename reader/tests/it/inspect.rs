@@ -2,5 +2,7 @@
 
 mod compacted;
 mod listing;
+mod live;
 mod located;
+mod pausing_proxy;
 mod world;

@@ -12,6 +12,7 @@ use crate::format::envelope::{self, Kind};
 use crate::format::segment_writer::SegmentSummary;
 use crate::ids::{Chain, Generation, OrgId, ShardId, WriteId};
 use crate::offset::Offset;
+use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
 /// What is true of a shard from one commit to the next.
@@ -43,6 +44,8 @@ pub struct ManifestVersions {
     pub timeline: u64,
     /// Encoder of the segments this generation added.
     pub encoder: u32,
+    /// What a payload was held to: which records of this generation became points. Settings may change later.
+    pub limits: Limits,
 }
 
 /// One live segment.

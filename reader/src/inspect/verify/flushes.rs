@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use skein_shared::Result;
-use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
+use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest, FlushedSpan};
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::ids::FlushId;
 use skein_shared::promise::Promise;
@@ -11,6 +11,7 @@ use crate::inspect::finding::{Finding, LEDGER, STATE};
 use crate::inspect::verify::Check;
 use crate::inspect::verify::chains::{Claim, LedgerFacts};
 use crate::inspect::verify::metadata::{CONCURRENT_READS, Read, read};
+use crate::inspect::verify::unclaimed::UnclaimedSpan;
 
 /// A flush that some ledger entry names.
 #[derive(Debug)]
@@ -62,7 +63,12 @@ fn check_flush(
             return None;
         }
     };
-    let Some(claims) = ledger.flushes.get(&manifest.flush) else {
+    let claims = ledger.flushes.get(&manifest.flush);
+    if let FlushBody::Written(contents) = &manifest.body {
+        let claims = claims.map_or(&[][..], Vec::as_slice);
+        note_unclaimed(check, manifest.flush, contents, claims);
+    }
+    let Some(claims) = claims else {
         check.checked.flushes_without_entries += 1;
         return None;
     };
@@ -84,6 +90,19 @@ fn check_flush(
             Some(LiveFlush { flush, contents })
         }
     }
+}
+
+fn note_unclaimed(
+    check: &mut Check<'_>,
+    flush: FlushId,
+    contents: &FlushContents,
+    claims: &[Claim],
+) {
+    let is_unclaimed = |span: &&FlushedSpan| claims.iter().all(|claim| claim.stream != span.stream);
+    let spans = contents.spans.iter().filter(is_unclaimed).cloned();
+    check
+        .unclaimed
+        .extend(spans.map(|span| UnclaimedSpan { flush, span }));
 }
 
 /// What is wrong when a ledger entry says something else than the flush that it names.

@@ -11,17 +11,19 @@ use skein_shared::ids::{Generation, ShardId};
 use skein_shared::promise::Promise;
 use skein_shared::{Result, manifest_log};
 
-use crate::inspect::finding::{CONSERVATION, Finding, SEGMENT};
+use crate::inspect::finding::{CONSERVATION, Finding, LEDGER, SEGMENT};
 use crate::inspect::verify::Check;
 use crate::inspect::verify::chains::LedgerFacts;
+use crate::inspect::verify::intake::Histories;
 use crate::inspect::verify::metadata::{CONCURRENT_READS, Read, read};
 
 /// The newest manifest of each shard, where it reads back.
 pub(super) type Manifests = BTreeMap<ShardId, ShardManifest>;
 
 /// Reads every generation, and the quarantine lists that the newest ones name.
-pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<Manifests> {
+pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests, Histories)> {
     let mut manifests = Manifests::new();
+    let mut histories = Histories::new();
     for shard in manifest_log::shards(&check.bucket).await? {
         check.checked.shards += 1;
         let generations = manifest_log::generations(&check.bucket, shard).await?;
@@ -45,10 +47,12 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<Manifests> 
                     );
                     check.find(atomic(manifest_key(shard, generation), what));
                 }
-                Ok(manifest) if Some(generation) == newest => {
-                    manifests.insert(shard, manifest);
+                Ok(manifest) => {
+                    histories.entry(shard).or_default().push(&manifest);
+                    if Some(generation) == newest {
+                        manifests.insert(shard, manifest);
+                    }
                 }
-                Ok(_) => {}
                 Err(finding) => check.find(finding),
             }
         }
@@ -56,11 +60,15 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<Manifests> 
     for manifest in manifests.values() {
         check_quarantine(check, manifest).await?;
     }
-    Ok(manifests)
+    Ok((manifests, histories))
 }
 
 /// No shard has compacted what the ledger does not have.
-pub(super) fn check_positions(check: &mut Check<'_>, manifests: &Manifests, ledger: &LedgerFacts) {
+pub(super) fn check_positions(
+    check: &mut Check<'_>,
+    manifests: &Manifests,
+    ledger: &mut LedgerFacts,
+) {
     // The same missing entry shows in every shard: it is reported once for each chain.
     let mut beyond = BTreeMap::new();
     for manifest in manifests.values() {
@@ -84,7 +92,10 @@ pub(super) fn check_positions(check: &mut Check<'_>, manifests: &Manifests, ledg
             from,
         };
         let what = format!("the ledger ends at {from}, but {shard} has compacted up to {position}");
-        check.find(crate::inspect::finding::LEDGER.broken(key.to_string(), None, what));
+        check.find(LEDGER.broken(key.to_string(), None, what));
+        if let Some(facts) = ledger.chains.get_mut(chain) {
+            facts.is_sound = false;
+        }
     }
 }
 

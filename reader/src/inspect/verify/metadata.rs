@@ -14,7 +14,6 @@ use skein_shared::{Error, Result, shard_map_log};
 use crate::inspect::finding::{Duty, Finding, LEDGER};
 use crate::inspect::verify::Check;
 use crate::inspect::verify::chains::LedgerFacts;
-use crate::inspect::verify::flushes::LiveFlush;
 
 /// Small objects that are read at the same time.
 pub(super) const CONCURRENT_READS: usize = 32;
@@ -82,7 +81,7 @@ pub(super) async fn check_sources(check: &mut Check<'_>, ledger: &LedgerFacts) -
 /// Every version of the shard map that a flush was made with is there.
 pub(super) async fn check_shard_map(
     check: &mut Check<'_>,
-    flushes: &[LiveFlush],
+    newest_used: Option<u64>,
 ) -> Result<Option<ShardMap>> {
     let map = match shard_map_log::load(&check.bucket).await {
         Ok(map) => map,
@@ -98,10 +97,7 @@ pub(super) async fn check_shard_map(
         }
     };
     let known = map.as_ref().map_or(0, ShardMap::version_count) as u64;
-    let used = flushes
-        .iter()
-        .map(|flush| flush.contents.made_with.shard_map_version);
-    if let Some(used) = used.max().filter(|used| *used >= known) {
+    if let Some(used) = newest_used.filter(|used| *used >= known) {
         let key = ObjectKey::ShardMap(known).to_string();
         let what = format!("the object is missing; a flush was made with version {used}");
         check.find(LEDGER.broken(key, None, what));

@@ -6,7 +6,7 @@ use skein_shared::format::block::Block;
 use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::ids::{FlushId, OrgId, ShardId};
 use skein_shared::offset::Span;
-use skein_shared::payload::{ORG_HEADER, PayloadView, Refusal};
+use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal};
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::{TimestampMs, Window};
 use skein_shared::{Error, Result};
@@ -73,19 +73,25 @@ impl Recounts {
         stream: &Stream,
         record: &RecordRef<'_>,
     ) {
-        let is_in = |shard| record.offset < truth.position(shard, &stream.chain);
-        let parsed = parse(truth, record);
-        if is_in(routed) {
-            let count = self.shards.entry(routed).or_default();
-            count.records += 1;
-            count.quarantined_records += u64::from(parsed.is_err());
-        }
-        let (Ok(view), Some(map)) = (parsed, &truth.shard_map) else {
+        // What the connector refused no shard takes in, whatever a compactor would say to it.
+        if routed == ShardId::Quarantine {
             return;
-        };
-        for (shard, points) in owned_points(map, &view) {
-            if is_in(shard) {
-                self.shards.entry(shard).or_default().points_in += points;
+        }
+        for limits in &truth.limits {
+            let is_in = |shard| truth.took_in(shard, (&stream.chain, record.offset), limits);
+            let parsed = parse(limits, record);
+            if is_in(routed) {
+                let count = self.shards.entry(routed).or_default();
+                count.records += 1;
+                count.quarantined_records += u64::from(parsed.is_err());
+            }
+            let (Ok(view), Some(map)) = (parsed, &truth.shard_map) else {
+                continue;
+            };
+            for (shard, points) in owned_points(map, &view) {
+                if is_in(shard) {
+                    self.shards.entry(shard).or_default().points_in += points;
+                }
             }
         }
     }
@@ -102,11 +108,11 @@ pub(super) fn check_frames(block: &Block<'_>, expected: u64) -> Result<()> {
 }
 
 fn parse<'a>(
-    truth: &Truth,
+    limits: &Limits,
     record: &RecordRef<'a>,
 ) -> std::result::Result<PayloadView<'a>, Refusal> {
     let payload = record.value.ok_or(Refusal::NoValue)?;
-    let view = PayloadView::parse(payload, &truth.limits, record.timestamp.time())?;
+    let view = PayloadView::parse(payload, limits, record.timestamp.time())?;
     let header = record.headers.last(ORG_HEADER.as_bytes());
     view.check_org(header.and_then(|header| header.value))?;
     Ok(view)

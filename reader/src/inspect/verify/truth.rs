@@ -1,6 +1,5 @@
 //! The rule of truth, as this check recounts by it.
 
-use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use skein_shared::format::frame::Stream;
@@ -10,25 +9,24 @@ use skein_shared::payload::Limits;
 use skein_shared::shard_map::ShardMap;
 
 use crate::inspect::verify::chains::LedgerFacts;
-use crate::inspect::verify::manifests::Manifests;
+use crate::inspect::verify::intake::Histories;
 
 /// Which frames count, and how far each shard has compacted them.
 #[derive(Debug)]
 pub(super) struct Truth {
     claims: HashMap<FlushId, Vec<(Stream, Span)>>,
-    positions: BTreeMap<ShardId, BTreeMap<Chain, Offset>>,
+    histories: Histories,
     /// Who owns which window of an org; `None` when the map cannot be read.
     pub(super) shard_map: Option<ShardMap>,
-    /// What a payload may hold.
-    pub(super) limits: Limits,
+    /// Every set of limits that a payload was ever held to; nearly always one.
+    pub(super) limits: Vec<Limits>,
 }
 
 impl Truth {
     pub(super) fn new(
         ledger: &LedgerFacts,
-        manifests: &Manifests,
+        histories: Histories,
         shard_map: Option<ShardMap>,
-        limits: Limits,
     ) -> Self {
         let claims = ledger.flushes.iter().map(|(flush, claims)| {
             let claims = claims
@@ -36,11 +34,15 @@ impl Truth {
                 .map(|claim| (claim.stream.clone(), claim.span));
             (*flush, claims.collect())
         });
-        let positions = manifests.iter();
-        let positions = positions.map(|(shard, manifest)| (*shard, manifest.positions.clone()));
+        let mut limits: Vec<Limits> = Vec::new();
+        for candidate in histories.values().flat_map(|intake| intake.limits()) {
+            if !limits.contains(&candidate) {
+                limits.push(candidate);
+            }
+        }
         Self {
             claims: claims.collect(),
-            positions: positions.collect(),
+            histories,
             shard_map,
             limits,
         }
@@ -53,10 +55,14 @@ impl Truth {
         of_stream.map(|(_, span)| *span).collect()
     }
 
-    /// The first offset of `chain` that `shard` has not compacted.
-    pub(super) fn position(&self, shard: ShardId, chain: &Chain) -> Offset {
-        let positions = self.positions.get(&shard);
-        let position = positions.and_then(|positions| positions.get(chain));
-        position.copied().unwrap_or_default()
+    /// Whether `shard` has compacted the record at `offset`, held to `limits`.
+    pub(super) fn took_in(
+        &self,
+        shard: ShardId,
+        (chain, offset): (&Chain, Offset),
+        limits: &Limits,
+    ) -> bool {
+        let intake = self.histories.get(&shard);
+        intake.and_then(|intake| intake.limits_at(chain, offset)) == Some(limits)
     }
 }

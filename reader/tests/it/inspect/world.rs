@@ -34,7 +34,7 @@ pub(super) const RECORDS: i64 = 10;
 
 /// The bucket and what its tests need to know.
 pub(super) struct World {
-    _server: EmbeddedBucket,
+    server: EmbeddedBucket,
     pub(super) bucket: Bucket,
     pub(super) flushes: Vec<FlushManifest>,
     pub(super) manifests: BTreeMap<ShardId, ShardManifest>,
@@ -118,27 +118,9 @@ impl World {
     pub(super) async fn build() -> Self {
         let server = EmbeddedBucket::start(BucketOptions::new(Storage::Memory)).unwrap();
         server.create_bucket("world").unwrap();
-        let settings = BucketSettings {
-            bucket: "world".into(),
-            prefix: String::new(),
-            endpoint: Some(server.endpoint()),
-            region: "us-east-1".into(),
-            path_style: true,
-            credentials: Credentials::Static {
-                access_key: server.access_key().to_owned(),
-                secret_key: server.secret_key().to_owned(),
-            },
-            encryption: Encryption::BucketDefault,
-            authorities: None,
-            retry: RetryPolicy {
-                attempts: 3,
-                base: Millis(1),
-                cap: Millis(5),
-                ..RetryPolicy::default()
-            },
-        };
+        let settings = settings(&server, server.endpoint());
         let mut world = Self {
-            _server: server,
+            server,
             bucket: Bucket::open(&settings).await.unwrap(),
             flushes: Vec::new(),
             manifests: BTreeMap::new(),
@@ -166,12 +148,7 @@ impl World {
             ledger.create_genesis(&genesis).await.unwrap();
         }
         for round in [0, 1] {
-            let samples = samples(round);
-            let flush = self.write_flush(round, &samples).await;
-            for shard in routing().shards() {
-                let own: Vec<&Sample> = samples.iter().filter(|s| s.shard == shard).collect();
-                self.compact(round, shard, (flush, &own)).await;
-            }
+            self.write_round(round).await;
         }
         let void = FlushManifest {
             flush: FlushId {
@@ -187,6 +164,27 @@ impl World {
             void.encode(WriteId::random()),
         )
         .await;
+    }
+
+    /// Writes ten more records of each partition, and compacts them.
+    pub(super) async fn write_round(&mut self, round: i64) {
+        let samples = samples(round);
+        let flush = self.write_flush(round, &samples).await;
+        for shard in routing().shards() {
+            let own: Vec<&Sample> = samples.iter().filter(|s| s.shard == shard).collect();
+            self.compact(round, shard, (flush, &own)).await;
+        }
+    }
+
+    /// The same bucket, asked at another address.
+    pub(super) async fn bucket_at(&self, endpoint: String) -> Bucket {
+        Bucket::open(&settings(&self.server, endpoint))
+            .await
+            .unwrap()
+    }
+
+    pub(super) fn endpoint(&self) -> String {
+        self.server.endpoint()
     }
 
     async fn write_flush(&mut self, round: i64, samples: &[Sample]) -> FlushId {
@@ -280,6 +278,28 @@ impl World {
             .put(&key.to_string(), bytes, WriteId::random())
             .await
             .unwrap();
+    }
+}
+
+fn settings(server: &EmbeddedBucket, endpoint: String) -> BucketSettings {
+    BucketSettings {
+        bucket: "world".into(),
+        prefix: String::new(),
+        endpoint: Some(endpoint),
+        region: "us-east-1".into(),
+        path_style: true,
+        credentials: Credentials::Static {
+            access_key: server.access_key().to_owned(),
+            secret_key: server.secret_key().to_owned(),
+        },
+        encryption: Encryption::BucketDefault,
+        authorities: None,
+        retry: RetryPolicy {
+            attempts: 3,
+            base: Millis(1),
+            cap: Millis(5),
+            ..RetryPolicy::default()
+        },
     }
 }
 

@@ -9,6 +9,8 @@ use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
 use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
 use crate::offset::Offset;
+use crate::payload::Limits;
+use crate::units::{ByteCount, Millis};
 use crate::window::{TimestampMs, Window};
 
 #[derive(Clone, PartialEq, Message)]
@@ -37,6 +39,26 @@ struct VersionsBody {
     timeline: u64,
     #[prost(uint32, tag = "3")]
     encoder: u32,
+    #[prost(message, optional, tag = "4")]
+    limits: Option<LimitsBody>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LimitsBody {
+    #[prost(uint64, tag = "1")]
+    payload_bytes: u64,
+    #[prost(uint32, tag = "2")]
+    points: u32,
+    #[prost(uint32, tag = "3")]
+    metadata_entries: u32,
+    #[prost(uint64, tag = "4")]
+    metadata_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    past_ms: u64,
+    #[prost(uint64, tag = "6")]
+    future_ms: u64,
+    #[prost(uint64, tag = "7")]
+    windows: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,6 +139,7 @@ impl From<&ShardManifest> for ManifestBody {
                 shard_map: manifest.versions.shard_map,
                 timeline: manifest.versions.timeline,
                 encoder: manifest.versions.encoder,
+                limits: Some(LimitsBody::from(&manifest.versions.limits)),
             }),
             quarantine: manifest
                 .quarantine
@@ -153,10 +176,48 @@ impl ManifestBody {
                 shard_map: versions.shard_map,
                 timeline: versions.timeline,
                 encoder: versions.encoder,
+                limits: versions.limits.ok_or("limits are missing")?.read(),
             },
             quarantine: quarantine.collect(),
             counts: self.counts.unwrap_or_default().read(),
         })
+    }
+}
+
+impl From<&Limits> for LimitsBody {
+    fn from(limits: &Limits) -> Self {
+        let Limits {
+            payload_bytes,
+            points,
+            metadata_entries,
+            metadata_bytes,
+            windows,
+            past,
+            future,
+        } = *limits;
+        Self {
+            payload_bytes: payload_bytes.0,
+            points,
+            metadata_entries,
+            metadata_bytes: metadata_bytes.0,
+            windows,
+            past_ms: past.0,
+            future_ms: future.0,
+        }
+    }
+}
+
+impl LimitsBody {
+    fn read(self) -> Limits {
+        Limits {
+            payload_bytes: ByteCount(self.payload_bytes),
+            points: self.points,
+            metadata_entries: self.metadata_entries,
+            metadata_bytes: ByteCount(self.metadata_bytes),
+            windows: self.windows,
+            past: Millis(self.past_ms),
+            future: Millis(self.future_ms),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{Incarnation, MetricId, PartitionId, SeriesKey, SourceName, TopicName};
+use crate::units::{ByteCount, Millis};
 use crate::window::TimestampMs;
 
 fn chain(topic: u8, partition: u32) -> Chain {
@@ -41,12 +42,26 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
     }
 }
 
+fn limits(sizes: [u32; 7]) -> Limits {
+    let [payload, points, entries, metadata, windows, past, future] = sizes;
+    Limits {
+        payload_bytes: ByteCount(payload.into()),
+        points,
+        metadata_entries: entries,
+        metadata_bytes: ByteCount(metadata.into()),
+        windows: windows.into(),
+        past: Millis(past.into()),
+        future: Millis(future.into()),
+    }
+}
+
 prop_compose! {
     fn manifest()(
         generation in 1_u64..,
         positions in proptest::collection::btree_map((0_u8..3, 0_u32..40), 0..i64::MAX, 0..20),
         segments in proptest::collection::vec((1_u64..99, -9_i64..9, 0_u64..1 << 40), 0..5),
         counts in any::<[u32; 5]>(),
+        sizes in any::<[u32; 7]>(),
     ) -> ShardManifest {
         let [records, quarantined_records, points_in, duplicates, not_owned] = counts.map(u64::from);
         ShardManifest {
@@ -57,7 +72,7 @@ prop_compose! {
                 .map(|((topic, partition), offset)| (chain(topic, partition), Offset(offset)))
                 .collect(),
             segments: segments.into_iter().map(|(n, window, points)| entry(n, window, points)).collect(),
-            versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0 },
+            versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0, limits: limits(sizes) },
             quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
             counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },
         }

@@ -1,0 +1,100 @@
+//! What each shard has taken in, and under which limits: settings may have changed from one generation to the
+//! next, and a record was refused by those that were in force when it was compacted.
+
+use std::collections::BTreeMap;
+
+use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::ids::{Chain, ShardId};
+use skein_shared::offset::Offset;
+use skein_shared::payload::Limits;
+
+/// The intake of every shard that was compacted.
+pub(super) type Histories = BTreeMap<ShardId, Intake>;
+
+/// Positions of one shard by the limits that brought them there, newest first.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    epochs: Vec<Epoch>,
+}
+
+/// Generations in a row that were made with the same limits.
+#[derive(Debug)]
+struct Epoch {
+    limits: Limits,
+    /// Where the last of them stood.
+    positions: BTreeMap<Chain, Offset>,
+}
+
+impl Intake {
+    /// Takes in the generation before those that were pushed.
+    pub(super) fn push(&mut self, manifest: &ShardManifest) {
+        let limits = manifest.versions.limits;
+        if self
+            .epochs
+            .last()
+            .is_none_or(|newer| newer.limits != limits)
+        {
+            let positions = manifest.positions.clone();
+            self.epochs.push(Epoch { limits, positions });
+        }
+    }
+
+    /// The limits under which the record at `offset` was compacted; `None` when it was not.
+    pub(super) fn limits_at(&self, chain: &Chain, offset: Offset) -> Option<&Limits> {
+        let has_passed = |epoch: &&Epoch| {
+            let position = epoch.positions.get(chain);
+            position.is_some_and(|position| offset < *position)
+        };
+        let oldest = self.epochs.iter().rev().find(has_passed)?;
+        Some(&oldest.limits)
+    }
+
+    /// Every set of limits that was in force.
+    pub(super) fn limits(&self) -> impl Iterator<Item = Limits> {
+        self.epochs.iter().map(|epoch| epoch.limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_shared::ids::{Incarnation, PartitionId, SourceName, TopicName};
+
+    use super::*;
+
+    fn chain() -> Chain {
+        Chain {
+            source: SourceName::new("s").unwrap(),
+            topic: TopicName::new("t").unwrap(),
+            incarnation: Incarnation(0),
+            partition: PartitionId(0),
+        }
+    }
+
+    fn generation(points: u32, position: i64) -> ShardManifest {
+        let mut manifest = ShardManifest::empty(ShardId::Quarantine);
+        manifest.versions.limits.points = points;
+        manifest.positions.insert(chain(), Offset(position));
+        manifest
+    }
+
+    #[test]
+    fn a_record_was_taken_in_under_the_limits_of_the_first_generation_beyond_it() {
+        let mut intake = Intake::default();
+        for manifest in [
+            generation(5, 40),
+            generation(9, 30),
+            generation(9, 20),
+            generation(5, 10),
+        ] {
+            intake.push(&manifest);
+        }
+        let points = |offset| {
+            let limits = intake.limits_at(&chain(), Offset(offset));
+            limits.map(|limits| limits.points)
+        };
+        assert_eq!([0, 9].map(points), [Some(5); 2]);
+        assert_eq!([10, 29].map(points), [Some(9); 2]);
+        assert_eq!([30, 39].map(points), [Some(5); 2]);
+        assert_eq!(points(40), None);
+    }
+}

@@ -1,0 +1,110 @@
+//! `verify` on a bucket that others are writing to, and that was written under other settings.
+
+use skein_reader::inspect::verify::{VerifyReport, verify};
+use skein_shared::bucket::Bucket;
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::ids::{ShardId, WriteId};
+use skein_shared::manifest_log;
+use skein_shared::offset::Offset;
+use skein_shared::window::TimestampMs;
+
+use crate::inspect::pausing_proxy::{PausingProxy, pause_between};
+use crate::inspect::world::{POINTS, World, chain};
+
+async fn check(bucket: &Bucket, now: TimestampMs) -> VerifyReport {
+    verify(bucket, now, &mut |_| {}).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_flush_and_a_compaction_in_the_middle_of_a_check_are_no_damage() {
+    let mut world = World::build().await;
+    let PausingProxy {
+        endpoint,
+        paused,
+        go_on,
+    } = pause_between(&world.endpoint(), ["ledger", "manifest"]).await;
+    let bucket = world.bucket_at(endpoint).await;
+    let write = async {
+        paused.await.unwrap();
+        world.write_round(2).await;
+        go_on.send(()).unwrap();
+    };
+    let (report, ()) = tokio::join!(check(&bucket, TimestampMs(i64::MAX)), write);
+    assert_eq!(report.findings, []);
+}
+
+/// Deletes the newest entry of a partition as if no shard had compacted it yet.
+async fn without_newest_entry(world: &World) -> String {
+    for (shard, manifest) in &world.manifests {
+        let (shard, generation) = (*shard, manifest.generation);
+        let key = ObjectKey::Manifest { shard, generation }.to_string();
+        world.bucket.delete(&key).await.unwrap();
+    }
+    let (chain, from) = (chain(1), Offset(10));
+    let key = ObjectKey::LedgerEntry { chain, from }.to_string();
+    world.bucket.delete(&key).await.unwrap();
+    key
+}
+
+#[tokio::test]
+async fn a_span_that_only_its_flush_knows_of_is_a_note_at_first_and_a_finding_later() {
+    let world = World::build().await;
+    let key = without_newest_entry(&world).await;
+    let flush = ObjectKey::Flush(world.flushes[1].flush).to_string();
+    let written = world.bucket.head(&flush).await.unwrap().unwrap();
+    let at = |minutes: i64| TimestampMs(written.last_modified.unwrap().0 + minutes * 60_000);
+
+    let young = check(&world.bucket, at(59)).await;
+    assert_eq!((young.findings.len(), young.notes.len()), (0, 1));
+    let old = check(&world.bucket, at(61)).await;
+    assert_eq!((old.findings.len(), old.notes.len()), (1, 0));
+    for said in [&young.notes[0], &old.findings[0]] {
+        assert_eq!(said.object, key);
+        assert!(said.what.contains(&flush), "{said}");
+        assert!(said.what.contains("10 records"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_span_that_another_flush_covers_is_not_missed() {
+    let world = World::build().await;
+    let mut late = world.flushes[0].clone();
+    late.flush.counter = 99;
+    let key = ObjectKey::Flush(late.flush);
+    world.put(&key, late.encode(WriteId::random())).await;
+    let report = check(&world.bucket, TimestampMs(i64::MAX)).await;
+    assert_eq!(report.findings, []);
+    assert_eq!(report.checked.flushes_without_entries, 2);
+}
+
+/// A payload of the world holds ten points. Below that limit its shards would have quarantined everything.
+#[tokio::test]
+async fn each_generation_is_recounted_with_the_limits_that_it_was_made_with() {
+    let world = World::build().await;
+    let shard = ShardId::Shared {
+        modulus: 2,
+        remainder: 0,
+    };
+    let mut next = world.manifests[&shard].clone();
+    next.generation.0 += 1;
+    next.versions.limits.points = u32::try_from(POINTS).unwrap() - 1;
+    let committed = manifest_log::commit(&world.bucket, &next, WriteId::random());
+    committed.await.unwrap();
+    let report = check(&world.bucket, TimestampMs(i64::MAX)).await;
+    assert_eq!(
+        report.findings,
+        [],
+        "limits of a later generation bind no earlier record"
+    );
+
+    let mut before = world.manifests[&shard].clone();
+    before.versions.limits = next.versions.limits;
+    let generation = before.generation;
+    let key = ObjectKey::Manifest { shard, generation };
+    world.put(&key, before.encode(WriteId::random())).await;
+    let report = check(&world.bucket, TimestampMs(i64::MAX)).await;
+    assert!(
+        !report.is_sound(),
+        "records of a generation are held to its own limits"
+    );
+}
