@@ -118,6 +118,13 @@ impl ShardMap {
             .1
     }
 
+    /// The number of the newest version that routes like this.
+    pub fn version_of(&self, routing: &Routing) -> Option<usize> {
+        self.versions
+            .values()
+            .rposition(|version| version == routing)
+    }
+
     /// How many versions there are; the newest has the number `len - 1`.
     pub fn version_count(&self) -> usize {
         self.versions.len()

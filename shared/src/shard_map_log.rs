@@ -22,9 +22,12 @@ pub async fn load(bucket: &Bucket) -> Result<Option<ShardMap>> {
     Ok(map)
 }
 
-/// Loads the map, publishing `routing` as its first version, or as a further one when the newest differs.
+/// Loads the map, publishing `routing` as its first version, or as a further one when no version routes so.
 /// A further version is in force from the start of the second window after the one that holds `now`, so
 /// that every worker knows it before a record needs it.
+///
+/// A routing that an earlier version has is not published: in a rolling change, a worker that restarts with
+/// the old settings must not take the change back. It is warned of; [`publish`] goes back on purpose.
 ///
 /// # Errors
 /// As [`load`], and what the bucket says.
@@ -33,11 +36,40 @@ pub async fn load_or_publish(
     routing: &Routing,
     now: TimestampMs,
 ) -> Result<ShardMap> {
+    publish_unless(bucket, (routing, now), |map| {
+        let Some(version) = map.version_of(routing) else {
+            return false;
+        };
+        let newest = map.version_count() - 1;
+        if version < newest {
+            tracing::warn!(
+                version,
+                newest,
+                "the settings' [shards] are those of an earlier version of the shard map: going on with the \
+                 newest; correct the settings, or go back with `skein config publish-shards`"
+            );
+        }
+        true
+    })
+    .await
+}
+
+/// As [`load_or_publish`], but also goes back to the routing of an earlier version.
+///
+/// # Errors
+/// As [`load_or_publish`].
+pub async fn publish(bucket: &Bucket, routing: &Routing, now: TimestampMs) -> Result<ShardMap> {
+    publish_unless(bucket, (routing, now), |map| map.newest() == routing).await
+}
+
+async fn publish_unless(
+    bucket: &Bucket,
+    (routing, now): (&Routing, TimestampMs),
+    is_enough: impl Fn(&ShardMap) -> bool,
+) -> Result<ShardMap> {
     loop {
         let (map, newest_from) = load_versions(bucket).await?;
-        if let Some(map) = &map
-            && map.newest() == routing
-        {
+        if let Some(map) = map.as_ref().filter(|map| is_enough(map)) {
             return Ok(map.clone());
         }
         let version = map.as_ref().map_or(0, |map| map.version_count() as u64);

@@ -3,10 +3,12 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skein_config::Settings;
-use skein_config::settings::connector_floor;
+use skein_config::settings::{Need, connector_floor};
+use skein_shared::bucket::Bucket;
+use skein_shared::shard_map_log;
 use skein_shared::units::ByteCount;
 
-use crate::cli::SettingsArgs;
+use crate::cli::{SettingsArgs, now, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
@@ -30,6 +32,16 @@ enum ConfigCommand {
     },
     /// Prints the embedded default file, in which every key has its reason
     Default,
+    /// Publishes the settings' [shards] as the newest version of the shard map
+    ///
+    /// A starting connector does so by itself for a routing that is new. To go back to the routing of an earlier
+    /// version is left to this command, so that a worker that restarts with old settings cannot do it. The new
+    /// version is in force for records from the second midnight (UTC) on.
+    PublishShards {
+        /// Form of the report
+        #[arg(long, default_value = "text")]
+        format: ReportFormat,
+    },
 }
 
 #[derive(Serialize)]
@@ -46,8 +58,39 @@ pub(crate) fn run(args: &ConfigArgs, settings: &SettingsArgs) -> Outcome {
             output::text(skein_config::load::DEFAULT_TOML)?;
             output::text(skein_config::load::SHARDS_TOML)?;
         }
+        ConfigCommand::PublishShards { format } => publish_shards(settings, format)?,
     }
     Ok(ExitCode::Ok)
+}
+
+#[derive(Serialize)]
+struct Published {
+    version: usize,
+    modulus: u32,
+    dedicated: Vec<u64>,
+}
+
+fn publish_shards(settings: &SettingsArgs, format: ReportFormat) -> Result<(), Failure> {
+    let settings = settings.start(&[Need::Bucket])?;
+    let routing = settings.shards.routing();
+    let map = runtime()?.block_on(async {
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        Ok::<_, Failure>(shard_map_log::publish(&bucket, &routing, now()).await?)
+    })?;
+    let published = Published {
+        version: map.version_count() - 1,
+        modulus: routing.modulus,
+        dedicated: routing.dedicated.iter().map(|org| org.0).collect(),
+    };
+    match format {
+        ReportFormat::Json => output::json(&published),
+        ReportFormat::Text => output::lines(&[format!(
+            "version {} of the shard map: modulus {}, {} orgs with a shard of their own",
+            published.version,
+            published.modulus,
+            published.dedicated.len()
+        )]),
+    }
 }
 
 fn check(settings: &Settings, format: ReportFormat) -> Result<(), Failure> {

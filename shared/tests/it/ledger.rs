@@ -337,6 +337,27 @@ async fn a_change_before_the_last_one_is_in_force_comes_after_it() {
 }
 
 #[tokio::test]
+async fn a_worker_with_old_settings_takes_no_change_of_the_routing_back() {
+    let (_server, bucket) = open_embedded().await;
+    let now = TimestampMs(1_700_000_000_000);
+    let (old, new) = (routing(4, &[]), routing(4, &[9]));
+    for routing in [&old, &new] {
+        shard_map_log::load_or_publish(&bucket, routing, now)
+            .await
+            .unwrap();
+    }
+    let map = shard_map_log::load_or_publish(&bucket, &old, now)
+        .await
+        .unwrap();
+    assert_eq!((map.version_count(), map.newest()), (2, &new));
+
+    let map = shard_map_log::publish(&bucket, &old, now).await.unwrap();
+    assert_eq!((map.version_count(), map.newest()), (3, &old));
+    let again = shard_map_log::publish(&bucket, &old, now).await.unwrap();
+    assert_eq!(again, map, "what is in force is not published twice");
+}
+
+#[tokio::test]
 async fn a_missing_or_misplaced_shard_map_version_is_refused() {
     let (_server, bucket) = open_embedded().await;
     let now = TimestampMs(0);
