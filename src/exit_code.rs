@@ -51,3 +51,69 @@ impl From<ExitCode> for process::ExitCode {
         code.number().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const OPERATIONS: &str = include_str!("../docs/operations.md");
+    const ALL: [ExitCode; 6] = [
+        ExitCode::Ok,
+        ExitCode::Internal,
+        ExitCode::Usage,
+        ExitCode::Difference,
+        ExitCode::Conflict,
+        ExitCode::TimedOut,
+    ];
+
+    /// Number and meaning of each row of the table.
+    fn documented() -> BTreeMap<u8, &'static str> {
+        let section = OPERATIONS.split("## Exit codes").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let rows = section.lines().filter_map(|line| {
+            let mut cells = line.split('|').skip(1).map(str::trim);
+            let number = cells.next()?.parse().ok()?;
+            Some((number, cells.next()?))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn the_documented_codes_are_those_that_exist() {
+        let documented: Vec<u8> = documented().into_keys().collect();
+        assert_eq!(documented, ALL.map(ExitCode::number));
+    }
+
+    #[test]
+    fn each_code_is_documented_as_what_it_is() {
+        let words = [
+            "all is well",
+            "internal",
+            "usage",
+            "difference",
+            "race",
+            "timed out",
+        ];
+        let documented = documented();
+        for (code, word) in ALL.into_iter().zip(words) {
+            let meaning = documented[&code.number()];
+            assert!(meaning.contains(word), "{code:?}: {meaning}");
+        }
+    }
+
+    #[test]
+    fn the_worse_of_two_kinds_never_hides_behind_the_code_of_the_better() {
+        let kinds = [
+            (ErrorKind::Transient, 1),
+            (ErrorKind::Fenced, 5),
+            (ErrorKind::Invalid, 2),
+            (ErrorKind::Corrupt, 3),
+        ];
+        assert!(kinds.is_sorted());
+        for (kind, number) in kinds {
+            assert_eq!(ExitCode::of(kind).number(), number);
+        }
+    }
+}

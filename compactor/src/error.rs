@@ -73,17 +73,24 @@ pub enum Error {
     /// The run was asked to stop; what is committed stands.
     #[error("the run was cancelled")]
     Cancelled,
-    /// Some shards failed; the others are done and committed.
-    #[error("compact shards failed; failed=`{failed}` of=`{shards}` first=`{shard}`: {first}")]
+    /// A task of ours broke an invariant of its own; nothing of it was committed.
+    #[error("a task panicked, which is a bug: please report it; reason=`{reason}`")]
+    Panicked {
+        /// What it said.
+        reason: String,
+    },
+    /// Some shards failed; the others are done and committed. The worst failure decides what the caller must
+    /// do: damage must not hide behind an outage that happened to hit the shard before.
+    #[error("compact shards failed; failed=`{failed}` of=`{shards}` worst=`{shard}`: {worst}")]
     Shards {
         /// How many failed.
         failed: usize,
         /// How many there are.
         shards: usize,
-        /// The first that failed.
+        /// The first of those that failed worst, see [`ErrorKind`].
         shard: ShardId,
         /// Why it failed.
-        first: Box<Error>,
+        worst: Box<Error>,
     },
 }
 
@@ -97,8 +104,8 @@ impl Error {
             | Self::ObjectDiffers { .. }
             | Self::Unconserved { .. } => ErrorKind::Corrupt,
             Self::Superseded { .. } => ErrorKind::Fenced,
-            Self::Cancelled => ErrorKind::Transient,
-            Self::Shards { first, .. } => first.kind(),
+            Self::Cancelled | Self::Panicked { .. } => ErrorKind::Transient,
+            Self::Shards { worst, .. } => worst.kind(),
         }
     }
 }

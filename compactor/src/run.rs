@@ -1,5 +1,7 @@
 //! `skein compact run`: every shard, until its manifest has reached the ledger's end.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +16,7 @@ use skein_shared::payload::Limits;
 use skein_shared::units::MIB;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
@@ -67,10 +69,8 @@ struct ShardOutcome {
 ///
 /// # Errors
 /// [`Error::Cancelled`]; [`Error::Shards`] when some shards failed, after the others are done; what reading
-/// ledger and manifests gives.
-///
-/// # Panics
-/// If points were lost on the way (SK-11): nothing is committed then.
+/// ledger and manifests gives. If points were lost on the way (SK-11) the task of that shard panics and nothing of it is committed; the
+/// shard has then failed with [`Error::Panicked`].
 pub async fn run(
     settings: &CompactorSettings,
     bucket: &Bucket,
@@ -130,19 +130,60 @@ async fn run_shards(
     tasks: usize,
 ) -> Vec<ShardOutcome> {
     let slots = Arc::new(Semaphore::new(tasks));
-    let mut shards = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    let mut shards = HashMap::new();
     for manifest in manifests {
         let (context, input, slots) = (Arc::clone(context), Arc::clone(&input), Arc::clone(&slots));
-        shards.spawn(async move {
+        let shard = manifest.shard;
+        let task = tasks.spawn(async move {
             let _slot = slots.acquire().await.expect("the slots are never closed");
             let outcome = Box::pin(compact_shard(&context, &input, manifest)).await;
             context.progress.shard_done();
             outcome
         });
+        shards.insert(task.id(), shard);
     }
-    let mut outcomes = shards.join_all().await;
+    let mut outcomes = Vec::new();
+    while let Some(joined) = tasks.join_next_with_id().await {
+        // A task that panics takes its own shard with it and no other.
+        outcomes.push(match joined {
+            Ok((_, outcome)) => outcome,
+            Err(panic) => ShardOutcome::panicked(shards[&panic.id()], panic),
+        });
+    }
     outcomes.sort_by_key(|outcome| outcome.shard);
     outcomes
+}
+
+impl ShardOutcome {
+    fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            steps: StepReport::default(),
+            superseded: 0,
+            failure: None,
+        }
+    }
+
+    fn panicked(shard: ShardId, panic: JoinError) -> Self {
+        let error = Error::Panicked {
+            reason: panic_text(panic),
+        };
+        metrics::shard_failed(shard, &error);
+        Self {
+            failure: Some(error),
+            ..Self::new(shard)
+        }
+    }
+}
+
+fn panic_text(panic: JoinError) -> String {
+    let Ok(payload) = panic.try_into_panic() else {
+        return "the task was cancelled".to_owned();
+    };
+    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it is in the log".to_owned())
 }
 
 async fn compact_shard(
@@ -150,12 +191,7 @@ async fn compact_shard(
     input: &PlanInput,
     manifest: ShardManifest,
 ) -> ShardOutcome {
-    let mut outcome = ShardOutcome {
-        shard: manifest.shard,
-        steps: StepReport::default(),
-        superseded: 0,
-        failure: None,
-    };
+    let mut outcome = ShardOutcome::new(manifest.shard);
     let done = advance(context, input, manifest, &mut outcome).await;
     if let Err(error) = done {
         if !matches!(error, Error::Cancelled) {
@@ -218,14 +254,16 @@ fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<
         }
     }
     let failed = failures.len();
+    // Stable: of those that failed equally badly it is the first.
+    failures.sort_by_key(|(_, error)| Reverse(error.kind()));
     match failures.into_iter().next() {
         None => Ok(report),
         Some(_) if cancel.is_cancelled() => Err(Error::Cancelled),
-        Some((shard, first)) => Err(Error::Shards {
+        Some((shard, worst)) => Err(Error::Shards {
             failed,
             shards: report.shards,
             shard,
-            first: Box::new(first),
+            worst: Box::new(worst),
         }),
     }
 }

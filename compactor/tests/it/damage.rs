@@ -1,5 +1,8 @@
 //! Damaged or missing input fails its shard by name, and no other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use skein_compactor::Error;
 use skein_shared::ErrorKind;
@@ -72,6 +75,46 @@ async fn a_missing_state_object_fails_its_shard_by_name() {
     world.bucket.delete(&key).await.unwrap();
     let kind = assert_fails_alone(&world, &key, &others).await;
     assert_eq!(kind, ErrorKind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_failures_the_worst_decides_though_it_is_not_the_first() {
+    let (world, _, _) = world_with_two_shards().await;
+    let shared = ShardId::Shared {
+        modulus: 3,
+        remainder: 1,
+    };
+    let missing = state_object_of(&world, shared).await;
+    world.bucket.delete(&missing).await.unwrap();
+    let damaged = state_object_of(&world, ShardId::Dedicated(OrgId(1000))).await;
+    let mut bytes = world.bucket.get(&damaged).await.unwrap().to_vec();
+    bytes[100] ^= 4;
+    let put = world
+        .bucket
+        .put(&damaged, Bytes::from(bytes), WriteId::random());
+    put.await.unwrap();
+
+    let error = world.compact_with(&settings()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains(&damaged), "{error}");
+    assert!(matches!(error, Error::Shards { failed: 2, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_in_one_shards_task_ends_no_other_shard() {
+    let (world, others, dedicated) = world_with_two_shards().await;
+    let has_panicked = AtomicBool::new(false);
+    let panic_once = move |_| {
+        let is_first = !has_panicked.swap(true, Ordering::SeqCst);
+        assert!(!is_first, "planted");
+    };
+    let run = world.compact_telling(&settings(), Arc::new(panic_once));
+    let error = run.await.unwrap_err();
+    assert!(matches!(error, Error::Shards { failed: 1, .. }), "{error}");
+    assert!(error.to_string().contains("planted"), "{error}");
+    world.compact().await;
+    let all = [others, dedicated].concat();
+    assert_same(&live_points(&world).await, &expected(&all));
 }
 
 #[tokio::test(flavor = "multi_thread")]

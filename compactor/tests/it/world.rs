@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 use skein_compactor::report::RunReport;
-use skein_compactor::run::{RunOptions, run};
+use skein_compactor::run::{OnProgress, RunOptions, run};
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
@@ -190,12 +190,26 @@ impl World {
         &self,
         settings: &CompactorSettings,
     ) -> skein_compactor::Result<RunReport> {
+        self.compact_telling(settings, Arc::new(|_| ())).await
+    }
+
+    pub(crate) async fn compact_telling(
+        &self,
+        settings: &CompactorSettings,
+        progress: OnProgress,
+    ) -> skein_compactor::Result<RunReport> {
         let options = RunOptions {
             limits: Limits::default(),
             timelines: Timelines::new_owns_everything(),
         };
-        let cancel = CancellationToken::new();
-        run(settings, &self.bucket, options, cancel, Arc::new(|_| ())).await
+        run(
+            settings,
+            &self.bucket,
+            options,
+            CancellationToken::new(),
+            progress,
+        )
+        .await
     }
 }
 
