@@ -24,6 +24,9 @@ pub enum Error {
     /// The input is not points as CSV.
     #[error("the input cannot be read as points")]
     Csv(#[source] skein_shared::Error),
+    /// The input broke off.
+    #[error("reading the input failed; rows before may have been sent, and may be sent again")]
+    Input(#[source] io::Error),
     /// Kafka refused, or did not answer.
     #[error("{operation} failed; topic=`{topic}` brokers=`{brokers}` reason=`{reason}`")]
     Kafka {
@@ -106,6 +109,7 @@ impl Error {
             Self::Setting { .. } | Self::File { .. } => ErrorKind::Invalid,
             Self::Kafka { .. }
             | Self::BacklogFull { .. }
+            | Self::Input(_)
             | Self::Runtime(_)
             | Self::Ended(_)
             | Self::Cancelled

@@ -74,14 +74,17 @@ pub fn produce_generated(
 /// earlier one. A bad row is reported and left out. Blocks: call it on a thread of its own.
 ///
 /// # Errors
-/// As [`produce_generated`], and for a header that is not one.
+/// As [`produce_generated`], for a header that is not one, and when the input cannot be read to its end. What
+/// was sent until then is in Kafka; to send it again changes nothing.
 pub fn produce_csv(
     options: ProduceOptions<'_>,
     input: impl io::Read,
     limits: Limits,
     now: TimestampMs,
 ) -> Result<ProduceReport> {
-    let reader = PointsReader::new(input).map_err(Error::Csv)?;
+    let reader = PointsReader::new(input)
+        .map_err(Error::Input)?
+        .map_err(Error::Csv)?;
     let mut sender = Sender::open(options)?;
     let mut rows = Rows::new(limits, now);
     let mut ending = Ending::Complete;
@@ -90,7 +93,7 @@ pub fn produce_csv(
             ending = Ending::Cancelled;
             break;
         }
-        rows.push(row, &mut sender)?;
+        rows.push(row.map_err(Error::Input)?, &mut sender)?;
     }
     let (bad_rows, digest) = rows.finish(&mut sender)?;
     let mut report = sender.finish()?;

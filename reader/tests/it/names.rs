@@ -122,8 +122,9 @@ async fn what_was_read_as_csv_can_be_produced_again_bit_by_bit() {
     let bytes = written.0.lock().unwrap().clone();
     let mut rows: Vec<(SeriesKey, i64, u64)> = PointsReader::new(Cursor::new(bytes))
         .unwrap()
+        .unwrap()
         .map(|row| {
-            let row = row.unwrap();
+            let row = row.unwrap().unwrap();
             let key = SeriesKey {
                 org: row.org,
                 metric: row.metric.id(),

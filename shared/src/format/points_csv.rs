@@ -78,7 +78,8 @@ pub struct BadRow {
     pub reason: String,
 }
 
-/// Reads rows one after the other. A bad row does not end it; a failure to read does.
+/// Reads rows one after the other. A bad row does not end it; a failure of the input does, and is no row's
+/// fault: it is the outer error.
 #[derive(Debug)]
 pub struct PointsReader<R> {
     csv: csv::Reader<R>,
@@ -91,8 +92,9 @@ impl<R: io::Read> PointsReader<R> {
     /// Reads the header row.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where it is not `org,metric,timestamp,value[,tag…]`.
-    pub fn new(input: R) -> Result<Self> {
+    /// What the input says; and, inside, [`Error::Invalid`] where it is not
+    /// `org,metric,timestamp,value[,tag…]`.
+    pub fn new(input: R) -> io::Result<Result<Self>> {
         let mut csv = csv::ReaderBuilder::new()
             .has_headers(false)
             .from_reader(input);
@@ -102,20 +104,21 @@ impl<R: io::Read> PointsReader<R> {
             input,
             reason,
         };
-        csv.read_byte_record(&mut record)
-            .map_err(|error| header_error(String::new(), error.to_string()))?;
+        if let Err(error) = csv.read_byte_record(&mut record) {
+            return input_failure(error)
+                .map(|error| Err(header_error(String::new(), error.to_string())));
+        }
         let fields: Vec<String> = record
             .iter()
             .map(|field| String::from_utf8_lossy(field).into_owned())
             .collect();
-        let tag_keys =
-            tag_keys(&fields).map_err(|reason| header_error(fields.join(","), reason))?;
-        Ok(Self {
+        let keys = tag_keys(&fields).map_err(|reason| header_error(fields.join(","), reason));
+        Ok(keys.map(|tag_keys| Self {
             csv,
             record,
             tag_keys,
             failed: false,
-        })
+        }))
     }
 
     fn line(&self) -> u64 {
@@ -147,7 +150,7 @@ impl<R: io::Read> PointsReader<R> {
 }
 
 impl<R: io::Read> Iterator for PointsReader<R> {
-    type Item = std::result::Result<PointRow, BadRow>;
+    type Item = io::Result<std::result::Result<PointRow, BadRow>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
@@ -157,13 +160,16 @@ impl<R: io::Read> Iterator for PointsReader<R> {
         let row = match read {
             Ok(false) => return None,
             Ok(true) => self.row(),
-            Err(error) => {
-                self.failed = matches!(error.kind(), ErrorKind::Io(_));
-                Err(csv_reason(&error))
-            }
+            Err(error) => match input_failure(error) {
+                Ok(error) => Err(csv_reason(&error)),
+                Err(failure) => {
+                    self.failed = true;
+                    return Some(Err(failure));
+                }
+            },
         };
         let line = self.line();
-        Some(row.map_err(|reason| BadRow { line, reason }))
+        Some(Ok(row.map_err(|reason| BadRow { line, reason })))
     }
 }
 
@@ -314,6 +320,14 @@ fn parse_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 
+/// Parts what is wrong with the text from what the input said.
+fn input_failure(error: csv::Error) -> io::Result<csv::Error> {
+    if matches!(error.kind(), ErrorKind::Io(_)) {
+        return Err(error.into());
+    }
+    Ok(error)
+}
+
 fn csv_reason(error: &csv::Error) -> String {
     if let ErrorKind::UnequalLengths {
         expected_len, len, ..
@@ -321,7 +335,7 @@ fn csv_reason(error: &csv::Error) -> String {
     {
         return format!("{len} columns, but the header has {expected_len}");
     }
-    format!("reading stopped: {error}")
+    format!("is not CSV: {error}")
 }
 
 #[cfg(test)]

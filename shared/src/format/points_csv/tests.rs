@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn read(text: &str) -> Vec<std::result::Result<PointRow, BadRow>> {
-    PointsReader::new(text.as_bytes()).unwrap().collect()
+    let reader = PointsReader::new(text.as_bytes()).unwrap().unwrap();
+    reader.map(std::result::Result::unwrap).collect()
 }
 
 #[track_caller]
@@ -72,7 +73,8 @@ fn a_bad_header_is_refused() {
         "org,metric,timestamp,value,a,a\n",
         "org,metric,timestamp,value,\n",
     ] {
-        assert!(PointsReader::new(header.as_bytes()).is_err(), "{header}");
+        let read = PointsReader::new(header.as_bytes()).unwrap();
+        assert!(read.is_err(), "{header}");
     }
 }
 
@@ -80,11 +82,34 @@ fn a_bad_header_is_refused() {
 fn bytes_that_are_not_text_are_a_bad_row() {
     let rows: Vec<_> = PointsReader::new(&b"org,metric,timestamp,value\n1,\xff,5,1\n"[..])
         .unwrap()
+        .unwrap()
         .collect();
-    assert_eq!(
-        rows[0].as_ref().unwrap_err().reason,
-        "column 2 is not UTF-8"
-    );
+    let row = rows[0].as_ref().unwrap();
+    assert_eq!(row.as_ref().unwrap_err().reason, "column 2 is not UTF-8");
+}
+
+/// Gives its bytes, then fails.
+struct Breaking<'a>(&'a [u8]);
+
+impl io::Read for Breaking<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(into)? {
+            0 => Err(io::Error::other("the disk is gone")),
+            read => Ok(read),
+        }
+    }
+}
+
+#[test]
+fn a_failure_of_the_input_is_no_bad_row_and_ends_the_reading() {
+    let text = "org,metric,timestamp,value\n1,up,5,1\n1,up";
+    let reader = PointsReader::new(Breaking(text.as_bytes()));
+    let mut rows = reader.unwrap().unwrap();
+    assert!(rows.next().unwrap().unwrap().is_ok());
+    let failure = rows.next().unwrap().unwrap_err();
+    assert_eq!(failure.to_string(), "the disk is gone");
+    assert!(rows.next().is_none());
+    assert!(PointsReader::new(Breaking(b"org,met")).is_err());
 }
 
 #[test]
@@ -127,7 +152,7 @@ proptest! {
         writer.flush().unwrap();
         drop(writer);
         let rows: Vec<PointRow> =
-            PointsReader::new(bytes.as_slice()).unwrap().map(std::result::Result::unwrap).collect();
+            read(str::from_utf8(&bytes).unwrap()).into_iter().map(std::result::Result::unwrap).collect();
         prop_assert_eq!(rows.len(), points.len());
         for (row, (timestamp, bits)) in rows.iter().zip(&points) {
             prop_assert_eq!(row.org, OrgId(org));
