@@ -129,6 +129,28 @@ impl Error {
         }
     }
 
+    /// Adds to the reason of a refused request; other errors stay as they are.
+    #[must_use]
+    pub(crate) fn with_reason(self, more: &str) -> Self {
+        match self {
+            Self::Bucket {
+                operation,
+                key,
+                cause,
+                reason,
+            } => Self::Bucket {
+                operation,
+                key,
+                cause,
+                reason: format!("{reason}{more}"),
+            },
+            other @ (Self::Decode { .. }
+            | Self::Invalid { .. }
+            | Self::Taken { .. }
+            | Self::Unfit { .. }) => other,
+        }
+    }
+
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -136,23 +136,7 @@ impl Retrier {
 }
 
 fn given_up(error: Error, tries: u32, why: &str) -> Error {
-    match error {
-        Error::Bucket {
-            operation,
-            key,
-            cause,
-            reason,
-        } => Error::Bucket {
-            operation,
-            key,
-            cause,
-            reason: format!("{reason}; gave up, tries={tries}{why}"),
-        },
-        other @ (Error::Decode { .. }
-        | Error::Invalid { .. }
-        | Error::Taken { .. }
-        | Error::Unfit { .. }) => other,
-    }
+    error.with_reason(&format!("; gave up, tries={tries}{why}"))
 }
 
 /// A bucket of tokens, one a retry.

@@ -22,7 +22,7 @@ pub(super) async fn open(settings: &BucketSettings) -> Result<Store> {
         let advice = advice(&answer);
         answer
             .map(drop)
-            .map_err(|refusal| advised(attempt.refused(&refusal), &advice))
+            .map_err(|refusal| attempt.refused(&refusal).with_reason(&advice))
     };
     let retrier = Retrier::new(RetryPolicy {
         attempts: settings.retry.attempts.min(OPEN_TRIES),
@@ -53,25 +53,5 @@ where
             .unwrap_or_default(),
         Some(400) => "; check `bucket.region`, `bucket.path_style` and `bucket.credentials`".into(),
         Some(_) => String::new(),
-    }
-}
-
-fn advised(error: Error, advice: &str) -> Error {
-    match error {
-        Error::Bucket {
-            operation,
-            key,
-            cause,
-            reason,
-        } => Error::Bucket {
-            operation,
-            key,
-            cause,
-            reason: format!("{reason}{advice}"),
-        },
-        other @ (Error::Decode { .. }
-        | Error::Invalid { .. }
-        | Error::Taken { .. }
-        | Error::Unfit { .. }) => other,
     }
 }

@@ -21,12 +21,17 @@ pub(super) async fn probe(store: &Store) -> Result<()> {
     let run = WriteId::random();
     let rounds = (0..ROUNDS).map(|round| async move {
         let key = format!("{}{run}-{round}", Prefix::PROBE);
-        let outcome = race(store, &key).await;
-        // The verdict is worth more than what cleaning up says.
-        outcome.and(clean_up(store, &key).await)
+        // What the store is worth matters more than what it makes of the leftovers.
+        let verdict = race(store, &key).await;
+        let cleaned = clean_up(store, &key).await;
+        verdict.and(cleaned)
     });
-    // Every round to its end, so that each cleans up.
-    join_all(rounds).await.into_iter().collect()
+    // Every round goes to its end, also behind one that failed: none may leave its object behind.
+    let outcomes = join_all(rounds).await;
+    let (unfit, others): (Vec<_>, Vec<_>) = outcomes
+        .into_iter()
+        .partition(|outcome| matches!(outcome, Err(Error::Unfit { .. })));
+    unfit.into_iter().chain(others).collect()
 }
 
 async fn race(store: &Store, key: &str) -> Result<()> {

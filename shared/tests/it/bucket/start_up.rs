@@ -5,6 +5,7 @@ use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
 use skein_shared::{Error, ErrorKind};
 use tokio::net::TcpListener;
 
+use super::fault_stub::{Fault, FaultStub};
 use super::stores::{BUCKET, embedded, settings};
 
 async fn refusal(change: impl Fn(&EmbeddedBucket, &mut BucketSettings)) -> Error {
@@ -38,6 +39,37 @@ async fn a_store_that_ignores_conditions_is_refused() {
         [],
         "the probe cleans up"
     );
+}
+
+/// One round fails early, by an answer that no retry mends; every other round still goes to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_round_that_fails_leaves_no_object_of_the_others_behind() {
+    let server = embedded(Conditions::Honoured);
+    let stub = FaultStub::in_front_of(&server.endpoint()).await;
+    let through = Bucket::open(&settings(&stub.endpoint())).await.unwrap();
+    stub.next(
+        "PUT",
+        Fault::Answer(403, "<Error><Code>AccessDenied</Code></Error>"),
+    );
+    let error = through.probe().await.unwrap_err();
+    check(&error, ErrorKind::Invalid, &["Denied"]);
+    let direct = Bucket::open(&settings(&server.endpoint())).await.unwrap();
+    assert_eq!(direct.list("", None).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfit_store_is_called_unfit_though_cleaning_up_fails() {
+    let server = embedded(Conditions::Ignored);
+    let stub = FaultStub::in_front_of(&server.endpoint()).await;
+    let bucket = Bucket::open(&settings(&stub.endpoint())).await.unwrap();
+    for _ in 0..8 * 6 {
+        stub.next(
+            "DELETE",
+            Fault::Answer(500, "<Error><Code>InternalError</Code></Error>"),
+        );
+    }
+    let error = bucket.probe().await.unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error}");
 }
 
 #[tokio::test]
