@@ -1,6 +1,6 @@
 //! Named points at which a test may hold a step for ever, so that it can kill the process exactly there.
 //!
-//! Only in builds with debug assertions: `SKEIN_HOLD_AT=flush-manifest` prints `holding at flush-manifest` to
+//! Only in builds with debug assertions, and said loudly at the start: `SKEIN_HOLD_AT=flush-manifest` prints `holding at flush-manifest` to
 //! stderr when the first step reaches that point, and parks it and every later one. Other work goes on.
 
 use std::env;
@@ -50,15 +50,35 @@ impl HoldPoint {
     }
 }
 
+/// Names the point to hold at.
+const VARIABLE: &str = "SKEIN_HOLD_AT";
+
+fn point_of(wanted: &str) -> Option<HoldPoint> {
+    let mut points = HoldPoint::ALL.into_iter();
+    let point = points.find(|point| point.name() == wanted);
+    if !cfg!(debug_assertions) {
+        tracing::warn!("{VARIABLE} is set, but this build never holds: it is for tests");
+        return None;
+    }
+    match point {
+        Some(_) => tracing::error!(
+            point = wanted,
+            "THIS WORKER WILL STOP FLUSHING: {VARIABLE} parks it at a point of a flush, for tests that kill it \
+             there; unset it everywhere else"
+        ),
+        None => tracing::error!(point = wanted, "{VARIABLE} names no point; nothing is held"),
+    }
+    point
+}
+
 impl Holding {
     /// What the environment asks for; nothing in a build without debug assertions.
     pub fn from_env() -> Self {
-        let wanted = env::var("SKEIN_HOLD_AT")
-            .ok()
-            .filter(|_| cfg!(debug_assertions));
-        let named = |point: &HoldPoint| wanted.as_deref() == Some(point.name());
+        let Ok(wanted) = env::var(VARIABLE) else {
+            return Self::default();
+        };
         Self {
-            point: HoldPoint::ALL.into_iter().find(named),
+            point: point_of(&wanted),
             ..Self::default()
         }
     }
