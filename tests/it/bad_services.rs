@@ -144,6 +144,16 @@ async fn bad_rows_are_told_by_line_and_the_good_ones_go_on() {
     }
 }
 
+/// A directory opens like a file, and then cannot be read: that is no row's fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn input_that_breaks_off_is_an_error_and_not_a_bad_row() {
+    let up = up();
+    let place = up.directory.path().display().to_string();
+    let produce = ["produce", "--topic", "points", "--csv", &place];
+    let ended = up.skein().run(&produce).await;
+    ended.refused(1, &["reading the input failed", "directory"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_without_the_four_columns_and_a_missing_file_are_refused() {
     let up = up();

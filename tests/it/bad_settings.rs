@@ -69,6 +69,57 @@ async fn a_credentials_file_that_others_may_read_is_refused() {
 }
 
 #[tokio::test]
+async fn a_check_names_every_fault_at_once_with_its_layer() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("skein.toml");
+    fs::write(
+        &file,
+        "[connector]\npart_bytes = \"1 MiB\"\nflush_interval = \"0 s\"\n",
+    )
+    .unwrap();
+    let skein = Skein::with_config(&file).set("limits.points=0");
+    let ended = skein.run(&["config", "check"]).await;
+    ended.refused(
+        2,
+        &[
+            "connector.part_bytes",
+            "connector.flush_interval",
+            "skein.toml",
+            "limits.points",
+            "--set",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_memory_budget_below_the_floor_of_the_shards_is_refused() {
+    let skein = Skein::default().set("connector.memory_budget=\"64 MiB\"");
+    let skein = skein.set("shards.modulus=4096");
+    skein
+        .run(&["config", "check"])
+        .await
+        .refused(2, &["connector.memory_budget"]);
+}
+
+#[tokio::test]
+async fn a_check_of_good_settings_prints_them_as_they_will_be_used() {
+    let skein = Skein::default().set("kafka.group=\"night\"");
+    let ended = skein.run(&["config", "check"]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("settings are valid"),
+        "{}",
+        ended.stderr
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("skein.toml");
+    fs::write(&file, &ended.stdout).unwrap();
+    let report = Skein::with_config(&file).report(&["config", "check"]).await;
+    assert_eq!(report["settings"]["kafka"]["group"], "night", "{report}");
+    assert_eq!(report["shards"], 64, "{report}");
+}
+
+#[tokio::test]
 async fn an_unknown_command_is_a_usage_error() {
     let ended = Skein::default().run(&["conect"]).await;
     ended.refused(2, &["conect"]);

@@ -60,6 +60,7 @@ async fn connectors_killed_at_every_step_of_a_flush_lose_and_double_nothing() {
     let first = skein.report(&["compact", "run"]).await;
     assert!(first["write_requests"].as_u64().unwrap() > 0, "{first}");
     assert_eq!(first["shards"], 70, "{first}");
+    check_all_shards_have_segments(&skein).await;
     let second = skein.report(&["compact", "run"]).await;
     assert_eq!(second["write_requests"], 0, "{second}");
     check_points(&skein, &expected).await;
@@ -93,6 +94,7 @@ async fn produce(skein: &Skein, points: u64) -> Value {
 async fn kill_two_at(skein: &Skein, point: &str, patience: Duration) {
     let mut both = [(); 2].map(|()| skein.start(&["connect"], Some(point)));
     for running in &mut both {
+        running.told("THIS WORKER WILL STOP FLUSHING").await;
         running.wait_until_held(patience).await;
     }
     for running in both {
@@ -113,6 +115,16 @@ async fn finish(skein: &Skein, patience: Duration) {
             "{report}"
         );
     }
+}
+
+/// 64 shared shards and 6 of their own.
+async fn check_all_shards_have_segments(skein: &Skein) {
+    let listing = skein.report(&["ls"]).await;
+    let shards = listing["shards"].as_array().unwrap();
+    let filled = shards.iter().filter(|shard| {
+        shard["segments"].as_u64().unwrap() > 0 && shard["points"].as_u64().unwrap() > 0
+    });
+    assert_eq!(filled.count(), 70, "{listing}");
 }
 
 /// What is read back is what the generator says, and what is stored is that and nothing beside it. Segments

@@ -5,6 +5,11 @@
 mod skein;
 mod real_services;
 mod demo;
+mod dev_up;
+mod damaged_bucket;
+mod payload_limits;
+mod shard_map;
+mod documents;
 mod csv_round_trip;
 mod kill;
 mod bad_settings;

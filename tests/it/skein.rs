@@ -7,8 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Longest time that a command of these tests may take, other than those told to take longer.
@@ -32,12 +31,12 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// A command that is still running.
+/// A command that is still running, and what it has said so far.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    held: Option<oneshot::Receiver<()>>,
-    stderr: JoinHandle<String>,
+    stdout: watch::Receiver<String>,
+    stderr: watch::Receiver<String>,
 }
 
 impl Skein {
@@ -82,7 +81,7 @@ impl Skein {
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         let mut child = self.command(arguments).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let stderr = tokio::spawn(collect(child.stderr.take().unwrap(), None));
+        let stderr = tokio::spawn(collect(child.stderr.take().unwrap()));
         let run = async {
             if let Some(input) = &self.input {
                 stdin.write_all(input).await.unwrap();
@@ -116,7 +115,7 @@ impl Skein {
         let run = async {
             let mut child = self.command(arguments).spawn().unwrap();
             drop(child.stdin.take());
-            let stderr = tokio::spawn(collect(child.stderr.take().unwrap(), None));
+            let stderr = tokio::spawn(collect(child.stderr.take().unwrap()));
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
             let mut last = String::new();
             while let Some(line) = lines.next_line().await.unwrap() {
@@ -140,12 +139,10 @@ impl Skein {
         }
         let mut child = command.spawn().unwrap();
         drop(child.stdin.take());
-        let (announce, held) = oneshot::channel();
-        let stderr = child.stderr.take().unwrap();
         Running {
+            stdout: follow(child.stdout.take().unwrap()),
+            stderr: follow(child.stderr.take().unwrap()),
             child,
-            held: Some(held),
-            stderr: tokio::spawn(collect(stderr, Some(announce))),
         }
     }
 
@@ -188,12 +185,24 @@ impl Ended {
 impl Running {
     /// Waits until it says that it holds.
     pub(crate) async fn wait_until_held(&mut self, patience: Duration) {
-        let held = self.held.take().unwrap();
-        if !matches!(timeout(patience, held).await, Ok(Ok(()))) {
-            self.child.start_kill().unwrap();
-            let stderr = (&mut self.stderr).await.unwrap();
-            panic!("it does not hold: {stderr}");
-        }
+        wait_for(&mut self.stderr, "holding at ", patience).await;
+    }
+
+    /// Waits until it has said `words` on stderr; gives all that it has said there.
+    pub(crate) async fn told(&mut self, words: &str) -> String {
+        wait_for(&mut self.stderr, words, PATIENCE).await
+    }
+
+    /// Waits until it has printed `words`; gives all that it has printed.
+    pub(crate) async fn printed(&mut self, words: &str) -> String {
+        wait_for(&mut self.stdout, words, PATIENCE).await
+    }
+
+    /// Ctrl-C.
+    pub(crate) async fn interrupt(&self) {
+        let process_id = self.child.id().unwrap().to_string();
+        let kill = Command::new("kill").args(["-INT", &process_id]).status();
+        assert!(kill.await.unwrap().success());
     }
 
     /// `kill -9`.
@@ -203,29 +212,50 @@ impl Running {
 
     /// Waits for the end.
     pub(crate) async fn ended(self, patience: Duration) -> Ended {
-        let output = timeout(patience, self.child.wait_with_output()).await;
-        let output = output.expect("it ends in time").unwrap();
+        let mut running = self;
+        let ended = timeout(patience, running.child.wait()).await;
+        let status = ended.expect("it ends in time").unwrap();
         Ended {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: self.stderr.await.unwrap(),
+            code: status.code(),
+            stdout: all_of(running.stdout).await,
+            stderr: all_of(running.stderr).await,
         }
     }
 }
 
-/// Reads all of stderr, and tells when a line says that the process holds.
-async fn collect(
-    stderr: impl AsyncRead + Unpin,
-    mut announce: Option<oneshot::Sender<()>>,
-) -> String {
+/// Reads lines as they come.
+fn follow(stream: impl AsyncRead + Unpin + Send + 'static) -> watch::Receiver<String> {
+    let (text, receiver) = watch::channel(String::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            text.send_modify(|text| {
+                text.push_str(&line);
+                text.push('\n');
+            });
+        }
+    });
+    receiver
+}
+
+async fn wait_for(text: &mut watch::Receiver<String>, words: &str, patience: Duration) -> String {
+    if let Ok(Ok(said)) = timeout(patience, text.wait_for(|text| text.contains(words))).await {
+        return said.clone();
+    }
+    panic!("`{words}` never came: {}", text.borrow().clone());
+}
+
+/// All of a stream, once it has ended.
+async fn all_of(mut text: watch::Receiver<String>) -> String {
+    while text.changed().await.is_ok() {}
+    text.borrow().clone()
+}
+
+/// Reads all of stderr.
+async fn collect(stderr: impl AsyncRead + Unpin) -> String {
     let mut lines = BufReader::new(stderr).lines();
     let mut text = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
-        if line.contains("holding at ")
-            && let Some(announce) = announce.take()
-        {
-            let _ = announce.send(());
-        }
         text.push_str(&line);
         text.push('\n');
     }
