@@ -69,8 +69,11 @@ struct ShardOutcome {
 ///
 /// # Errors
 /// [`Error::Cancelled`]; [`Error::Shards`] when some shards failed, after the others are done; what reading
-/// ledger and manifests gives. If points were lost on the way (SK-11) the task of that shard panics and nothing of it is committed; the
-/// shard has then failed with [`Error::Panicked`].
+/// ledger and manifests gives. If points were lost on the way (SK-11) the task of that shard panics, nothing of
+/// it is committed, and the shard has failed with [`Error::Panicked`].
+///
+/// # Panics
+/// On a target whose addresses do not span the memory budget.
 pub async fn run(
     settings: &CompactorSettings,
     bucket: &Bucket,

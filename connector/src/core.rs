@@ -9,8 +9,8 @@
 //! `flush_progress`: positions captured → manifest → ledger, in order, each after the one before is ours.
 //! `membership`: which partitions, from where, given back when. `offset_commits`: last and least.
 
-pub mod event;
 pub mod action;
+pub mod event;
 pub mod byte_budget;
 pub mod roll_policy;
 mod router;

@@ -60,13 +60,14 @@ fn point_of(wanted: &str) -> Option<HoldPoint> {
         tracing::warn!("{VARIABLE} is set, but this build never holds: it is for tests");
         return None;
     }
-    match point {
-        Some(_) => tracing::error!(
+    if point.is_some() {
+        tracing::error!(
             point = wanted,
             "THIS WORKER WILL STOP FLUSHING: {VARIABLE} parks it at a point of a flush, for tests that kill it \
              there; unset it everywhere else"
-        ),
-        None => tracing::error!(point = wanted, "{VARIABLE} names no point; nothing is held"),
+        );
+    } else {
+        tracing::error!(point = wanted, "{VARIABLE} names no point; nothing is held");
     }
     point
 }

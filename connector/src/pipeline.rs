@@ -1,7 +1,7 @@
 //! The connector at work: checks what it needs, then drives the core on Kafka, threads and the bucket.
 
-mod driver;
 mod shard_map_watch;
+mod driver;
 
 use std::fmt;
 use std::sync::Arc;

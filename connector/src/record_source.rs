@@ -2,10 +2,10 @@
 //!
 //! The core knows only its own events. Kafka is one source of them; a simulation is another.
 
-pub mod kafka;
 mod group_context;
 mod commit_thread;
 mod topics;
+pub mod kafka;
 
 use crate::core::event::TopicPartition;
 

@@ -3,8 +3,8 @@
 //! `produce → connect → compact → read → verify`. What is read back is compared with what the generator
 //! computes from its seed, so that no error of ours can hide by being made twice.
 
-pub mod report;
 pub mod progress;
+pub mod report;
 pub mod plant;
 pub mod compare;
 mod kind_bytes;

@@ -8,6 +8,7 @@ mod random;
 pub mod series_plan;
 mod walk;
 pub mod arrival;
+pub mod outgoing;
 mod poison;
 pub mod records;
 pub mod oracle;
@@ -19,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::generator::series_plan::SeriesPlan;
 
 pub use oracle::{Expectation, ExpectedSeries};
-pub use records::{OutgoingRecord, Records};
+pub use outgoing::OutgoingRecord;
+pub use records::Records;
 pub use series_plan::Kind;
 
 /// What to generate. The same settings always give the same records.

@@ -2,7 +2,7 @@
 //! whole ([`verify`]).
 
 pub mod ls;
+mod state_fetch;
 pub mod cat;
 pub mod finding;
-mod state_fetch;
 pub mod verify;

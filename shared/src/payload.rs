@@ -4,8 +4,8 @@
 //! a [`PayloadView`] and appends its points to columns of its own; a producer encodes a [`Payload`].
 //! Decoding copies nothing but the points and keeps every bit of a value.
 
-pub mod limits;
 pub mod refusal;
+pub mod limits;
 pub mod encode;
 mod wire;
 pub mod native;

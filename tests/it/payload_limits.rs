@@ -11,6 +11,7 @@ use crate::skein::Skein;
 struct Round {
     /// What is set for the role that refuses.
     limit: &'static str,
+    /// What is said of it: the name in the connector's report, or words in the compactor's list.
     reason: &'static str,
     rows: fn(u64, &mut String),
 }
@@ -33,22 +34,22 @@ const ROUNDS: [Round; 5] = [
     },
     Round {
         limit: "limits.points=10",
-        reason: "points",
+        reason: "11 points, 10 allowed",
         rows: |org, csv| numbered(org, 11, csv),
     },
     Round {
         limit: "limits.metadata_entries=0",
-        reason: "metadata-entries",
+        reason: "1 metadata entries, 0 allowed",
         rows: named,
     },
     Round {
         limit: "limits.metadata_bytes=\"16 B\"",
-        reason: "metadata-bytes",
+        reason: "16 allowed",
         rows: named,
     },
     Round {
         limit: "limits.timestamp_past=\"7 d\"",
-        reason: "too-old",
+        reason: "too far before",
         rows: |org, csv| writeln!(csv, "{org},42,1700000000000,1").unwrap(),
     },
 ];

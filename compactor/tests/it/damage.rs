@@ -108,7 +108,8 @@ async fn a_panic_in_one_shards_task_ends_no_other_shard() {
         let is_first = !has_panicked.swap(true, Ordering::SeqCst);
         assert!(!is_first, "planted");
     };
-    let run = world.compact_telling(&settings(), Arc::new(panic_once));
+    let settings = settings();
+    let run = world.compact_telling(&settings, Arc::new(panic_once));
     let error = run.await.unwrap_err();
     assert!(matches!(error, Error::Shards { failed: 1, .. }), "{error}");
     assert!(error.to_string().contains("planted"), "{error}");

@@ -6,10 +6,17 @@ use skein_shared::ErrorKind;
 use skein_shared::format::block::{BlockBuffer, SyncMarker};
 use skein_shared::format::flush_manifest::FlushManifest;
 use skein_shared::format::ledger_entry::{LedgerEntry, StartPolicy};
-use skein_shared::ids::{Chain, WriteId};
+use skein_shared::ids::{Chain, PartitionId, TopicName, WriteId};
 use skein_shared::offset::Offset;
 
-use crate::core::event::TopicPartition;
+/// A partition as Kafka names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// Topic.
+    pub topic: TopicName,
+    /// Partition of the topic.
+    pub partition: PartitionId,
+}
 
 /// Number of an object within its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,20 +4,12 @@ use skein_shared::ErrorKind;
 use skein_shared::format::block::EncodedBlock;
 use skein_shared::format::frame::{LastRecord, RecordRef};
 use skein_shared::format::ledger_entry::LedgerEntry;
-use skein_shared::ids::{PartitionId, TopicName};
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
 
 use crate::core::action::{ObjectNumber, RequestId};
 
-/// A partition as Kafka names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicPartition {
-    /// Topic.
-    pub topic: TopicName,
-    /// Partition of the topic.
-    pub partition: PartitionId,
-}
+pub use crate::core::action::TopicPartition;
 
 /// Something happened.
 #[derive(Debug)]

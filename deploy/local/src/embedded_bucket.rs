@@ -7,15 +7,16 @@
 //! process, not of the machine. Multipart uploads that are open when it stops are forgotten.
 
 mod access;
-mod blob;
 mod checksum;
+mod blob;
 mod listing;
-mod multipart;
-mod object_store;
-mod read;
-mod service;
 mod sidecar;
+mod uploads;
+mod object_store;
+mod multipart;
+mod read;
 mod write;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,7 +5,7 @@ use skein_shared::payload::{Payload, Refusal};
 use skein_shared::window::TimestampMs;
 
 use crate::generator::FIRST_ORG;
-use crate::generator::records::OutgoingRecord;
+use crate::generator::outgoing::OutgoingRecord;
 
 /// What is wrong with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -52,7 +52,7 @@ fn merge_all(generator: &Generator) -> (Winners, BTreeMap<&str, u64>) {
             org: view.org(),
             metric: view.metric(),
         };
-        assert_eq!(record.key, records::key_of(series));
+        assert_eq!(record.key, outgoing::key_of(series));
         assert_eq!(record.points, view.point_count() as u64);
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         view.decode_into(&mut timestamps, &mut values);

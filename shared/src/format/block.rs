@@ -28,6 +28,10 @@ pub const PREFIX_BYTES: usize = SYNC_BYTES + 44;
 /// Most bytes of frames in one block, before compression; one record is at most half of it.
 pub const MAX_RAW_BYTES: usize = 1 << 30;
 
+/// How a block's frames are stored.
+const CODEC_RAW: u8 = 0;
+const CODEC_ZSTD: u8 = 1;
+
 /// Sixteen random bytes, drawn per object, at the beginning of each of its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SyncMarker(pub [u8; SYNC_BYTES]);

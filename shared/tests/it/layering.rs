@@ -1,11 +1,13 @@
 //! The layout cannot rot quietly: crate edges, module order, file and function length, names.
 
+mod module_order;
 mod planted;
 mod rules;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use module_order::ModuleOrder;
 use rules::{Finding, Source};
 
 /// Members in the order of their edges, and where they lie.
@@ -116,27 +118,12 @@ fn a_module_imports_only_from_modules_above_it() {
     let mut findings = Vec::new();
     for (_, dir) in CRATES {
         let src = if dir == "." {
-            "src".to_owned()
+            "src/".to_owned()
         } else {
-            format!("{dir}/src")
+            format!("{dir}/src/")
         };
-        let start = if dir == "." { "src/main.rs" } else { "lib.rs" };
-        let start = if dir == "." {
-            start.to_owned()
-        } else {
-            format!("{src}/{start}")
-        };
-        let Some(top) = sources.iter().find(|source| source.path == start) else {
-            continue;
-        };
-        let order = rules::ModuleOrder::of(&top.text);
-        let below = format!("{src}/");
-        for source in sources
-            .iter()
-            .filter(|source| source.path.starts_with(&below))
-        {
-            findings.extend(rules::module_order(&order, &below, source));
-        }
+        let order = ModuleOrder::of(&src, sources.iter());
+        findings.extend(sources.iter().flat_map(|source| order.check(source)));
     }
     assert_none(&findings);
 }

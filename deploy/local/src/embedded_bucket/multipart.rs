@@ -1,7 +1,6 @@
 //! Multipart uploads: parts arrive in any order; completing joins them without a copy.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use s3s::dto::{
@@ -17,56 +16,31 @@ use uuid::Uuid;
 use super::MIN_PART_BYTES;
 use super::blob::StoredRun;
 use super::checksum::{Crcs, composite_crc32c, refuse_unless_equal};
-use super::object_store::{Attributes, Condition, Object, ObjectStore, entity_tag, no_such_bucket};
+use super::object_store::{Condition, Object, ObjectStore, entity_tag, no_such_bucket};
+use super::uploads::{Attributes, Upload, UploadKey};
 
-/// Open uploads by bucket, key and upload id.
-#[derive(Debug, Default)]
-pub(super) struct Uploads(Mutex<BTreeMap<UploadKey, Upload>>);
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct UploadKey {
-    bucket: String,
-    key: String,
-    id: String,
-}
-
-#[derive(Debug)]
-struct Upload {
-    attributes: Attributes,
-    full_object: bool,
-    initiated: SystemTime,
-    parts: BTreeMap<i32, StoredRun>,
-}
-
-impl Uploads {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<UploadKey, Upload>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Keeps a part, over one of the same number.
+pub(super) fn add_part(
+    store: &ObjectStore,
+    (bucket, key, id): (String, String, String),
+    (number, run): (i32, StoredRun),
+) -> S3Result<UploadPartOutput> {
+    if !(1..=10_000).contains(&number) {
+        return Err(s3_error!(
+            InvalidArgument,
+            "a part's number lies in 1..=10000"
+        ));
     }
-
-    /// Keeps a part, over one of the same number.
-    pub(super) fn add_part(
-        &self,
-        (bucket, key, id): (String, String, String),
-        number: i32,
-        run: StoredRun,
-    ) -> S3Result<UploadPartOutput> {
-        if !(1..=10_000).contains(&number) {
-            return Err(s3_error!(
-                InvalidArgument,
-                "a part's number lies in 1..=10000"
-            ));
-        }
-        let upload_key = UploadKey { bucket, key, id };
-        let output = UploadPartOutput {
-            e_tag: Some(entity_tag(&run.crcs.entity_tag(run.bytes, 1))),
-            checksum_crc32c: Some(run.crcs.crc32c_text()),
-            ..UploadPartOutput::default()
-        };
-        let mut uploads = self.lock();
-        let upload = uploads.get_mut(&upload_key).ok_or_else(no_such_upload)?;
-        upload.parts.insert(number, run);
-        Ok(output)
-    }
+    let upload_key = UploadKey { bucket, key, id };
+    let output = UploadPartOutput {
+        e_tag: Some(entity_tag(&run.crcs.entity_tag(run.bytes, 1))),
+        checksum_crc32c: Some(run.crcs.crc32c_text()),
+        ..UploadPartOutput::default()
+    };
+    let mut uploads = store.uploads.lock();
+    let upload = uploads.get_mut(&upload_key).ok_or_else(no_such_upload)?;
+    upload.parts.insert(number, run);
+    Ok(output)
 }
 
 pub(super) fn create(

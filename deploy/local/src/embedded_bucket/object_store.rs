@@ -13,8 +13,8 @@ use s3s::dto::{ETag, ETagCondition, IfMatch, IfNoneMatch};
 use s3s::{S3Error, S3Result, s3_error};
 
 use super::blob::{Blob, StoredRun};
-use super::multipart::Uploads;
 use super::sidecar::{self, Sidecar, SidecarRun};
+use super::uploads::{Attributes, Uploads};
 use super::{Conditions, Storage};
 use crate::error::{Error, Result};
 
@@ -28,13 +28,6 @@ pub(super) struct Object {
     pub(super) composite: bool,
     pub(super) attributes: Attributes,
     pub(super) last_modified: SystemTime,
-}
-
-/// What the writer said about an object.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Attributes {
-    pub(super) metadata: BTreeMap<String, String>,
-    pub(super) content_type: Option<String>,
 }
 
 /// What must hold for a write or delete to happen.

@@ -10,8 +10,9 @@ use s3s::{S3Request, S3Result};
 
 use super::blob::receive;
 use super::checksum::{Announced, BodyCheck};
-use super::multipart::checksum_type;
-use super::object_store::{Attributes, Condition, Object, ObjectStore, entity_tag};
+use super::multipart::{self, checksum_type};
+use super::object_store::{Condition, Object, ObjectStore, entity_tag};
+use super::uploads::Attributes;
 
 pub(super) async fn put(
     store: &ObjectStore,
@@ -77,7 +78,7 @@ pub(super) async fn put_part(
     });
     let run = receive(store.blobs().as_deref(), input.body, check).await?;
     let upload = (input.bucket, input.key, input.upload_id);
-    store.uploads.add_part(upload, input.part_number, run)
+    multipart::add_part(store, upload, (input.part_number, run))
 }
 
 pub(super) fn delete(

@@ -47,12 +47,11 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
                     );
                     check.find(atomic(manifest_key(shard, generation), what));
                 }
-                Ok(manifest) => {
+                Ok(manifest) if Some(generation) == newest => {
                     histories.entry(shard).or_default().push(&manifest);
-                    if Some(generation) == newest {
-                        manifests.insert(shard, manifest);
-                    }
+                    manifests.insert(shard, manifest);
                 }
+                Ok(manifest) => histories.entry(shard).or_default().push(&manifest),
                 Err(finding) => check.find(finding),
             }
         }

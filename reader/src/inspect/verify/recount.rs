@@ -88,10 +88,9 @@ impl Recounts {
             let (Ok(view), Some(map)) = (parsed, &truth.shard_map) else {
                 continue;
             };
-            for (shard, points) in owned_points(map, &view) {
-                if is_in(shard) {
-                    self.shards.entry(shard).or_default().points_in += points;
-                }
+            let owned = owned_points(map, &view).into_iter();
+            for (shard, points) in owned.filter(|(shard, _)| is_in(*shard)) {
+                self.shards.entry(shard).or_default().points_in += points;
             }
         }
     }

@@ -9,7 +9,7 @@ use skein_shared::payload::Limits;
 use skein_shared::shard_map::ShardMap;
 
 use crate::inspect::verify::chains::LedgerFacts;
-use crate::inspect::verify::intake::Histories;
+use crate::inspect::verify::intake::{Histories, Intake};
 
 /// Which frames count, and how far each shard has compacted them.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Truth {
             (*flush, claims.collect())
         });
         let mut limits: Vec<Limits> = Vec::new();
-        for candidate in histories.values().flat_map(|intake| intake.limits()) {
+        for candidate in histories.values().flat_map(Intake::limits) {
             if !limits.contains(&candidate) {
                 limits.push(candidate);
             }

@@ -5,9 +5,9 @@ use std::fmt;
 use zstd::bulk::Decompressor;
 
 use crate::error::{Error, Result};
-use crate::format::block::encode::{CODEC_RAW, CODEC_ZSTD};
 use crate::format::block::{
-    MAX_RAW_BYTES, OrgRange, PREFIX_BYTES, SYNC_BYTES, StreamSummary, SyncMarker,
+    CODEC_RAW, CODEC_ZSTD, MAX_RAW_BYTES, OrgRange, PREFIX_BYTES, SYNC_BYTES, StreamSummary,
+    SyncMarker,
 };
 use crate::format::checksum;
 use crate::format::digest::ContentDigest;

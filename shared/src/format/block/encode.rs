@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::format::block::{
-    Block, BlockBuffer, BlockSummary, EncodedBlock, MAX_RAW_BYTES, OpenStream, OrgRange,
-    PREFIX_BYTES, SYNC_BYTES, SyncMarker,
+    Block, BlockBuffer, BlockSummary, CODEC_RAW, CODEC_ZSTD, EncodedBlock, MAX_RAW_BYTES,
+    OpenStream, OrgRange, PREFIX_BYTES, SYNC_BYTES, SyncMarker,
 };
 use crate::format::checksum;
 use crate::format::frame::{RecordRef, Stream};
@@ -14,8 +14,6 @@ use crate::format::varint;
 use crate::ids::OrgId;
 use crate::offset::Offset;
 
-pub(super) const CODEC_RAW: u8 = 0;
-pub(super) const CODEC_ZSTD: u8 = 1;
 const ZSTD_LEVEL: i32 = 1;
 
 impl BlockBuffer {

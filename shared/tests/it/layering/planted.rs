@@ -1,6 +1,7 @@
 //! The rules can fail: each is shown a source that breaks it, and one that does not.
 
-use super::rules::{self, Finding, ModuleOrder, Source};
+use super::module_order::ModuleOrder;
+use super::rules::{self, Finding, Source};
 
 fn source(path: &str, text: &str) -> Source {
     Source {
@@ -15,9 +16,25 @@ fn check(findings: &[Finding], expected: usize) {
     assert_eq!(findings.len(), expected, "{lines:?}");
 }
 
+/// Finds what is wrong with `text` as the source of `b`, or of a module below it.
+fn order_in(path: &str, text: &str) -> Vec<Finding> {
+    let sources = [
+        source(
+            "src/lib.rs",
+            "pub mod a; pub mod b; pub mod c; pub use c::{Error, Other};",
+        ),
+        source(
+            "src/b.rs",
+            "mod first; mod second; mod third; pub use third::Late;",
+        ),
+        source("src/b/second.rs", "mod deep;"),
+    ];
+    let order = ModuleOrder::of("src/", sources.iter());
+    order.check(&source(path, text))
+}
+
 fn order(text: &str) -> Vec<Finding> {
-    let order = ModuleOrder::of("pub mod a; pub mod b; pub mod c; pub use c::{Error, Other};");
-    rules::module_order(&order, "src/", &source("src/b.rs", text))
+    order_in("src/b.rs", text)
 }
 
 #[test]
@@ -38,6 +55,35 @@ fn an_import_from_below_is_found_however_it_is_written() {
     check(&order("fn f() { crate::c::x(); }"), 1);
     check(&order("fn f() { format!(\"{}\", crate::c::x()); }"), 1);
     check(&order("use crate::Error;"), 1);
+    check(&order("use super::c::X;"), 1);
+}
+
+#[test]
+fn the_order_holds_in_every_list_of_modules() {
+    let second = |text| order_in("src/b/second.rs", text);
+    check(&second("use crate::b::third::X;"), 1);
+    check(&second("use crate::{a::X, b::{first::Y, third}};"), 1);
+    check(&second("use super::third;"), 1);
+    check(&second("fn f() { super::third::x(); }"), 1);
+    check(&second("use crate::b::Late;"), 1);
+    check(&second("use crate::c::X;"), 1);
+    check(&second("use super::super::c::X;"), 1);
+    check(
+        &order_in("src/b/second/deep.rs", "use super::super::third::X;"),
+        1,
+    );
+
+    check(&second("use crate::b::first::X; use super::first::Y;"), 0);
+    check(
+        &second("use super::Own; use crate::b::Own; use self::deep::X;"),
+        0,
+    );
+    check(&order("use crate::b::third::X; use super::a;"), 0);
+    check(
+        &order_in("src/b/second/deep.rs", "use super::super::first::X;"),
+        0,
+    );
+    check(&order_in("src/b/tests.rs", "use super::third::X;"), 0);
 }
 
 #[test]
@@ -67,6 +113,13 @@ fn a_long_file_or_function_is_found() {
         )),
         1,
     );
+    check(
+        &rules::lengths(&source(
+            "src/a.rs",
+            &format!("trait A {{ fn f() {{\n{body}}} }}"),
+        )),
+        1,
+    );
     let body = "    let _ = 1;\n".repeat(68);
     check(
         &rules::lengths(&source("src/a.rs", &format!("fn f() {{\n{body}}}"))),
@@ -81,6 +134,7 @@ fn a_name_that_says_nothing_is_found() {
         &rules::names(&source("shared/src/format/helpers/x.rs", "")),
         1,
     );
+    check(&rules::names(&source("shared/src/data.rs", "")), 1);
     check(&rules::names(&source("shared/src/format/mod.rs", "")), 1);
     check(&rules::names(&source("shared/src/format.rs", "")), 0);
 }

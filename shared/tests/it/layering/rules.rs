@@ -1,9 +1,7 @@
 //! The rules, each a pure function of sources.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
@@ -14,9 +12,9 @@ const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 70;
 
 /// Module names that say nothing.
-const BANNED: [&str; 12] = [
+const BANNED: [&str; 14] = [
     "util", "utils", "common", "helper", "helpers", "type", "types", "misc", "manager", "handler",
-    "handlers", "process",
+    "handlers", "process", "data", "info",
 ];
 
 /// For each crate, which of ours it may depend on.
@@ -76,13 +74,13 @@ impl fmt::Display for Finding {
 
 impl Source {
     /// Whether the whole file is tests.
-    fn is_test(&self) -> bool {
+    pub(super) fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs")
             || self.path.starts_with("tests/")
             || self.path.contains("/tests/")
     }
 
-    fn finding(&self, what: String) -> Finding {
+    pub(super) fn finding(&self, what: String) -> Finding {
         Finding {
             place: self.path.clone(),
             what,
@@ -121,132 +119,6 @@ pub(super) fn crate_edges(name: &str, cargo_toml: &str) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// The modules of a crate in the order of its `lib.rs`, and the names that it re-exports from them.
-pub(super) struct ModuleOrder {
-    place_of: BTreeMap<String, usize>,
-}
-
-impl ModuleOrder {
-    /// Reads a `lib.rs` or `main.rs`.
-    pub(super) fn of(text: &str) -> Self {
-        let file = syn::parse_file(text).expect("a crate's first file parses");
-        let mut place_of = BTreeMap::new();
-        for item in &file.items {
-            if let syn::Item::Mod(module) = item {
-                let place = place_of.len();
-                place_of.insert(module.ident.to_string(), place);
-            }
-        }
-        for item in &file.items {
-            let syn::Item::Use(import) = item else {
-                continue;
-            };
-            let mut names = Vec::new();
-            leaves(&import.tree, &mut names);
-            let first = names.first().cloned().unwrap_or_default();
-            if let Some(place) = place_of.get(&first).copied() {
-                place_of.extend(names.into_iter().skip(1).map(|name| (name, place)));
-            }
-        }
-        Self { place_of }
-    }
-}
-
-fn leaves(tree: &syn::UseTree, into: &mut Vec<String>) {
-    match tree {
-        syn::UseTree::Path(path) => {
-            into.push(path.ident.to_string());
-            leaves(&path.tree, into);
-        }
-        syn::UseTree::Name(name) => into.push(name.ident.to_string()),
-        syn::UseTree::Rename(rename) => into.push(rename.rename.to_string()),
-        syn::UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, into)),
-        syn::UseTree::Glob(_) => {}
-    }
-}
-
-/// Checks that a file below `src/` names, as `crate::…`, only modules above its own.
-pub(super) fn module_order(order: &ModuleOrder, src: &str, source: &Source) -> Vec<Finding> {
-    if source.is_test() {
-        return Vec::new();
-    }
-    let inner = source.path.strip_prefix(src).unwrap_or(&source.path);
-    let own = inner
-        .split('/')
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches(".rs");
-    let Some(place) = order.place_of.get(own) else {
-        return Vec::new();
-    };
-    let tokens: TokenStream = source
-        .text
-        .parse()
-        .expect("a source file is made of tokens");
-    let mut named = Vec::new();
-    crate_paths(tokens, &mut named);
-    let below = named
-        .into_iter()
-        .filter(|name| order.place_of.get(name).is_some_and(|other| other > place));
-    below
-        .map(|name| source.finding(format!("imports from `{name}`, which stands below `{own}`")))
-        .collect()
-}
-
-/// The names right after `crate::`, also in `crate::{a, b::c}` and inside macros.
-fn crate_paths(tokens: TokenStream, into: &mut Vec<String>) {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
-    for (at, token) in tokens.iter().enumerate() {
-        if let TokenTree::Group(group) = token
-            && !is_test_module(&tokens[..at])
-        {
-            crate_paths(group.stream(), into);
-        }
-        let is_crate = matches!(token, TokenTree::Ident(word) if *word == "crate");
-        let colons = tokens
-            .iter()
-            .skip(at + 1)
-            .take_while(|token| is_punct(token, ':'))
-            .count();
-        if !is_crate || colons != 2 {
-            continue;
-        }
-        match tokens.get(at + 3) {
-            Some(TokenTree::Ident(name)) => into.push(name.to_string()),
-            Some(TokenTree::Group(group)) => group_heads(group.stream(), into),
-            Some(TokenTree::Punct(_) | TokenTree::Literal(_)) | None => {}
-        }
-    }
-}
-
-/// Whether these tokens end in `#[cfg(test)] mod name`: tests may use whatever they need.
-fn is_test_module(before: &[TokenTree]) -> bool {
-    let [
-        ..,
-        TokenTree::Group(attribute),
-        TokenTree::Ident(word),
-        TokenTree::Ident(_),
-    ] = before
-    else {
-        return false;
-    };
-    *word == "mod" && attribute.stream().to_string().replace(' ', "") == "cfg(test)"
-}
-
-fn group_heads(tokens: TokenStream, into: &mut Vec<String>) {
-    let mut at_head = true;
-    for token in tokens {
-        if let (TokenTree::Ident(name), true) = (&token, at_head) {
-            into.push(name.to_string());
-        }
-        at_head = is_punct(&token, ',');
-    }
-}
-
-fn is_punct(token: &TokenTree, wanted: char) -> bool {
-    matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
 }
 
 /// Checks the lengths of a file and of its functions.
@@ -313,6 +185,19 @@ impl<'ast> Visit<'ast> for Functions {
             }
         }
         visit::visit_item_impl(self, block);
+    }
+
+    fn visit_item_trait(&mut self, ours: &'ast syn::ItemTrait) {
+        for item in &ours.items {
+            let syn::TraitItem::Fn(function) = item else {
+                continue;
+            };
+            if let Some(block) = &function.default {
+                self.add(&function.sig, block);
+            }
+            self.add_bools(&function.sig);
+        }
+        visit::visit_item_trait(self, ours);
     }
 }
 
