@@ -6,4 +6,6 @@
 mod bucket;
 #[cfg(test)]
 mod ledger;
+#[cfg(test)]
+mod shard_map_log;
 mod layering;
