@@ -12,12 +12,13 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::ids::WriteId;
 
-mod settings;
 mod request_count;
-mod checksum_header;
 mod refusal;
-mod s3;
+mod attempt;
 mod encryption;
+mod settings;
+mod checksum_header;
+mod s3;
 mod open;
 mod head;
 mod ranged_get;

@@ -5,11 +5,12 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 
+use super::attempt::Attempt;
 use super::checksum_header;
 use super::head::{Expected, WRITE_ID, Whose, whose};
 use super::refusal;
 use super::request_count::Operation;
-use super::s3::{Attempt, Store};
+use super::s3::Store;
 use crate::error::{BucketCause, Result};
 use crate::format::checksum::crc32c;
 use crate::ids::WriteId;

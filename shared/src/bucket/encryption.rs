@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::ServerSideEncryption;
 
-use super::s3::Attempt;
+use super::attempt::Attempt;
 use crate::error::{BucketCause, Result};
 
 /// How the store is asked to encrypt what it keeps.

@@ -3,10 +3,11 @@
 use aws_sdk_s3::types::ChecksumMode;
 use uuid::Uuid;
 
+use super::attempt::Attempt;
 use super::checksum_header;
 use super::refusal;
 use super::request_count::Operation;
-use super::s3::{Attempt, Store};
+use super::s3::Store;
 use crate::error::{BucketCause, Result};
 use crate::ids::WriteId;
 use crate::window::TimestampMs;

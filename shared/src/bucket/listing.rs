@@ -2,8 +2,9 @@
 
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 
+use super::attempt::Attempt;
 use super::request_count::Operation;
-use super::s3::{Attempt, Store};
+use super::s3::Store;
 use crate::error::{BucketCause, Error, Result};
 
 /// Most keys that S3 puts into one page.

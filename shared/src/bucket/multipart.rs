@@ -7,10 +7,11 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
+use super::attempt::Attempt;
 use super::checksum_header;
 use super::head::{Expected, WRITE_ID, Whose, whose};
 use super::request_count::Operation;
-use super::s3::{Attempt, Store};
+use super::s3::Store;
 use crate::error::{BucketCause, Error, Result};
 use crate::format::checksum::{combine, crc32c};
 use crate::ids::WriteId;

@@ -1,8 +1,9 @@
 //! The first question to a store: is the bucket there, and may it be used?
 
+use super::attempt::Attempt;
 use super::refusal;
 use super::request_count::Operation;
-use super::s3::{Answer, Attempt, Store};
+use super::s3::{Answer, Store};
 use super::settings::BucketSettings;
 use crate::error::{Error, Result};
 use crate::retry::{Retrier, RetryPolicy};

@@ -8,10 +8,11 @@ use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 
+use super::attempt::Attempt;
 use super::checksum_header;
 use super::refusal;
 use super::request_count::Operation;
-use super::s3::{Attempt, Store};
+use super::s3::Store;
 use crate::error::{BucketCause, Error, Result};
 use crate::format::checksum::crc32c;
 use crate::units::MIB;
