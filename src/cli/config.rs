@@ -32,7 +32,7 @@ enum ConfigCommand {
     },
     /// Prints the embedded default file, in which every key has its reason
     Default,
-    /// Publishes the settings' [shards] as the newest version of the shard map
+    /// Publishes the routing of the settings as the newest version of the shard map
     ///
     /// A starting connector does so by itself for a routing that is new. To go back to the routing of an earlier
     /// version is left to this command, so that a worker that restarts with old settings cannot do it. The new
