@@ -211,6 +211,14 @@ async fn tokens(world: &mut World) {
     world.run(&refused, &["connect", "--until-end"], 2).await;
     let login = "mechanism = \"AWS_MSK_IAM\"\nregion = \"eu-central-1\"";
     let msk = world.config("msk", login, "[kafka.properties]\ndebug = \"all\"\n");
+    let nobody = msk
+        .env("AWS_CONFIG_FILE", "/nowhere")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/nowhere");
+    let refused = world.run(&nobody, &["connect", "--until-end"], 2).await;
+    refused.refused(
+        2,
+        &["log in to kafka failed", "AWS' own chain", "AWS_MSK_IAM"],
+    );
     let msk = msk
         .set("bucket.credentials=chain")
         .env("AWS_ACCESS_KEY_ID", "skein")

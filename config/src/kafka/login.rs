@@ -28,6 +28,7 @@ const SOURCE_LIMIT: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Login {
     source: Option<TokenSource>,
+    wait: Duration,
     /// A token that was asked for and has not come yet.
     asked: Mutex<Option<Receiver<Fetched>>>,
     fault: Mutex<Option<ConnectionFault>>,
@@ -57,6 +58,7 @@ impl Login {
     pub(super) fn new(source: Option<TokenSource>) -> Self {
         Self {
             source,
+            wait: WAIT,
             asked: Mutex::new(None),
             fault: Mutex::new(None),
         }
@@ -73,7 +75,9 @@ impl Login {
     }
 
     fn note_fault(&self, error: &KafkaError, reason: &str) {
-        let Some(kind) = kind_of(error) else { return };
+        let Some(kind) = kind_of(error, reason) else {
+            return;
+        };
         let mut fault = locked(&self.fault);
         if fault.as_ref().is_none_or(|before| before.kind <= kind) {
             let reason = reason.to_owned();
@@ -90,7 +94,7 @@ impl Login {
             Some(waiting) => waiting,
             None => ask(source.clone())?,
         };
-        match waiting.recv_timeout(WAIT) {
+        match waiting.recv_timeout(self.wait) {
             Ok(fetched) => {
                 let token = fetched?;
                 token.check_fresh(wall_clock_ms())?;
@@ -99,7 +103,8 @@ impl Login {
             Err(RecvTimeoutError::Timeout) => {
                 *asked = Some(waiting);
                 Err(format!(
-                    "no token came within {WAIT:?}; it is still waited for"
+                    "no token came within {:?}; it is still waited for",
+                    self.wait
                 ))
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -177,12 +182,14 @@ fn ask(source: TokenSource) -> Result<Receiver<Fetched>, String> {
     clippy::wildcard_enum_match_arm,
     reason = "the client library's codes are many and grow; only these tell why there is no connection"
 )]
-fn kind_of(error: &KafkaError) -> Option<FaultKind> {
+fn kind_of(error: &KafkaError, reason: &str) -> Option<FaultKind> {
     match error.rdkafka_error_code()? {
         RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed => {
             Some(FaultKind::Login)
         }
         RDKafkaErrorCode::SSL => Some(FaultKind::Tls),
+        // A handshake that the other side ends comes as a broken connection.
+        RDKafkaErrorCode::BrokerTransportFailure if reason.contains("SSL") => Some(FaultKind::Tls),
         RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve => {
             Some(FaultKind::Connection)
         }
@@ -192,4 +199,38 @@ fn kind_of(error: &KafkaError) -> Option<FaultKind> {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_shared::units::Millis;
+
+    use super::*;
+
+    #[test]
+    fn a_token_that_comes_late_is_taken_when_it_is_asked_for_again() {
+        let place = tempfile::tempdir().unwrap();
+        let gate = place.path().join("gate");
+        let calls = place.path().join("calls");
+        let script = "echo x >>\"$1\"; until [ -e \"$0\" ]; do sleep 0.05; done; echo late";
+        let command = [
+            "sh",
+            "-c",
+            script,
+            gate.to_str().unwrap(),
+            calls.to_str().unwrap(),
+        ];
+        let mut login = Login::new(Some(TokenSource::Command {
+            command: command.map(str::to_owned).to_vec(),
+            lifetime: Millis::seconds(60),
+        }));
+        login.wait = Duration::from_millis(200);
+        let reason = login.token().unwrap_err();
+        assert!(reason.contains("still waited for"), "{reason}");
+        std::fs::write(&gate, "").unwrap();
+        login.wait = Duration::from_secs(30);
+        assert_eq!(login.token().unwrap().value, "late");
+        let calls = std::fs::read_to_string(&calls).unwrap();
+        assert_eq!(calls.lines().count(), 1, "it was asked for twice");
+    }
 }
