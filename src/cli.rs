@@ -7,6 +7,9 @@ mod compact;
 mod read;
 mod ls;
 mod cat;
+mod status;
+mod retire;
+mod janitor;
 mod verify;
 mod demo;
 mod dev;
@@ -61,6 +64,9 @@ enum Command {
     Read(read::ReadArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
+    Status(status::StatusArgs),
+    Retire(retire::RetireArgs),
+    Janitor(janitor::JanitorArgs),
     Verify(verify::VerifyArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
@@ -77,6 +83,9 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Read(args) => read::run(args, settings),
         Command::Ls(args) => ls::run(args, settings),
         Command::Cat(args) => cat::run(args, settings),
+        Command::Status(args) => status::run(args, settings),
+        Command::Retire(args) => retire::run(args, settings),
+        Command::Janitor(args) => janitor::run(args, settings),
         Command::Verify(args) => verify::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),

@@ -1,7 +1,7 @@
 //! `[compactor]`: memory, reads and merges.
 
 use serde::{Deserialize, Serialize};
-use skein_shared::units::{ByteCount, MIB};
+use skein_shared::units::{ByteCount, MIB, Millis};
 
 use crate::bound::{Bounds, Breach};
 
@@ -21,6 +21,8 @@ pub struct CompactorSettings {
     pub part_bytes: ByteCount,
     /// Live segments a window may have before they are merged with the new input.
     pub max_live_segments: u32,
+    /// How much later than its own timestamp a record may come into Kafka.
+    pub watermark_delay: Millis,
 }
 
 impl CompactorSettings {
@@ -44,5 +46,10 @@ impl CompactorSettings {
             ByteCount(5 * MIB)..=ByteCount::mib(64),
         );
         bounds.range("max_live_segments", &self.max_live_segments, 1..=64);
+        bounds.range(
+            "watermark_delay",
+            &self.watermark_delay,
+            Millis(0)..=Millis::seconds(30 * 86_400),
+        );
     }
 }

@@ -39,6 +39,12 @@ pub struct ConnectorSettings {
     pub shutdown_timeout: Millis,
     /// With an end to reach: time without any progress after which the connector gives up.
     pub stall_timeout: Millis,
+    /// Longest time between two statuses of one worker.
+    pub status_interval: Millis,
+    /// Time between two looks for what dead workers left behind; 0 is never.
+    pub janitor_interval: Millis,
+    /// How long a worker is silent before its unfinished flushes are declared void.
+    pub janitor_patience: Millis,
     /// What to do with a partition whose records Kafka lost or replaced.
     pub on_lost_offsets: OnLostOffsets,
 }
@@ -112,6 +118,10 @@ impl ConnectorSettings {
         );
         bounds.range("compression_threads", &self.compression_threads, 0..=1024);
         bounds.range("upload_concurrency", &self.upload_concurrency, 1..=4096);
+        self.check_times(&mut bounds);
+    }
+
+    fn check_times(&self, bounds: &mut Bounds<'_>) {
         bounds.range(
             "lookup_timeout",
             &self.lookup_timeout,
@@ -121,6 +131,23 @@ impl ConnectorSettings {
             "drain_timeout",
             &self.drain_timeout,
             Millis(100)..=Millis::seconds(300),
+        );
+        bounds.range(
+            "status_interval",
+            &self.status_interval,
+            Millis(100)..=Millis::seconds(3600),
+        );
+        bounds.range(
+            "janitor_interval",
+            &self.janitor_interval,
+            Millis(0)..=Millis::seconds(30 * 86_400),
+        );
+        // A worker that misses a status or two must not lose its work for it.
+        let shortest = Millis(self.status_interval.0.saturating_mul(5).max(1_000));
+        bounds.range(
+            "janitor_patience",
+            &self.janitor_patience,
+            shortest..=Millis::seconds(30 * 86_400),
         );
         bounds.range(
             "shutdown_timeout",

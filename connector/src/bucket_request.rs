@@ -5,10 +5,13 @@ use std::sync::Arc;
 use skein_shared::ErrorKind;
 use skein_shared::bucket::{Bucket, Created};
 use skein_shared::error::BucketCause;
+use skein_shared::format::flush_manifest::FlushManifest;
 use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::ids::WriteId;
+use skein_shared::format::worker_status::{Claim, WorkerStatus};
+use skein_shared::ids::{Chain, WorkerId, WriteId};
 use skein_shared::ledger::{Appended, Ledger};
+use skein_shared::status_log;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -16,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::chain_lookup::ChainLookup;
-use crate::core::action::{Request, RequestId};
+use crate::core::action::{Request, RequestId, Standing};
 use crate::core::event::{Answer, Failure, Remedy};
 use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
@@ -115,26 +118,61 @@ impl Services {
                     number,
                     body,
                 };
-                self.uploads.upload(part).await?;
-                Ok(Answer::Stored)
+                let uploaded = self.uploads.upload(part).await;
+                self.holding.pass(HoldPoint::PartDone).await;
+                stored_unless_gone(uploaded)
             }
             Request::CompleteUpload(object) => {
-                self.uploads.complete(object).await?;
+                let completed = self.uploads.complete(object).await;
                 self.holding.pass(HoldPoint::ObjectDone).await;
-                Ok(Answer::Stored)
+                stored_unless_gone(completed)
             }
             Request::CreateFlushManifest { manifest, write } => {
-                let key = ObjectKey::Flush(manifest.flush).to_string();
-                let body = manifest.encode(write);
-                let created = self.bucket.create(&key, body, write).await?;
-                self.holding.pass(HoldPoint::FlushManifest).await;
-                Ok(match created {
-                    Created::Ours => Answer::Ours,
-                    Created::Taken => Answer::Taken,
-                })
+                self.create_manifest(&manifest, write).await
             }
             Request::AppendLedger { entry, write } => self.append_ledger(&entry, write).await,
+            Request::WriteStatus {
+                worker,
+                standings,
+                write,
+            } => self.write_status(worker, standings, write).await,
         }
+    }
+
+    /// The clock is read before the ends are asked for, so that what is at its end was so at that time.
+    async fn write_status(
+        &self,
+        worker: WorkerId,
+        standings: Vec<Standing>,
+        write: WriteId,
+    ) -> Result<Answer> {
+        let as_of = self.bucket.now().await?;
+        let chains: Vec<Chain> = standings.iter().map(|one| one.chain.clone()).collect();
+        let ends = self.lookup.ends(&chains).await?;
+        let claims = standings.into_iter().map(|standing| Claim {
+            log_end: ends.get(&standing.chain).copied(),
+            chain: standing.chain,
+            position: standing.position,
+            stopped: standing.stopped,
+        });
+        let status = WorkerStatus {
+            worker,
+            as_of,
+            claims: claims.collect(),
+        };
+        status_log::write(&self.bucket, &status, write).await?;
+        Ok(Answer::Stored)
+    }
+
+    async fn create_manifest(&self, manifest: &FlushManifest, write: WriteId) -> Result<Answer> {
+        let key = ObjectKey::Flush(manifest.flush).to_string();
+        let body = manifest.encode(write);
+        let created = self.bucket.create(&key, body, write).await?;
+        self.holding.pass(HoldPoint::FlushManifest).await;
+        Ok(match created {
+            Created::Ours => Answer::Ours,
+            Created::Taken => Answer::Taken,
+        })
     }
 
     async fn create_genesis(&self, genesis: &Genesis) -> Result<Answer> {
@@ -204,15 +242,28 @@ impl BucketRequests {
     }
 }
 
+/// That an upload is gone is an answer, not a failure: sending it again cannot help, and nothing is wrong.
+fn stored_unless_gone(outcome: skein_shared::Result<()>) -> Result<Answer> {
+    match outcome {
+        Ok(()) => Ok(Answer::Stored),
+        Err(skein_shared::Error::Bucket {
+            cause: BucketCause::UploadGone,
+            ..
+        }) => Ok(Answer::UploadGone),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What is to be done about an error: the bucket has retried within its own bounds before.
 fn failure_of(step: &'static str, error: &Error) -> Failure {
     let remedy = match error {
         Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
             BucketCause::Unavailable | BucketCause::Throttled => Remedy::Again,
             BucketCause::Denied => Remedy::AgainAndAlert,
-            BucketCause::NotFound | BucketCause::Refused | BucketCause::Damaged => {
-                Remedy::GiveUp(error.kind())
-            }
+            BucketCause::NotFound
+            | BucketCause::Refused
+            | BucketCause::Damaged
+            | BucketCause::UploadGone => Remedy::GiveUp(error.kind()),
         },
         Error::Kafka { .. } => Remedy::Again,
         // A refused login or certificate may be corrected on the other side; what was read is not dropped for it.

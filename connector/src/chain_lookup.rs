@@ -1,5 +1,7 @@
 //! Where a partition stands: the ledger's end in the bucket, low and high watermark in Kafka.
 
+use std::collections::BTreeMap;
+
 use skein_config::kafka::KafkaSettings;
 use skein_config::kafka::lookup_client::LookupClient;
 use skein_shared::ErrorKind;
@@ -50,6 +52,30 @@ impl ChainLookup {
             kafka_low,
             kafka_high,
         })
+    }
+
+    /// The offsets behind the newest records of many partitions: one question to each broker. Partitions of
+    /// which Kafka does not tell are left out.
+    ///
+    /// # Errors
+    /// What Kafka says.
+    pub async fn ends(&self, chains: &[Chain]) -> Result<BTreeMap<Chain, Offset>> {
+        let place = |chain: &Chain| {
+            let topic = chain.topic.as_str().to_owned();
+            (topic, chain.partition.0.cast_signed())
+        };
+        let asked: Vec<(String, i32)> = chains.iter().map(place).collect();
+        let client = self.client.clone();
+        let answered = tokio::task::spawn_blocking(move || client.ends(&asked)).await;
+        let ends = answered.map_err(|error| Error::Kafka {
+            operation: "fetch ends",
+            brokers: self.brokers.clone(),
+            reason: error.to_string(),
+            kind: ErrorKind::Transient,
+        })??;
+        let told = chains.iter().zip(ends);
+        let told = told.filter_map(|(chain, end)| Some((chain.clone(), Offset(end?))));
+        Ok(told.collect())
     }
 
     async fn watermarks(&self, chain: &Chain) -> Result<(Offset, Offset)> {

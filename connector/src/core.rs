@@ -26,6 +26,7 @@ mod record_intake;
 mod object_progress;
 mod flush_progress;
 mod membership;
+mod status_turn;
 mod ending;
 
 #[cfg(test)]
@@ -34,6 +35,8 @@ mod model;
 mod rules;
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod tests;
 #[cfg(test)]
 pub(crate) use options::test_settings;
 
@@ -57,6 +60,7 @@ use crate::core::open_object::{OpenObject, SealedObject};
 use crate::core::partition::PartitionTable;
 use crate::core::request_table::{Purpose, RequestTable};
 use crate::core::router::Router;
+use crate::core::status_turn::StatusTurn;
 
 /// The connector's state.
 #[derive(Debug)]
@@ -80,6 +84,7 @@ pub struct Core {
     requests: RequestTable,
     membership: Membership,
     commits: OffsetCommits,
+    status: StatusTurn,
     life: Life,
     /// When something last came forward: a record, an answer, a commit.
     progress_at: Millis,
@@ -110,6 +115,7 @@ impl Core {
             requests: RequestTable::default(),
             membership: Membership::default(),
             commits: OffsetCommits::default(),
+            status: StatusTurn::default(),
             life: Life::Running,
             progress_at: now,
             stats: CoreStats::default(),
@@ -180,13 +186,17 @@ impl Core {
         self.answer_group(actions);
         self.commit_due(actions);
         self.end_if_due(actions);
+        self.tell_status(actions);
     }
 
     fn answered(&mut self, id: RequestId, answer: Answer, actions: &mut Vec<Action>) {
         let Some(purpose) = self.requests.finish(id) else {
             return;
         };
-        self.progress_at = self.now;
+        // A status is told also while nothing comes forward.
+        if purpose != Purpose::Status {
+            self.progress_at = self.now;
+        }
         match (purpose, answer) {
             (Purpose::LookUp(slot), Answer::Chain(view)) => self.chain_found(slot, view, actions),
             (Purpose::Recheck(slot), Answer::Chain(view)) => self.rechecked(slot, view, actions),
@@ -197,8 +207,12 @@ impl Core {
             (Purpose::Part { object, bytes }, Answer::Stored) => {
                 self.part_stored(object, bytes, actions);
             }
+            (Purpose::Part { object, .. } | Purpose::Complete(object), Answer::UploadGone) => {
+                self.object_lost(object, actions);
+            }
             (Purpose::Manifest(flush), Answer::Ours) => self.manifest_written(flush, actions),
             (Purpose::Manifest(flush), Answer::Taken) => self.flush_voided(flush, actions),
+            (Purpose::Status, Answer::Stored) => self.status_written(),
             (Purpose::Ledger(slot), Answer::Appended) => self.span_appended(slot, id, actions),
             (Purpose::Ledger(slot), Answer::AppendTaken(_)) => self.conflict(slot, id, actions),
             (purpose, answer) => panic!("{answer:?} is no answer to {purpose:?}"),
@@ -206,6 +220,11 @@ impl Core {
     }
 
     fn failed(&mut self, id: RequestId, failure: &Failure, actions: &mut Vec<Action>) {
+        if self.requests.purpose(id) == Some(Purpose::Status) {
+            self.requests.finish(id);
+            self.status_failed();
+            return;
+        }
         let Some((purpose, step)) = self.requests.failed(id, failure, self.now) else {
             return;
         };
@@ -213,6 +232,7 @@ impl Core {
             return;
         };
         match purpose {
+            Purpose::Status => {}
             Purpose::LookUp(slot) | Purpose::Genesis(slot) | Purpose::Recheck(slot) => {
                 let reason = action::StopReason::LedgerUnreadable(failure.reason.clone());
                 self.stop_partition(slot, reason, actions);

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// Where a step can be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldPoint {
+    /// A part of a state object is stored, the object is not complete.
+    PartDone,
     /// A state object is complete.
     ObjectDone,
     /// A flush manifest is written.
@@ -30,7 +32,8 @@ pub struct Holding {
 }
 
 impl HoldPoint {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
+        Self::PartDone,
         Self::ObjectDone,
         Self::FlushManifest,
         Self::LedgerSome,
@@ -41,6 +44,7 @@ impl HoldPoint {
     /// Its name in `SKEIN_HOLD_AT`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::PartDone => "part-done",
             Self::ObjectDone => "object-done",
             Self::FlushManifest => "flush-manifest",
             Self::LedgerSome => "ledger-some",

@@ -16,6 +16,7 @@ pub mod block_compressor;
 pub mod chain_lookup;
 pub mod multipart_upload;
 pub mod bucket_request;
+pub mod janitor;
 pub mod pipeline;
 
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! One function per event that is logged and counted.
 
 use metrics::{counter, gauge};
+use skein_shared::ids::FlushId;
 use skein_shared::offset::Offset;
 
 use crate::core::CoreStats;
@@ -58,6 +59,30 @@ pub(crate) fn commit_failed(reason: &str) {
     counter!("skein_connector_failed_commits_total").increment(1);
 }
 
+/// A janitor aborted an upload that was left behind.
+pub(crate) fn upload_aborted(key: &str, flush: FlushId) {
+    tracing::info!(key, %flush, "orphaned upload aborted");
+    counter!("skein_connector_janitor_uploads_total").increment(1);
+}
+
+/// A janitor deleted an object that can never count.
+pub(crate) fn object_deleted(key: &str, flush: FlushId) {
+    tracing::info!(key, %flush, "orphaned object deleted");
+    counter!("skein_connector_janitor_objects_total").increment(1);
+}
+
+/// A janitor declared a flush void.
+pub(crate) fn flush_declared_void(flush: FlushId) {
+    tracing::info!(%flush, "flush declared void: its worker was silent and had not finished it");
+    counter!("skein_connector_janitor_voided_flushes_total").increment(1);
+}
+
+/// A janitor that runs beside a connector failed; the next one goes on.
+pub(crate) fn janitor_failed(error: &skein_shared::Error) {
+    tracing::warn!(%error, "the janitor was cut short");
+    counter!("skein_connector_failed_janitors_total").increment(1);
+}
+
 /// The counts since the start.
 pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
     counter!("skein_connector_records_total").absolute(stats.records);
@@ -67,6 +92,7 @@ pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
     counter!("skein_connector_flushes_total").absolute(stats.flushes);
     counter!("skein_connector_ledger_entries_total").absolute(stats.ledger_entries);
     counter!("skein_connector_conflicts_total").absolute(stats.conflicts);
+    counter!("skein_connector_lost_objects_total").absolute(stats.lost_objects);
     counter!("skein_connector_missed_drains_total").absolute(stats.missed_drains);
     counter!("skein_connector_pauses_total").absolute(stats.pauses);
     for (reason, records) in &stats.quarantined {

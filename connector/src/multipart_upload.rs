@@ -81,7 +81,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Drops what will never be completed; what cannot be dropped is left to the bucket's lifecycle rule.
+    /// Drops what will never be completed; what cannot be dropped is left to the janitor.
     pub async fn abort_all(&self) {
         let uploads: Vec<Arc<Upload>> = locked(&self.under_way).drain().map(|(_, u)| u).collect();
         for upload in uploads {

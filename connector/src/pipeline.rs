@@ -1,6 +1,7 @@
 //! The connector at work: checks what it needs, then drives the core on Kafka, threads and the bucket.
 
 mod shard_map_watch;
+mod janitor_turns;
 mod driver;
 
 use std::fmt;
@@ -135,6 +136,7 @@ pub async fn run(setup: Setup, controls: Controls) -> Result<ConnectReport> {
         "connecting"
     );
     let map_changes = shard_map_watch::start(&setup.bucket, map.version_count(), &controls.stop);
+    janitor_turns::start(&setup.bucket, &setup.connector, &controls.stop);
     let runtime = Handle::current();
     let (outbox, report) = oneshot::channel();
     let polling = move || {

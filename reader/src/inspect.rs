@@ -1,8 +1,9 @@
-//! Looking into a bucket: what is there ([`ls`]), what one object says ([`cat`]), and whether all of it is
-//! whole ([`verify`]).
+//! Looking into a bucket: what is there ([`ls`]), what one object says ([`cat`]), how far everything is
+//! ([`status`]), and whether all of it is whole ([`verify`]).
 
 pub mod ls;
 mod state_fetch;
 pub mod cat;
 pub mod finding;
+pub mod status;
 pub mod verify;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::ids::WriteId;
+use crate::window::TimestampMs;
 
 mod request_count;
 mod refusal;
@@ -21,9 +22,11 @@ mod checksum_header;
 mod s3;
 mod open;
 mod head;
+mod clock;
 mod ranged_get;
 mod listing;
 mod conditional_put;
+mod open_uploads;
 mod multipart;
 mod probe;
 
@@ -32,6 +35,7 @@ pub use encryption::Encryption;
 pub use head::ObjectMeta;
 pub use listing::{Listed, ListedPage};
 pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload, UploadedPart};
+pub use open_uploads::OpenUpload;
 pub use ranged_get::Tail;
 pub use request_count::{Operation, RequestCounts};
 pub use settings::{BucketSettings, Credentials};
@@ -56,6 +60,15 @@ impl Bucket {
     /// The bucket's URL for messages: `s3://bucket/prefix`.
     pub fn url(&self) -> &str {
         self.store.url()
+    }
+
+    /// The store's clock, in whole seconds: a moment that has passed when the answer is here. Every process
+    /// that asks the same store is told by the same clock.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn now(&self) -> Result<TimestampMs> {
+        clock::now(&self.store).await
     }
 
     /// Proves with racing writers that the store honours `If-None-Match: *`. Its keys lie under `probe/`
@@ -181,9 +194,33 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket). After one of kind `Transient` an upload may have been
-    /// started that nobody knows of; the bucket's lifecycle rule removes it.
+    /// started that nobody knows of: [`open_uploads`](Self::open_uploads) lists it.
     pub async fn start_multipart(&self, key: &str, id: WriteId) -> Result<MultipartUpload> {
         multipart::start(&self.store, key, id).await
+    }
+
+    /// Every multipart upload of a key that starts with `prefix` and is neither complete nor dropped.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn open_uploads(&self, prefix: &str) -> Result<Vec<OpenUpload>> {
+        open_uploads::list(&self.store, prefix).await
+    }
+
+    /// Bytes of the parts that the store holds for an upload; none when it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn uploaded_bytes(&self, upload: &OpenUpload) -> Result<u64> {
+        open_uploads::uploaded_bytes(&self.store, upload).await
+    }
+
+    /// Drops an upload and its parts, whoever began it. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`](crate::Error::Bucket).
+    pub async fn abort_upload(&self, upload: &OpenUpload) -> Result<()> {
+        open_uploads::abort(&self.store, &upload.key, &upload.upload_id).await
     }
 
     /// Requests made so far by this bucket and its clones.

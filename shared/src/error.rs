@@ -20,6 +20,8 @@ pub enum BucketCause {
     Refused,
     /// The object's bytes do not match their checksum.
     Damaged,
+    /// The multipart upload does not exist any more: somebody completed or dropped it.
+    UploadGone,
 }
 
 /// What failed, where, and why.
@@ -163,6 +165,7 @@ impl Error {
                     ErrorKind::Invalid
                 }
                 BucketCause::Damaged => ErrorKind::Corrupt,
+                BucketCause::UploadGone => ErrorKind::Fenced,
             },
         }
     }

@@ -16,6 +16,8 @@ pub mod flush_manifest;
 pub mod ledger_entry;
 pub mod shard_map_version;
 pub mod source_identity;
+pub mod worker_status;
+pub mod retirement;
 pub mod points_csv;
 mod chain_groups;
 pub mod number_chunk;

@@ -189,6 +189,17 @@ impl FromStr for FlushId {
     }
 }
 
+impl FromStr for WorkerId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let worker = Uuid::try_parse(text).ok().map(Self);
+        worker
+            .filter(|worker| worker.to_string() == text)
+            .ok_or_else(|| format!("`{text}` is not a worker's id (32 hex digits)"))
+    }
+}
+
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -147,6 +147,14 @@ impl Ledger {
         }
     }
 
+    /// The entry that begins at `from`.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is damaged; [`Error::Bucket`] with cause `NotFound` when there is none.
+    pub async fn entry_at(&self, chain: &Chain, from: Offset) -> Result<LedgerEntry> {
+        self.read_entry(entry_key(chain, from)).await
+    }
+
     async fn read_entry(&self, key: String) -> Result<LedgerEntry> {
         let bytes = self.get(&key).await?;
         read_entry(&key, &bytes)

@@ -15,6 +15,8 @@
 //!   **block**: a compressed run of frames or points. **flush**: the objects one worker seals together.
 //! - **tenure**: one unbroken stretch of one worker reading one partition.
 //! - **ledger**: per chain, the contiguous durable spans of offsets; its entry is the unit of atomicity.
+//! - **status**: what one worker says of its partitions. **watermark**: the time before which everything is
+//!   durable. **retired**: of a partition that nobody waits for any more.
 //! - **window**: half-open event-time span. **segment**: immutable file of encoded series of one
 //!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
 //!   they hold. **generation**: number of a shard's manifest.
@@ -40,6 +42,8 @@ pub mod bucket;
 pub mod source_binding;
 pub mod shard_map_log;
 pub mod ledger;
+pub mod completeness;
+pub mod status_log;
 pub mod manifest_log;
 pub mod segment_fetch;
 

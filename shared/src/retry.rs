@@ -214,6 +214,7 @@ mod tests {
             BucketCause::NotFound,
             BucketCause::Refused,
             BucketCause::Damaged,
+            BucketCause::UploadGone,
         ] {
             assert_eq!(tries_until_error(&quick(5, 9), cause).await.0, 1);
         }

@@ -3,10 +3,15 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Serialize;
+use skein_config::Settings;
 use skein_config::settings::Need;
+use skein_connector::janitor::{JanitorOptions, JanitorReport, Mode, Scope};
 use skein_reader::inspect::verify::{Progress, VerifyReport, verify};
 use skein_shared::bucket::Bucket;
+use tokio_util::sync::CancellationToken;
 
+use crate::cli::janitor::note;
 use crate::cli::{SettingsArgs, now, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -17,7 +22,8 @@ use crate::output::{self, ReportFormat};
 /// Finds and locates flipped bits, truncations, missing objects, wrong counts, and gaps and overlaps of the
 /// ledger; then checks that the points of each shard add up. Writes nothing. Each finding names the object,
 /// the place, the promise that is broken and what to do. May run while others write: what is flushed but not
-/// yet in the ledger is a note, and a finding once it is older than an hour.
+/// yet in the ledger is a note, and a finding once it is older than an hour. What dead workers left behind is
+/// no fault: a note counts it.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// Form of the report
@@ -31,7 +37,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Runs it.
 pub(crate) fn run(args: &VerifyArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start(&[Need::Bucket])?;
-    let report = runtime()?.block_on(async {
+    let (report, left_behind) = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let mut told_at = Instant::now();
         let mut tell = |progress: Progress| {
@@ -54,17 +60,47 @@ pub(crate) fn run(args: &VerifyArgs, settings: &SettingsArgs) -> Outcome {
                 );
             }
         };
-        Ok::<_, Failure>(verify(&bucket, now(), &mut tell).await?)
+        let report = verify(&bucket, now(), &mut tell).await?;
+        Ok::<_, Failure>((report, left_behind(&bucket, &settings).await))
     })?;
     match args.format {
-        ReportFormat::Json => output::json(&report)?,
-        ReportFormat::Text => output::lines(&shown(&report))?,
+        ReportFormat::Json => output::json(&Verified {
+            report: &report,
+            left_behind: left_behind.as_ref(),
+        })?,
+        ReportFormat::Text => {
+            let mut lines = shown(&report);
+            lines.extend(left_behind.as_ref().and_then(note));
+            output::lines(&lines)?;
+        }
     }
     Ok(if report.is_sound() {
         ExitCode::Ok
     } else {
         ExitCode::Difference
     })
+}
+
+/// The report, and what a janitor would do.
+#[derive(Serialize)]
+struct Verified<'a> {
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+    left_behind: Option<&'a JanitorReport>,
+}
+
+/// What a janitor would take away. Where that cannot be said the report itself tells why.
+async fn left_behind(bucket: &Bucket, settings: &Settings) -> Option<JanitorReport> {
+    let options = JanitorOptions {
+        patience: settings.connector.janitor_patience,
+        mode: Mode::DryRun,
+        scope: Scope::Everything,
+        start_after: None,
+    };
+    let looked = skein_connector::janitor::run(bucket, &options, &CancellationToken::new()).await;
+    looked
+        .inspect_err(|error| tracing::warn!(%error, "what was left behind cannot be counted"))
+        .ok()
 }
 
 fn shown(report: &VerifyReport) -> Vec<String> {

@@ -12,6 +12,8 @@ mod shard_map;
 mod documents;
 mod csv_round_trip;
 mod kill;
+mod janitor;
+mod status;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;

@@ -28,7 +28,7 @@ use skein_shared::payload::{Limits, Payload, org_of};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::shard_map_log;
-use skein_shared::units::ByteCount;
+use skein_shared::units::{ByteCount, Millis};
 use skein_shared::window::TimestampMs;
 use tokio_util::sync::CancellationToken;
 
@@ -216,6 +216,7 @@ impl World {
 /// Settings whose budgets are large and whose merges come early.
 pub(crate) fn settings() -> CompactorSettings {
     CompactorSettings {
+        watermark_delay: Millis::seconds(300),
         memory_budget: ByteCount::mib(256),
         threads: 2,
         read_bytes: ByteCount::mib(8),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::error::{Error, Result};
@@ -103,6 +104,44 @@ impl LookupClient {
         self.consumer
             .fetch_watermarks(topic, partition, self.patience)
             .map_err(|error| self.explain(&error))
+    }
+
+    /// For each partition the offset behind its newest record, if its broker tells: one question to each
+    /// broker.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata).
+    ///
+    /// # Panics
+    /// Never: the end of a partition can always be asked for.
+    pub fn ends(&self, partitions: &[(String, i32)]) -> Result<Vec<Option<i64>>> {
+        if partitions.is_empty() {
+            // librdkafka refuses a question about nothing.
+            return Ok(Vec::new());
+        }
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for (topic, partition) in partitions {
+            asked
+                .add_partition_offset(topic, *partition, Offset::End)
+                .expect("the end is a valid place to ask for");
+        }
+        let answer = self
+            .consumer
+            .offsets_for_times(asked, self.patience)
+            .map_err(|error| self.explain(&error))?;
+        let end = |(topic, partition): &(String, i32)| {
+            let told = answer.find_partition(topic, *partition)?;
+            told.error().ok()?;
+            match told.offset() {
+                Offset::Offset(end) => Some(end),
+                Offset::Beginning
+                | Offset::End
+                | Offset::Stored
+                | Offset::Invalid
+                | Offset::OffsetTail(_) => None,
+            }
+        };
+        Ok(partitions.iter().map(end).collect())
     }
 
     /// Says why a question has no answer: what the connections failed of, if they did.

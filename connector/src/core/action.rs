@@ -6,7 +6,7 @@ use skein_shared::ErrorKind;
 use skein_shared::format::block::{BlockBuffer, SyncMarker};
 use skein_shared::format::flush_manifest::FlushManifest;
 use skein_shared::format::ledger_entry::{LedgerEntry, StartPolicy};
-use skein_shared::ids::{Chain, PartitionId, TopicName, WriteId};
+use skein_shared::ids::{Chain, PartitionId, TopicName, WorkerId, WriteId};
 use skein_shared::offset::Offset;
 
 /// A partition as Kafka names it.
@@ -123,6 +123,27 @@ pub enum Request {
         /// Identity of the write.
         write: WriteId,
     },
+    /// Tell where this worker stands, over what it told before: the bucket's clock is read first, then
+    /// Kafka's end of each partition.
+    WriteStatus {
+        /// This run of the process.
+        worker: WorkerId,
+        /// Its partitions, in the order of their chains.
+        standings: Vec<Standing>,
+        /// Identity of the write.
+        write: WriteId,
+    },
+}
+
+/// Where a partition stands by what its worker knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which.
+    pub chain: Chain,
+    /// End of its ledger.
+    pub position: Offset,
+    /// Why it is not read any more and what to do; `None` while it is.
+    pub stopped: Option<String>,
 }
 
 /// Why a partition is not read any more. A person decides.
@@ -182,7 +203,8 @@ impl Request {
             | Self::CreateGenesis { .. }
             | Self::CompleteUpload(_)
             | Self::CreateFlushManifest { .. }
-            | Self::AppendLedger { .. } => 0,
+            | Self::AppendLedger { .. }
+            | Self::WriteStatus { .. } => 0,
         }
     }
 
@@ -196,6 +218,7 @@ impl Request {
             Self::CompleteUpload(_) => "complete upload",
             Self::CreateFlushManifest { .. } => "create flush manifest",
             Self::AppendLedger { .. } => "append ledger entry",
+            Self::WriteStatus { .. } => "write status",
         }
     }
 }

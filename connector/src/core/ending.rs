@@ -66,9 +66,11 @@ impl Core {
         let Life::Ending { reason, deadline } = &self.life else {
             return;
         };
-        if self.flushes.under_way() == 0 && self.commits_are_done() {
+        let is_late = deadline.is_some_and(|deadline| deadline <= self.now);
+        let is_flushed = self.flushes.under_way() == 0 && self.commits_are_done();
+        if is_flushed && (is_late || self.status.is_told(self.now)) {
             self.exit(reason.clone(), actions);
-        } else if deadline.is_some_and(|deadline| deadline <= self.now) {
+        } else if is_late {
             self.exit(ExitReason::FlushMissed, actions);
         }
     }
@@ -94,6 +96,7 @@ impl Core {
         actions: &mut Vec<Action>,
     ) {
         self.seal_flush(actions);
+        self.status.soon(self.now);
         self.life = Life::Ending { reason, deadline };
         actions.push(Action::Pause);
     }

@@ -68,6 +68,8 @@ pub enum Answer {
     Taken,
     /// The data is in the bucket.
     Stored,
+    /// Somebody dropped the upload, and may do so only once its flush is void.
+    UploadGone,
     /// The ledger entry is ours.
     Appended,
     /// Another worker covered the entry's first offset.

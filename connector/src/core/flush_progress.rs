@@ -142,7 +142,10 @@ impl Core {
     fn span_settled(&mut self, flush: FlushId) {
         match self.flushes.span_settled(flush) {
             Settled::Partly => {}
-            Settled::Wholly => self.stats.flushes += 1,
+            Settled::Wholly => {
+                self.stats.flushes += 1;
+                self.status.soon(self.now);
+            }
         }
     }
 }

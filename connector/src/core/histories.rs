@@ -11,16 +11,16 @@ use crate::core::model::{Worker, World, name, options};
 const PARTITIONS: usize = 3;
 
 /// Workers, and who owns which partition in the group's eyes.
-struct Fleet {
-    world: World,
+pub(super) struct Fleet {
+    pub(super) world: World,
     workers: Vec<Worker>,
     owners: [usize; PARTITIONS],
-    rng: Rng,
+    pub(super) rng: Rng,
     made: u64,
 }
 
 impl Fleet {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let ends: Vec<i64> = (0..PARTITIONS).map(|_| rng.i64(1..160)).collect();
         let workers = vec![
@@ -50,7 +50,7 @@ impl Fleet {
         self.rng.choice(ids)
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let worker = self.rng.usize(..self.workers.len());
         let partition = self.rng.usize(..PARTITIONS);
         match self.rng.u8(..100) {
@@ -133,7 +133,7 @@ impl Fleet {
     }
 
     /// When faults stop, everything is read, flushed and committed (SK-15).
-    fn calm_down(&mut self) {
+    pub(super) fn calm_down(&mut self) {
         for _ in 0..30 {
             for worker in 0..2 {
                 let rng = &mut self.rng;
@@ -145,6 +145,18 @@ impl Fleet {
                 self.workers[worker].tell(Event::FlushNow);
                 self.workers[worker].settle(&mut self.world, rng);
             }
+        }
+    }
+}
+
+impl Fleet {
+    /// SK-15: every record is in the ledger.
+    pub(super) fn check_ends(&self) {
+        for (partition, end) in self.world.ends.iter().enumerate() {
+            let mut chains = self.world.genesis.keys();
+            let chain = chains.find(|c| c.partition.0 as usize == partition);
+            let ledger_end = self.world.end_of(chain.unwrap()).unwrap();
+            assert!(ledger_end.0 >= end - 1, "{ledger_end} of {end}");
         }
     }
 }
@@ -161,11 +173,7 @@ proptest! {
         fleet.world.check_frames();
         fleet.calm_down();
         fleet.world.check_frames();
-        for (partition, end) in fleet.world.ends.clone().into_iter().enumerate() {
-            let chain = fleet.world.genesis.keys().find(|c| c.partition.0 as usize == partition);
-            let ledger_end = fleet.world.end_of(chain.unwrap()).unwrap();
-            prop_assert!(ledger_end.0 >= end - 1, "{} of {}", ledger_end, end);
-        }
+        fleet.check_ends();
     }
 
     #[test]

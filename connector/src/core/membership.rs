@@ -139,11 +139,13 @@ impl Core {
     ) {
         let partition = self.partitions.get_mut(slot);
         partition.phase = Phase::Stopped;
+        partition.stopped_because = reason.to_string();
         let name = partition.name.clone();
         actions.push(Action::Alert {
             partition: name.clone(),
             reason,
         });
+        self.status.soon(self.now);
         if !self.is_awaited(slot) {
             let rest = self.partitions.reading();
             let removed = vec![name];
@@ -224,6 +226,7 @@ impl Core {
             .collect();
         let all = self.partitions.reading();
         self.membership.assigned_at = Some(self.now);
+        self.status.soon(self.now);
         actions.push(Action::Assign { added, all });
     }
 

@@ -18,7 +18,7 @@ use skein_shared::units::{ByteCount, Millis};
 use skein_shared::window::TimestampMs;
 use uuid::Uuid;
 
-use crate::core::action::Request;
+use crate::core::action::{Request, Standing};
 use crate::core::event::{Answer, ChainView, LedgerEnd, TopicPartition};
 use crate::core::{CoreOptions, Until, test_settings};
 
@@ -48,6 +48,10 @@ pub(super) struct World {
     pub(super) manifests: BTreeMap<FlushId, FlushManifest>,
     pub(super) objects: BTreeMap<String, Bytes>,
     pub(super) committed: BTreeMap<TopicPartition, Offset>,
+    /// Keys of the uploads that a janitor dropped.
+    pub(super) dropped: BTreeSet<String>,
+    /// What each worker told last.
+    pub(super) statuses: BTreeMap<WorkerId, Vec<Standing>>,
     writes: BTreeMap<String, Uuid>,
 }
 
@@ -91,6 +95,8 @@ impl World {
             manifests: BTreeMap::new(),
             objects: BTreeMap::new(),
             committed: BTreeMap::new(),
+            dropped: BTreeSet::new(),
+            statuses: BTreeMap::new(),
             writes: BTreeMap::new(),
         }
     }
@@ -131,6 +137,7 @@ impl World {
                 self.objects.insert(key, body);
                 Answer::Stored
             }
+            Request::UploadPart { key, .. } if self.dropped.contains(&key) => Answer::UploadGone,
             Request::UploadPart {
                 object,
                 key,
@@ -146,6 +153,10 @@ impl World {
                 Answer::Stored
             }
             Request::CompleteUpload(object) => {
+                let upload = worker.uploads.get(&object);
+                if upload.is_some_and(|(key, _)| self.dropped.contains(key)) {
+                    return Answer::UploadGone;
+                }
                 if let Some((key, parts)) = worker.uploads.remove(&object) {
                     let all: Vec<u8> = parts.values().flatten().copied().collect();
                     self.objects.insert(key, all.into());
@@ -153,16 +164,32 @@ impl World {
                 Answer::Stored
             }
             Request::CreateFlushManifest { manifest, write } => {
-                if self.created(manifest.flush.to_string(), write.0) {
+                if !self.writes.contains_key(&manifest.flush.to_string()) {
                     self.check_objects(&manifest);
-                    self.manifests.insert(manifest.flush, *manifest);
+                }
+                if self.create_manifest(*manifest, write.0) {
                     Answer::Ours
                 } else {
                     Answer::Taken
                 }
             }
             Request::AppendLedger { entry, write } => self.append(*entry, write.0),
+            Request::WriteStatus {
+                worker, standings, ..
+            } => {
+                self.statuses.insert(worker, standings);
+                Answer::Stored
+            }
         }
+    }
+
+    /// Creates a flush's manifest if it is absent; whether the one that stands is of this write.
+    pub(super) fn create_manifest(&mut self, manifest: FlushManifest, write: Uuid) -> bool {
+        let is_ours = self.created(manifest.flush.to_string(), write);
+        if is_ours {
+            self.manifests.insert(manifest.flush, manifest);
+        }
+        is_ours
     }
 
     /// SK-1, SK-2: an entry follows the one before, and everything it names is durable.
@@ -184,8 +211,9 @@ impl World {
             let EntryKind::Flushed { flush, .. } = &entry.kind else {
                 panic!("no lost spans here");
             };
+            let manifest = self.manifests.get(flush).map(|manifest| &manifest.body);
             assert!(
-                self.manifests.contains_key(flush),
+                matches!(manifest, Some(FlushBody::Written(_))),
                 "the manifest comes first"
             );
             self.ledger

@@ -45,10 +45,10 @@ impl Core {
             self.advance_sealed(object, actions);
             return;
         }
-        let shard = self
-            .homes
-            .get(&object)
-            .expect("an object is open or sealed");
+        let Some(shard) = self.homes.get(&object) else {
+            // It was lost meanwhile.
+            return;
+        };
         let open_objects = self.open.len();
         let open = self.open.get_mut(shard).expect("its home is known");
         let before = open.load();
@@ -98,6 +98,31 @@ impl Core {
         let flush = summary.head.flush;
         self.flushes.object_stored(object, key, &summary);
         self.write_manifest_if_complete(flush, actions);
+    }
+
+    /// An upload of ours was dropped, so its flush is void: nothing of it can count, and its spans are read
+    /// again. What else is on its way of it comes to its end for nothing.
+    pub(super) fn object_lost(&mut self, object: ObjectNumber, actions: &mut Vec<Action>) {
+        if self.homes.contains_key(&object) {
+            self.seal_flush(actions);
+        }
+        let Some(sealed) = self.sealed.remove(&object) else {
+            return;
+        };
+        self.stats.lost_objects += 1;
+        self.budget.change(sealed.load(), Load::default());
+        self.requests.forget(|purpose| match purpose {
+            Purpose::Put(other)
+            | Purpose::Complete(other)
+            | Purpose::Part { object: other, .. } => other == object,
+            Purpose::LookUp(_)
+            | Purpose::Recheck(_)
+            | Purpose::Genesis(_)
+            | Purpose::Manifest(_)
+            | Purpose::Ledger(_)
+            | Purpose::Status => false,
+        });
+        self.flush_voided(sealed.flush(), actions);
     }
 
     fn advance_sealed(&mut self, object: ObjectNumber, actions: &mut Vec<Action>) {

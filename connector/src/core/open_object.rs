@@ -6,7 +6,7 @@ use bytes::Bytes;
 use skein_shared::format::block::{BlockBuffer, EncodedBlock, SyncMarker};
 use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::format::state_object::{Head, MadeWith, ObjectSummary, StateObjectWriter};
-use skein_shared::ids::OrgId;
+use skein_shared::ids::{FlushId, OrgId};
 
 use crate::core::action::{ObjectNumber, Request};
 use crate::core::byte_budget::Load;
@@ -200,6 +200,11 @@ impl SealedObject {
 
     pub(super) fn marker(&self) -> SyncMarker {
         self.bytes.head.marker
+    }
+
+    /// Which flush it belongs to.
+    pub(super) fn flush(&self) -> FlushId {
+        self.bytes.head.flush
     }
 
     /// Its share of the budget: all of it leaves.

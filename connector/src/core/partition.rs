@@ -28,6 +28,8 @@ pub(super) struct Partition {
     pub(super) end_at_assignment: Offset,
     /// How many tenures this worker had of it.
     pub(super) tenures: u32,
+    /// Why it was stopped, and what a person should do; empty before.
+    pub(super) stopped_because: String,
 }
 
 /// Where a partition is in its life.
@@ -194,6 +196,7 @@ impl PartitionTable {
                 committed: Offset::default(),
                 end_at_assignment: Offset::default(),
                 tenures: 0,
+                stopped_because: String::new(),
             });
             Slot(self.all.len() - 1)
         })

@@ -29,6 +29,8 @@ pub(super) enum Purpose {
     Manifest(FlushId),
     /// A span of a partition.
     Ledger(Slot),
+    /// Where this worker stands.
+    Status,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,11 @@ impl RequestTable {
     /// Takes out a request that came to its end. `None` when nobody waits for it any more.
     pub(super) fn finish(&mut self, id: RequestId) -> Option<Purpose> {
         self.entries.remove(&id).map(|entry| entry.purpose)
+    }
+
+    /// Whom a request's answer concerns, while it is waited for.
+    pub(super) fn purpose(&self, id: RequestId) -> Option<Purpose> {
+        self.entries.get(&id).map(|entry| entry.purpose)
     }
 
     /// Forgets a request whose answer no longer matters.

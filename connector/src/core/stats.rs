@@ -25,6 +25,8 @@ pub struct CoreStats {
     pub ledger_entries: u64,
     /// Records that they cover.
     pub ledger_records: u64,
+    /// Objects whose upload was dropped because their flush was declared void.
+    pub lost_objects: u64,
     /// Spans that another worker covered first.
     pub conflicts: u64,
     /// Revocations that were answered before everything was flushed.

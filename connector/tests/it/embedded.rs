@@ -11,13 +11,13 @@ use crate::fixture::{
     Place, TOPIC, assert_same, connect, frames_that_count, open_bucket, produce, records, settings,
 };
 
-struct Embedded {
+pub(crate) struct Embedded {
     _broker: EmbeddedBroker,
     _bucket: EmbeddedBucket,
-    place: Place,
+    pub(crate) place: Place,
 }
 
-fn start(partitions: u32, conditions: Conditions) -> Embedded {
+pub(crate) fn start(partitions: u32, conditions: Conditions) -> Embedded {
     let broker = EmbeddedBroker::start().unwrap();
     broker.create_topic(TOPIC, partitions).unwrap();
     let bucket = EmbeddedBucket::start(BucketOptions {

@@ -4,4 +4,6 @@
 
 mod fixture;
 mod embedded;
+mod completeness;
+mod janitor;
 mod real;

@@ -8,9 +8,11 @@ use skein_shared::format::frame::RecordTimes;
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
+use skein_shared::format::retirement::Retirement;
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::format::shard_map_version::ShardMapVersion;
 use skein_shared::format::source_identity::SourceIdentity;
+use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::{Error, Result};
 
 mod segment;
@@ -32,6 +34,8 @@ pub async fn cat(bucket: &Bucket, key: &str, frames: usize) -> Result<Value> {
         ObjectKey::Source(_) => whole(bucket, key, source).await?,
         ObjectKey::ShardMap(_) => whole(bucket, key, shard_map).await?,
         ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
+        ObjectKey::Status(_) => whole(bucket, key, status).await?,
+        ObjectKey::Retirement { .. } => whole(bucket, key, retirement).await?,
     };
     Ok(shown)
 }
@@ -137,6 +141,37 @@ fn source(bytes: &[u8]) -> Result<Value> {
         "write_id": text(&id),
         "source": text(&identity.source),
         "cluster_id": identity.cluster_id,
+    }))
+}
+
+fn status(bytes: &[u8]) -> Result<Value> {
+    let (id, status) = WorkerStatus::decode(bytes)?;
+    let claims = status.claims.iter().map(|claim| {
+        json!({
+            "chain": text(&claim.chain),
+            "position": claim.position.0,
+            "log_end": claim.log_end.map(|end| end.0),
+            "at_end": claim.at_end(),
+            "stopped": claim.stopped,
+        })
+    });
+    Ok(json!({
+        "kind": "worker status",
+        "write_id": text(&id),
+        "worker": text(&status.worker),
+        "as_of": text(&status.as_of),
+        "partitions": claims.collect::<Vec<_>>(),
+    }))
+}
+
+fn retirement(bytes: &[u8]) -> Result<Value> {
+    let (id, retirement) = Retirement::decode(bytes)?;
+    Ok(json!({
+        "kind": "retirement",
+        "write_id": text(&id),
+        "chain": text(&retirement.chain),
+        "end": retirement.end.0,
+        "reason": retirement.reason,
     }))
 }
 

@@ -54,6 +54,12 @@ pub(crate) const LEDGER: Duty = Duty {
     what_to_do: "stop the connectors of this source and restore the ledger's object from a copy of the bucket",
 };
 
+/// A worker tells again what it told.
+pub(crate) const STATUS: Duty = Duty {
+    promise: Promise::CompleteOrInvisible,
+    what_to_do: "delete the object: its worker writes it again, or another one tells of the same partitions",
+};
+
 /// Segments follow from state.
 pub(crate) const SEGMENT: Duty = Duty {
     promise: Promise::CompleteOrInvisible,

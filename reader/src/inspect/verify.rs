@@ -109,6 +109,7 @@ pub async fn verify(
     let (manifests, histories) = manifests::check_manifests(&mut check).await?;
     let mut ledger = chains::check_chains(&mut check).await?;
     metadata::check_sources(&mut check, &ledger).await?;
+    metadata::check_completeness(&mut check).await?;
     manifests::check_positions(&mut check, &manifests, &mut ledger);
     let flushes = flushes::check_flushes(&mut check, &ledger).await?;
     let made_with = flushes.iter().map(|flush| &flush.contents.made_with);

@@ -5,4 +5,5 @@ mod listing;
 mod live;
 mod located;
 mod pausing_proxy;
+mod status;
 mod world;

@@ -6,6 +6,7 @@ use super::attempt::Attempt;
 use super::request_count::Operation;
 use super::s3::Store;
 use crate::error::{BucketCause, Error, Result};
+use crate::window::TimestampMs;
 
 /// Most keys that S3 puts into one page.
 const MAX_PAGE_KEYS: u16 = 1000;
@@ -17,6 +18,8 @@ pub struct Listed {
     pub key: String,
     /// Size.
     pub object_bytes: u64,
+    /// When it was written, by the store's clock.
+    pub last_modified: Option<TimestampMs>,
 }
 
 /// A piece of a listing.
@@ -149,6 +152,10 @@ impl Question {
             objects.push(Listed {
                 key: key.to_owned(),
                 object_bytes,
+                last_modified: object
+                    .last_modified()
+                    .and_then(|time| time.to_millis().ok())
+                    .map(TimestampMs),
             });
         }
         Ok(())

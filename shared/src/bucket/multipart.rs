@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::attempt::Attempt;
 use super::checksum_header;
 use super::head::{Expected, WRITE_ID, Whose, whose};
+use super::open_uploads;
 use super::request_count::Operation;
 use super::s3::Store;
 use crate::error::{BucketCause, Error, Result};
@@ -106,7 +107,7 @@ impl MultipartUpload {
     /// Safe to repeat.
     ///
     /// # Errors
-    /// [`Error::Bucket`] with cause `NotFound` when the upload is gone.
+    /// [`Error::Bucket`] with cause `UploadGone` when somebody dropped the upload.
     ///
     /// # Panics
     /// If the number lies outside its range.
@@ -151,7 +152,7 @@ impl MultipartUpload {
     /// after any error.
     ///
     /// # Errors
-    /// [`Error::Bucket`] with cause `NotFound` when the upload is gone and the object is not ours:
+    /// [`Error::Bucket`] with cause `UploadGone` when the upload is gone and the object is not ours:
     /// everything has to be sent again.
     ///
     /// # Panics
@@ -172,22 +173,7 @@ impl MultipartUpload {
     /// # Errors
     /// [`Error::Bucket`].
     pub async fn abort(&self) -> Result<()> {
-        let attempt = self.attempt(Operation::AbortMultipart);
-        let abort_once = || async {
-            let request = self
-                .store
-                .client()
-                .abort_multipart_upload()
-                .bucket(self.store.bucket())
-                .key(&self.upload.full_key)
-                .upload_id(&self.upload.id);
-            match self.store.send_and_look(attempt, request.send()).await? {
-                Ok(_) => Ok(()),
-                Err(refusal) if refusal.code() == Some("NoSuchUpload") => Ok(()),
-                Err(refusal) => Err(attempt.refused(&refusal)),
-            }
-        };
-        self.store.retrying(abort_once).await
+        open_uploads::abort(&self.store, &self.upload.key, &self.upload.id).await
     }
 
     async fn complete_once(&self, parts: &[&UploadedPart], object: CompletedObject) -> Result<()> {

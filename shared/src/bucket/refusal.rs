@@ -99,6 +99,9 @@ where
         if DENIED.contains(&code) {
             return BucketCause::Denied;
         }
+        if code == "NoSuchUpload" {
+            return BucketCause::UploadGone;
+        }
         if code.starts_with("NoSuch") {
             return BucketCause::NotFound;
         }
@@ -178,7 +181,8 @@ where
         | BucketCause::Throttled
         | BucketCause::NotFound
         | BucketCause::Refused
-        | BucketCause::Damaged => "",
+        | BucketCause::Damaged
+        | BucketCause::UploadGone => "",
     };
     text.to_owned()
 }

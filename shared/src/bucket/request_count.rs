@@ -120,13 +120,14 @@ impl RequestCounts {
     }
 }
 
-const CAUSES: [BucketCause; 6] = [
+const CAUSES: [BucketCause; 7] = [
     BucketCause::Unavailable,
     BucketCause::Throttled,
     BucketCause::Denied,
     BucketCause::NotFound,
     BucketCause::Refused,
     BucketCause::Damaged,
+    BucketCause::UploadGone,
 ];
 
 /// The running counts.
@@ -175,6 +176,7 @@ impl RequestCounter {
                 BucketCause::NotFound => "not found",
                 BucketCause::Refused => "refused",
                 BucketCause::Damaged => "damaged",
+                BucketCause::UploadGone => "upload gone",
             };
             metrics::counter!("skein_shared_retries_total", "reason" => reason).increment(1);
         }

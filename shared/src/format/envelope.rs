@@ -41,10 +41,14 @@ pub enum Kind {
     ShardManifest = 8,
     /// Records that a compactor could not read.
     Quarantine = 9,
+    /// Where one worker stands.
+    WorkerStatus = 10,
+    /// A partition that nobody waits for any more.
+    Retirement = 11,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -54,6 +58,8 @@ impl Kind {
         Self::SegmentFooter,
         Self::ShardManifest,
         Self::Quarantine,
+        Self::WorkerStatus,
+        Self::Retirement,
     ];
 
     /// The name that errors and reports use.
@@ -68,6 +74,8 @@ impl Kind {
             Self::SegmentFooter => "segment footer",
             Self::ShardManifest => "shard manifest",
             Self::Quarantine => "quarantine object",
+            Self::WorkerStatus => "worker status",
+            Self::Retirement => "retirement",
         }
     }
 

@@ -9,7 +9,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::ids::{Chain, FlushId, Generation, ShardId, SourceName};
+use crate::ids::{Chain, FlushId, Generation, ShardId, SourceName, WorkerId};
 use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
 
@@ -73,6 +73,15 @@ pub enum ObjectKey {
         /// Which.
         generation: Generation,
     },
+    /// `status/<worker, 32 hex digits>`
+    Status(WorkerId),
+    /// `retired/<source>/<topic>/<incarnation>/<partition>/<end, 20 digits>`
+    Retirement {
+        /// Which chain.
+        chain: Chain,
+        /// Where it ended.
+        end: Offset,
+    },
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.
@@ -119,6 +128,10 @@ impl Prefix {
     pub const SHARD_MAP: &str = "shard-map/";
     /// Every shard's manifests.
     pub const MANIFESTS: &str = "manifest/";
+    /// Every worker's status.
+    pub const STATUS: &str = "status/";
+    /// Every retired partition.
+    pub const RETIRED: &str = "retired/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
 
@@ -152,7 +165,9 @@ impl ObjectKey {
             | Self::LedgerEntry { .. }
             | Self::Source(_)
             | Self::ShardMap(_)
-            | Self::Manifest { .. } => false,
+            | Self::Manifest { .. }
+            | Self::Status(_)
+            | Self::Retirement { .. } => false,
         }
     }
 
@@ -192,6 +207,10 @@ impl ObjectKey {
                     Prefix::manifests(*shard),
                     u64::MAX - generation.0
                 )
+            }
+            Self::Status(worker) => format!("{}{worker}", Prefix::STATUS),
+            Self::Retirement { chain, end } => {
+                format!("{}{chain}/{:020}", Prefix::RETIRED, end.0)
             }
         }
     }

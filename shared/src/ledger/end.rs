@@ -136,7 +136,9 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::Genesis(_)
         | ObjectKey::Source(_)
         | ObjectKey::ShardMap(_)
-        | ObjectKey::Manifest { .. } => {
+        | ObjectKey::Manifest { .. }
+        | ObjectKey::Status(_)
+        | ObjectKey::Retirement { .. } => {
             Err(Error::decode(FORMAT, 0, "is no ledger entry").in_object(key))
         }
     }

@@ -35,6 +35,7 @@ fn files(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        // In a linked work tree `.git` is a file.
         if ["target", ".git", "skein-dev"].contains(&name.as_str()) {
             continue;
         }

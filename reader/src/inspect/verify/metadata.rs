@@ -6,12 +6,14 @@ use futures::StreamExt;
 use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::format::object_key::{ObjectKey, Prefix};
+use skein_shared::format::retirement::Retirement;
 use skein_shared::format::source_identity::SourceIdentity;
+use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::WriteId;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::{Error, Result, shard_map_log};
 
-use crate::inspect::finding::{Duty, Finding, LEDGER};
+use crate::inspect::finding::{Duty, Finding, LEDGER, STATUS};
 use crate::inspect::verify::Check;
 use crate::inspect::verify::chains::LedgerFacts;
 
@@ -74,6 +76,40 @@ pub(super) async fn check_sources(check: &mut Check<'_>, ledger: &LedgerFacts) -
     }
     for key in missing {
         check.find(LEDGER.broken(key, None, "the object is missing"));
+    }
+    Ok(())
+}
+
+/// Every retirement and every worker's status reads back and lies under its own key.
+pub(super) async fn check_completeness(check: &mut Check<'_>) -> Result<()> {
+    check_placed(check, Prefix::RETIRED, LEDGER, |bytes| {
+        let (id, Retirement { chain, end, .. }) = Retirement::decode(bytes)?;
+        Ok((id, ObjectKey::Retirement { chain, end }))
+    })
+    .await?;
+    check_placed(check, Prefix::STATUS, STATUS, |bytes| {
+        let (id, status) = WorkerStatus::decode(bytes)?;
+        Ok((id, ObjectKey::Status(status.worker)))
+    })
+    .await
+}
+
+/// Reads all objects under `prefix`, of which `decode` says where each belongs.
+async fn check_placed(
+    check: &mut Check<'_>,
+    prefix: &str,
+    duty: Duty,
+    decode: Decode<ObjectKey>,
+) -> Result<()> {
+    for object in check.bucket.list(prefix, None).await? {
+        match read(&check.bucket, &object.key, duty, decode).await? {
+            Ok(own) if own.to_string() == object.key => {}
+            Ok(own) => {
+                let what = format!("holds what belongs to `{own}`");
+                check.find(duty.broken(object.key, None, what));
+            }
+            Err(finding) => check.find(finding),
+        }
     }
     Ok(())
 }

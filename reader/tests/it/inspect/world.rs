@@ -13,8 +13,10 @@ use skein_shared::format::flush_manifest::{
 use skein_shared::format::frame::{HeaderBuffer, RecordRef, RecordTimestamp, Stream};
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartPolicy};
 use skein_shared::format::object_key::{Hour, ObjectKey};
+use skein_shared::format::retirement::Retirement;
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::format::state_object::{Head, MadeWith, StateObjectWriter};
+use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::{
     Chain, FlushId, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, Tenure,
     TopicName, WorkerId, WriteId,
@@ -150,6 +152,7 @@ impl World {
         for round in [0, 1] {
             self.write_round(round).await;
         }
+        self.write_words().await;
         let void = FlushManifest {
             flush: FlushId {
                 worker: WorkerId::random(),
@@ -185,6 +188,27 @@ impl World {
 
     pub(super) fn endpoint(&self) -> String {
         self.server.endpoint()
+    }
+
+    /// What workers and people said about partitions.
+    async fn write_words(&self) {
+        let retirement = Retirement {
+            chain: chain(7),
+            end: Offset(0),
+            reason: "never used".into(),
+        };
+        let key = ObjectKey::Retirement {
+            chain: chain(7),
+            end: Offset(0),
+        };
+        self.put(&key, retirement.encode(WriteId::random())).await;
+        let status = WorkerStatus {
+            worker: WorkerId::random(),
+            as_of: TimestampMs(BASE_MS),
+            claims: Vec::new(),
+        };
+        let key = ObjectKey::Status(status.worker);
+        self.put(&key, status.encode(WriteId::random())).await;
     }
 
     async fn write_flush(&mut self, round: i64, samples: &[Sample]) -> FlushId {

@@ -31,6 +31,23 @@ impl FromStr for ObjectKey {
 fn parse(text: &str) -> Option<ObjectKey> {
     let parts: Vec<&str> = text.split('/').collect();
     match parts.as_slice() {
+        // A source may have any name: a kind that stands first goes before a hash that stands first.
+        ["flushes", flush] => Some(ObjectKey::Flush(flush.parse().ok()?)),
+        ["ledger", chain @ .., last] => ledger_key(chain_from(chain)?, last),
+        ["status", worker] => Some(ObjectKey::Status(worker.parse().ok()?)),
+        ["retired", chain @ .., end] => Some(ObjectKey::Retirement {
+            chain: chain_from(chain)?,
+            end: offset_from(end)?,
+        }),
+        ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
+        ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
+        ["manifest", shard, inverted] => {
+            let inverted: u64 = inverted.parse().ok()?;
+            Some(ObjectKey::Manifest {
+                shard: shard.parse().ok()?,
+                generation: Generation(u64::MAX - inverted),
+            })
+        }
         [_, "state", shard, date, hour, name] => {
             let (flush, number) = name.rsplit_once('-')?;
             Some(ObjectKey::State {
@@ -60,25 +77,6 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 attempt: attempt_from(attempt)?,
             })
         }
-        ["flushes", flush] => Some(ObjectKey::Flush(flush.parse().ok()?)),
-        ["ledger", source, topic, incarnation, partition, last] => {
-            let chain = Chain {
-                source: SourceName::new(*source).ok()?,
-                topic: TopicName::new(*topic).ok()?,
-                incarnation: Incarnation(incarnation.parse().ok()?),
-                partition: PartitionId(partition.parse().ok()?),
-            };
-            ledger_key(chain, last)
-        }
-        ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
-        ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
-        ["manifest", shard, inverted] => {
-            let inverted: u64 = inverted.parse().ok()?;
-            Some(ObjectKey::Manifest {
-                shard: shard.parse().ok()?,
-                generation: Generation(u64::MAX - inverted),
-            })
-        }
         _ => None,
     }
 }
@@ -87,10 +85,25 @@ fn ledger_key(chain: Chain, last: &str) -> Option<ObjectKey> {
     if last == "genesis" {
         return Some(ObjectKey::Genesis(chain));
     }
-    // Kafka's offsets are never negative.
-    let from: i64 = last.parse().ok().filter(|from| *from >= 0)?;
-    let from = Offset(from);
+    let from = offset_from(last)?;
     Some(ObjectKey::LedgerEntry { chain, from })
+}
+
+fn chain_from(parts: &[&str]) -> Option<Chain> {
+    let [source, topic, incarnation, partition] = parts else {
+        return None;
+    };
+    Some(Chain {
+        source: SourceName::new(*source).ok()?,
+        topic: TopicName::new(*topic).ok()?,
+        incarnation: Incarnation(incarnation.parse().ok()?),
+        partition: PartitionId(partition.parse().ok()?),
+    })
+}
+
+/// Kafka's offsets are never negative.
+fn offset_from(text: &str) -> Option<Offset> {
+    text.parse().ok().filter(|from| *from >= 0).map(Offset)
 }
 
 fn hour_from(date: &str, hour: &str) -> Option<Hour> {
@@ -195,6 +208,11 @@ mod tests {
                 from: Offset(from)
             }),
             chains().prop_map(|chain| ObjectKey::Source(chain.source)),
+            flushes().prop_map(|flush| ObjectKey::Status(flush.worker)),
+            (chains(), 0_i64..).prop_map(|(chain, end)| ObjectKey::Retirement {
+                chain,
+                end: Offset(end)
+            }),
             any::<u64>().prop_map(ObjectKey::ShardMap),
             (shards(), any::<u64>()).prop_map(|(shard, generation)| ObjectKey::Manifest {
                 shard,
@@ -249,6 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn a_source_may_be_named_like_a_kind() {
+        for text in [
+            "ledger/state/t/0/0/00000000000000000007",
+            "ledger/segment/t/0/0/genesis",
+            "retired/state/t/0/0/00000000000000000007",
+        ] {
+            let key = text.parse::<ObjectKey>().unwrap();
+            assert_eq!(key.to_string(), text);
+        }
+    }
+
+    #[test]
     fn text_that_names_no_object_is_refused() {
         for text in [
             "",
@@ -258,6 +288,8 @@ mod tests {
             "ledger/a/b/0/0/-1",
             "probe/x",
             "shard-map/1",
+            "status/1",
+            "retired/a/b/0/0/-1",
         ] {
             assert!(text.parse::<ObjectKey>().is_err(), "{text}");
         }

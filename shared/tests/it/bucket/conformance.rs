@@ -9,7 +9,7 @@ use skein_shared::error::BucketCause;
 use skein_shared::format::checksum::crc32c;
 use skein_shared::ids::WriteId;
 use skein_shared::units::MIB;
-use skein_shared::{Error, Result};
+use skein_shared::{Error, ErrorKind, Result};
 
 use super::stores::{BUCKET, noise, open_embedded, settings};
 
@@ -42,6 +42,8 @@ async fn conforms(bucket: &Bucket) {
     lists_in_order(bucket).await;
     uploads_in_parts(bucket).await;
     forgets_an_aborted_upload(bucket).await;
+    lists_and_drops_open_uploads(bucket).await;
+    tells_the_time(bucket).await;
     assert_eq!(
         bucket.requests().retried(),
         0,
@@ -219,9 +221,58 @@ async fn forgets_an_aborted_upload(bucket: &Bucket) {
     let part = upload.upload_part(1, noise(1_000)).await.unwrap();
     upload.abort().await.unwrap();
     upload.abort().await.unwrap();
-    let error = upload.complete(&[part]).await.unwrap_err();
-    assert_eq!(cause(&error), BucketCause::NotFound, "{error}");
+    for error in [
+        upload.complete(&[part]).await.unwrap_err(),
+        upload.upload_part(2, noise(1_000)).await.unwrap_err(),
+    ] {
+        assert_eq!(cause(&error), BucketCause::UploadGone, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Fenced);
+    }
     assert_eq!(bucket.head("m/aborted").await.unwrap(), None);
+}
+
+async fn lists_and_drops_open_uploads(bucket: &Bucket) {
+    assert_eq!(bucket.open_uploads("").await.unwrap(), []);
+    let part_bytes = 5 * MIB + 1;
+    let part = noise(usize::try_from(part_bytes).unwrap());
+    for key in ["u/b", "u/a", "v/c"] {
+        let upload = bucket.start_multipart(key, WriteId::random()).await;
+        let upload = upload.unwrap();
+        for number in [1, 2] {
+            upload.upload_part(number, part.clone()).await.unwrap();
+        }
+    }
+    let open = bucket.open_uploads("u/").await.unwrap();
+    let keys: Vec<&str> = open.iter().map(|upload| upload.key.as_str()).collect();
+    assert_eq!(keys, ["u/a", "u/b"]);
+    assert!(open[0].started.unwrap().0 > 1_700_000_000_000);
+    assert_eq!(
+        bucket.uploaded_bytes(&open[0]).await.unwrap(),
+        2 * part_bytes
+    );
+    for upload in bucket.open_uploads("").await.unwrap() {
+        bucket.abort_upload(&upload).await.unwrap();
+        bucket.abort_upload(&upload).await.unwrap();
+        assert_eq!(bucket.uploaded_bytes(&upload).await.unwrap(), 0);
+    }
+    assert_eq!(bucket.open_uploads("").await.unwrap(), []);
+    let missing = bucket.head("u/a").await.unwrap();
+    assert_eq!(missing, None, "what was dropped is no object");
+}
+
+/// The clock of the answers and the one of the objects are one.
+async fn tells_the_time(bucket: &Bucket) {
+    let before = bucket.now().await.unwrap();
+    let id = WriteId::random();
+    bucket.put("t/now", Bytes::new(), id).await.unwrap();
+    let meta = bucket.head("t/now").await.unwrap().unwrap();
+    let after = bucket.now().await.unwrap();
+    let written = meta.last_modified.unwrap();
+    assert!(before.0 - 1_000 <= written.0, "{before:?} {written:?}");
+    assert!(written.0 <= after.0 + 1_000, "{written:?} {after:?}");
+    assert!(before <= after);
+    let listed = bucket.list("t/", None).await.unwrap();
+    assert_eq!(listed[0].last_modified.unwrap().0 / 1000, written.0 / 1000);
 }
 
 pub(super) fn cause(error: &Error) -> BucketCause {

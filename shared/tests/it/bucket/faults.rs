@@ -239,7 +239,7 @@ async fn an_upload_that_is_gone_is_no_success_even_if_another_wrote_the_key() {
         .await
         .unwrap();
     let error = upload.complete(&[part]).await.unwrap_err();
-    assert_eq!(cause(&error), BucketCause::NotFound, "{error}");
+    assert_eq!(cause(&error), BucketCause::UploadGone, "{error}");
 }
 
 #[tokio::test]
@@ -272,4 +272,60 @@ async fn refused_credentials_are_never_tried_again() {
         assert!(error.to_string().contains("bucket.credentials"), "{error}");
     }
     assert_eq!(world.bucket.requests().retried(), 0);
+}
+
+#[tokio::test]
+async fn what_is_sent_again_by_the_caller_is_known_as_ours_too() {
+    let world = world_with(|settings| settings.retry.attempts = 1).await;
+    let id = WriteId::random();
+    world.stub.next("PUT", Fault::LoseAnswer);
+    let lost = world.bucket.create("k", body(), id).await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Transient);
+    let again = world.bucket.create("k", body(), id).await;
+    assert_eq!(again.unwrap(), Created::Ours);
+
+    let upload = world.bucket.start_multipart("m", id).await.unwrap();
+    world.stub.next("PUT", Fault::LoseAnswer);
+    let lost = upload.upload_part(1, noise(5_000)).await.unwrap_err();
+    assert_eq!(lost.kind(), ErrorKind::Transient);
+    let part = upload.upload_part(1, noise(5_000)).await.unwrap();
+    world.stub.next("POST", Fault::LoseAnswer);
+    let lost = upload.complete(std::slice::from_ref(&part)).await;
+    assert_eq!(lost.unwrap_err().kind(), ErrorKind::Transient);
+    upload.complete(&[part]).await.unwrap();
+    assert_eq!(world.direct.get("m").await.unwrap(), noise(5_000));
+}
+
+#[tokio::test]
+async fn a_completion_that_was_overtaken_by_another_writer_is_no_success() {
+    let world = world().await;
+    let upload = world.bucket.start_multipart("m", WriteId::random()).await;
+    let upload = upload.unwrap();
+    let part = upload.upload_part(1, noise(5_000)).await.unwrap();
+    world.stub.next("POST", Fault::LoseAnswer);
+    upload.complete(std::slice::from_ref(&part)).await.unwrap();
+    // The same bytes under another write id: only the id tells.
+    let theirs = WriteId::random();
+    world.direct.put("m", noise(5_000), theirs).await.unwrap();
+    let error = upload.complete(&[part]).await.unwrap_err();
+    assert_eq!(cause(&error), BucketCause::UploadGone);
+}
+
+#[tokio::test]
+async fn an_upload_whose_start_was_not_answered_can_be_found_and_dropped() {
+    let world = world().await;
+    world.stub.next("POST", Fault::LoseAnswer);
+    let upload = world.bucket.start_multipart("m", WriteId::random()).await;
+    let part = upload.unwrap().upload_part(1, noise(5_000)).await.unwrap();
+    assert_eq!(part.part_bytes, 5_000);
+    let open = world.direct.open_uploads("m").await.unwrap();
+    assert_eq!(
+        open.len(),
+        2,
+        "the one that is used, and the one that was lost"
+    );
+    for upload in open {
+        world.direct.abort_upload(&upload).await.unwrap();
+    }
+    assert_eq!(world.direct.open_uploads("").await.unwrap(), []);
 }
