@@ -18,7 +18,7 @@ pub const HIDDEN: &str = "(hidden)";
 /// Whether the value of `property`, or of a setting, must not be shown.
 pub fn is_secret(property: &str) -> bool {
     const WORDS: [&str; 6] = [
-        "password",
+        "pass",
         "secret",
         "token",
         ".pem",

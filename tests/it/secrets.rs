@@ -175,7 +175,7 @@ async fn failures(world: &mut World) {
         (
             "property",
             format!("{PLAIN}\npassword = \"{WRONG}\""),
-            "[kafka.properties]\n\"ssl.key.pasword\" = \"canary-key-40e6\"\n",
+            "[kafka.properties]\n\"ssl.key.pass\" = \"canary-key-40e6\"\n",
         ),
     ] {
         let skein = world.config(name, &login, more);

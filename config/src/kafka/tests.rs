@@ -252,7 +252,7 @@ fn a_security_file_that_is_missing_or_open_to_others_is_refused_when_a_client_is
 #[test]
 fn a_property_that_the_client_refuses_is_named_without_its_value() {
     let place = Place::new();
-    for property in ["linger.ms", "sasl.pasword"] {
+    for property in ["linger.ms", "sasl.pass"] {
         let text = format!("[kafka.properties]\n'{property}' = 'canary-7f3a'");
         let kafka = place.load(&text).unwrap().kafka;
         let config = kafka.client_config().unwrap();
