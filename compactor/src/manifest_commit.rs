@@ -4,13 +4,15 @@
 //! compactor was first, it is issued again at the next number as long as none of those has changed.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use skein_shared::bucket::Bucket;
 use skein_shared::format::shard_manifest::{
     ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest,
 };
-use skein_shared::ids::{Chain, Generation, WriteId};
+use skein_shared::ids::{Chain, Generation, Hole, WriteId};
 use skein_shared::manifest_log::{self, Committed};
+use skein_shared::offset::Offset;
 use skein_shared::window::Window;
 
 use crate::error::{Error, Result};
@@ -21,6 +23,8 @@ use crate::plan::Advance;
 pub struct Delta {
     /// Per chain from where to where the step has read.
     pub advances: BTreeMap<Chain, Advance>,
+    /// The same per hole, in its fills.
+    pub fill_advances: BTreeMap<Hole, Advance>,
     /// Windows that get one segment in place of these, their live ones.
     pub replaced: BTreeMap<Window, Vec<String>>,
     /// The new segments.
@@ -70,6 +74,9 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     for (chain, advance) in &delta.advances {
         next.positions.insert(chain.clone(), advance.to);
     }
+    for (hole, advance) in &delta.fill_advances {
+        next.fills.insert(hole.clone(), advance.to);
+    }
     next.segments
         .retain(|segment| !delta.replaced.contains_key(&segment.window));
     let added = delta.added.iter().cloned();
@@ -89,14 +96,11 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
 fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     for (chain, advance) in &delta.advances {
         let position = base.positions.get(chain).copied();
-        if position != advance.from {
-            let (now, then) = (
-                position.unwrap_or_default(),
-                advance.from.unwrap_or_default(),
-            );
-            let reason = format!("chain {chain} stands at {now}, the step began at {then}");
-            return Err(superseded(base, reason));
-        }
+        check_position(base, chain, position, advance)?;
+    }
+    for (hole, advance) in &delta.fill_advances {
+        let position = base.fills.get(hole).copied();
+        check_position(base, hole, position, advance)?;
     }
     for (window, keys) in &delta.replaced {
         let live = base.segments.iter().filter(|s| s.window == *window);
@@ -106,6 +110,20 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn check_position(
+    base: &ShardManifest,
+    track: &dyn Display,
+    position: Option<Offset>,
+    advance: &Advance,
+) -> Result<()> {
+    if position == advance.from {
+        return Ok(());
+    }
+    let [now, then] = [position, advance.from].map(Option::unwrap_or_default);
+    let reason = format!("{track} stands at {now}, the step began at {then}");
+    Err(superseded(base, reason))
 }
 
 fn check_conserved(next: &ShardManifest) -> Result<()> {
@@ -132,8 +150,6 @@ fn superseded(found: &ShardManifest, reason: impl Into<String>) -> Error {
 mod tests {
     use skein_shared::ids::{Incarnation, PartitionId, ShardId, SourceName, TopicName};
 
-    use skein_shared::offset::Offset;
-
     use super::*;
 
     fn chain(partition: u32) -> Chain {
@@ -152,6 +168,7 @@ mod tests {
         };
         Delta {
             advances: BTreeMap::from([(chain(partition), advance)]),
+            fill_advances: BTreeMap::new(),
             replaced: BTreeMap::new(),
             added: Vec::new(),
             quarantine: None,

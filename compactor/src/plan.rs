@@ -1,9 +1,10 @@
-//! What a shard reads next: a pure function of ledger, flush manifests, the shard's manifest and the shard
-//! map.
+//! What a shard reads next: a pure function of ledger, fills, flush manifests, the shard's manifest and the
+//! shard map.
 //!
 //! # The rule of truth
-//! A frame counts if and only if a ledger entry names its flush, its tenure and a span that holds its
-//! offset, and the shard's manifest has not passed that offset. Everything else in the bucket is void.
+//! A frame counts if and only if a ledger entry, or a fill of a lost span, names its flush, its tenure and a span
+//! that holds its offset, and the shard's manifest has not passed that offset. Everything else in the bucket is
+//! void. A hole's fills are followed as a chain is, with a position of their own.
 //!
 //! # Who reads what
 //! Records are *routed* by their own timestamp, points are *owned* by the shard of their window. So a shard
@@ -18,7 +19,7 @@ use skein_shared::format::flush_manifest::{FlushContents, FlushedObject};
 use skein_shared::format::frame::Stream;
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::shard_manifest::ShardManifest;
-use skein_shared::ids::{Chain, FlushId, ShardId};
+use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::offset::{Offset, Span};
 use skein_shared::shard_map::ShardMap;
 
@@ -31,11 +32,13 @@ pub struct PlanInput {
     pub shard_map: ShardMap,
     /// The ledger, as far as some shard has not read it.
     pub chains: BTreeMap<Chain, ChainInput>,
-    /// Every flush that the ledger entries name.
+    /// The fills of every hole, as far as some shard has not read them.
+    pub fills: BTreeMap<Hole, ChainInput>,
+    /// Every flush that these entries name.
     pub flushes: BTreeMap<FlushId, FlushContents>,
 }
 
-/// One chain of the ledger.
+/// One chain of the ledger, or the fills of one hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainInput {
     /// The offset at which the chain begins.
@@ -53,6 +56,8 @@ pub struct Step {
     pub allowed: AllowedFrames,
     /// Per chain from where to where the shard's position moves.
     pub advances: BTreeMap<Chain, Advance>,
+    /// The same per hole.
+    pub fill_advances: BTreeMap<Hole, Advance>,
 }
 
 /// How far a step moves a shard's position in one chain.
@@ -103,8 +108,8 @@ pub fn next_step(
             break;
         }
         raw_bytes += cost;
-        for entry in queues.take(origin) {
-            step.pass(entry, manifest);
+        for (track, entry) in queues.take(origin) {
+            step.pass(track, entry.span.to, manifest);
             if cost > 0 {
                 step.allow(entry);
             }
@@ -113,7 +118,8 @@ pub fn next_step(
             step.read(flush, objects);
         }
     }
-    Ok((!step.advances.is_empty()).then_some(step))
+    let moves = !step.advances.is_empty() || !step.fill_advances.is_empty();
+    Ok(moves.then_some(step))
 }
 
 impl Step {
@@ -122,13 +128,14 @@ impl Step {
         self.objects.iter().map(|o| o.object.object_bytes).sum()
     }
 
-    fn pass(&mut self, entry: &LedgerEntry, manifest: &ShardManifest) {
-        let from = manifest.positions.get(&entry.chain).copied();
-        let to = entry.span.to;
-        self.advances
-            .entry(entry.chain.clone())
-            .and_modify(|advance| advance.to = to)
-            .or_insert(Advance { from, to });
+    fn pass(&mut self, track: Track<'_>, to: Offset, manifest: &ShardManifest) {
+        let from = track.position(manifest);
+        let first = Advance { from, to };
+        let advance = match track {
+            Track::Ledger(chain) => self.advances.entry(chain.clone()).or_insert(first),
+            Track::Fills(hole) => self.fill_advances.entry(hole.clone()).or_insert(first),
+        };
+        advance.to = to;
     }
 
     fn allow(&mut self, entry: &LedgerEntry) {
@@ -187,34 +194,65 @@ enum Origin {
     Flush(FlushId),
 }
 
-/// The entries of every chain that the shard has not passed.
+/// What a position moves in.
+#[derive(Debug, Clone, Copy)]
+enum Track<'a> {
+    Ledger(&'a Chain),
+    Fills(&'a Hole),
+}
+
+impl Track<'_> {
+    fn position(self, manifest: &ShardManifest) -> Option<Offset> {
+        match self {
+            Self::Ledger(chain) => manifest.positions.get(chain).copied(),
+            Self::Fills(hole) => manifest.fills.get(hole).copied(),
+        }
+    }
+
+    fn chain(&self) -> &Chain {
+        match self {
+            Self::Ledger(chain) => chain,
+            Self::Fills(hole) => &hole.chain,
+        }
+    }
+}
+
+/// The entries of one track that the shard has not passed.
+struct Queue<'a> {
+    track: Track<'a>,
+    entries: Peekable<Iter<'a, LedgerEntry>>,
+}
+
+/// The entries of every track that the shard has not passed.
 struct Queues<'a> {
     shard: ShardId,
     input: &'a PlanInput,
-    chains: Vec<Peekable<Iter<'a, LedgerEntry>>>,
+    tracks: Vec<Queue<'a>>,
     /// How many entries of each origin are still in a queue.
     waiting: BTreeMap<Origin, usize>,
 }
 
 impl<'a> Queues<'a> {
     fn new(shard: ShardId, manifest: &ShardManifest, input: &'a PlanInput) -> Result<Self> {
-        let mut chains = Vec::with_capacity(input.chains.len());
+        let ledger = input.chains.iter().map(|(c, i)| (Track::Ledger(c), i));
+        let fills = input.fills.iter().map(|(h, i)| (Track::Fills(h), i));
+        let mut tracks = Vec::with_capacity(input.chains.len() + input.fills.len());
         let mut waiting = BTreeMap::new();
-        for (chain, ledger) in &input.chains {
-            let position = manifest.positions.get(chain).copied();
-            let position = position.unwrap_or(ledger.start);
-            let passed = ledger.entries.partition_point(|e| e.span.to <= position);
-            let entries = &ledger.entries[passed..];
-            check_contiguous(shard, chain, position, entries)?;
+        for (track, input) in ledger.chain(fills) {
+            let position = track.position(manifest).unwrap_or(input.start);
+            let passed = input.entries.partition_point(|e| e.span.to <= position);
+            let entries = &input.entries[passed..];
+            check_contiguous(shard, track.chain(), position, entries)?;
             for entry in entries {
                 *waiting.entry(origin_of(entry)).or_default() += 1;
             }
-            chains.push(entries.iter().peekable());
+            let entries = entries.iter().peekable();
+            tracks.push(Queue { track, entries });
         }
         Ok(Self {
             shard,
             input,
-            chains,
+            tracks,
             waiting,
         })
     }
@@ -223,7 +261,7 @@ impl<'a> Queues<'a> {
     /// read once; else the first there is.
     fn next_origin(&mut self) -> Option<Origin> {
         let mut heads: BTreeMap<Origin, usize> = BTreeMap::new();
-        for entry in self.chains.iter_mut().filter_map(Peekable::peek) {
+        for entry in self.tracks.iter_mut().filter_map(|q| q.entries.peek()) {
             *heads.entry(origin_of(entry)).or_default() += 1;
         }
         let mut whole = heads.iter().filter(|(o, n)| self.waiting.get(o) == Some(n));
@@ -231,10 +269,13 @@ impl<'a> Queues<'a> {
         next.map(|(origin, _)| *origin)
     }
 
-    fn take(&mut self, origin: Origin) -> Vec<&'a LedgerEntry> {
-        let heads = self.chains.iter_mut();
+    fn take(&mut self, origin: Origin) -> Vec<(Track<'a>, &'a LedgerEntry)> {
+        let heads = self.tracks.iter_mut();
         let taken: Vec<_> = heads
-            .filter_map(|chain| chain.next_if(|entry| origin_of(entry) == origin))
+            .filter_map(|queue| {
+                let entry = queue.entries.next_if(|entry| origin_of(entry) == origin);
+                entry.map(|entry| (queue.track, entry))
+            })
             .collect();
         if let Some(count) = self.waiting.get_mut(&origin) {
             *count -= taken.len();

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
 use skein_shared::bucket::Bucket;
+use skein_shared::fills::Fills;
 use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::ShardManifest;
-use skein_shared::ids::{Chain, FlushId, ShardId};
+use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
@@ -23,7 +24,7 @@ const REQUESTS_IN_FLIGHT: usize = 32;
 /// has ever published a shard map: there is nothing to compact.
 ///
 /// The order of reading matters: manifests first, so that the ledger reaches at least as far as any of them;
-/// the map once more at the end, so that it is at least as new as any flush that was made with it.
+/// fills behind them; the map once more at the end, so that it is at least as new as any flush that was made with it.
 ///
 /// # Errors
 /// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].
@@ -36,13 +37,15 @@ pub async fn load(
         };
         let manifests = manifests(bucket, &shard_map).await?;
         let chains = chains(bucket, &manifests).await?;
-        let flushes = flushes(bucket, &chains).await?;
+        let fills = fills(bucket, &manifests).await?;
+        let flushes = flushes(bucket, chains.values().chain(fills.values())).await?;
         if shard_map_log::load(bucket).await?.as_ref() != Some(&shard_map) {
             continue;
         }
         let input = PlanInput {
             shard_map,
             chains,
+            fills,
             flushes,
         };
         return Ok(Some((input, manifests)));
@@ -93,11 +96,42 @@ async fn chain_input(
     Ok((chain, ChainInput { start, entries }))
 }
 
+async fn fills(
+    bucket: &Bucket,
+    manifests: &BTreeMap<ShardId, ShardManifest>,
+) -> Result<BTreeMap<Hole, ChainInput>> {
+    let fills = Fills::new(bucket.clone());
+    let inputs = futures::stream::iter(fills.holes().await?)
+        .map(|hole| hole_input(&fills, manifests, hole))
+        .buffered(REQUESTS_IN_FLIGHT)
+        .try_collect::<Vec<_>>()
+        .await?;
+    Ok(inputs.into_iter().collect())
+}
+
+/// The hole's fills beyond what every shard has read.
+async fn hole_input(
+    fills: &Fills,
+    manifests: &BTreeMap<ShardId, ShardManifest>,
+    hole: Hole,
+) -> Result<(Hole, ChainInput)> {
+    let start = hole.from;
+    let position = |manifest: &ShardManifest| manifest.fills.get(&hole).copied();
+    let positions = manifests.values().map(|m| position(m).unwrap_or(start));
+    let read = positions.min().unwrap_or(start);
+    let fills = fills.entries(&hole).await?.into_iter();
+    let entries = fills
+        .map(|fill| fill.entry)
+        .filter(|entry| entry.span.from >= read)
+        .collect();
+    Ok((hole, ChainInput { start, entries }))
+}
+
 async fn flushes(
     bucket: &Bucket,
-    chains: &BTreeMap<Chain, ChainInput>,
+    inputs: impl Iterator<Item = &ChainInput>,
 ) -> Result<BTreeMap<FlushId, FlushContents>> {
-    let entries = chains.values().flat_map(|chain| &chain.entries);
+    let entries = inputs.flat_map(|input| &input.entries);
     let named: BTreeMap<FlushId, &LedgerEntry> = entries
         .filter_map(|entry| match &entry.kind {
             EntryKind::Flushed { flush, .. } => Some((*flush, entry)),

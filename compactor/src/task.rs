@@ -69,7 +69,7 @@ pub async fn run_step(
     step: Step,
 ) -> Result<(ShardManifest, StepReport)> {
     let (objects, object_bytes) = (step.objects.len() as u64, step.object_bytes());
-    let advances = step.advances.clone();
+    let (advances, fill_advances) = (step.advances.clone(), step.fill_advances.clone());
     let output = if step.objects.is_empty() {
         StepOutput::empty()
     } else {
@@ -78,6 +78,7 @@ pub async fn run_step(
     let counts = output.conservation();
     let delta = Delta {
         advances,
+        fill_advances,
         replaced: output.segments.replaced,
         added: output.segments.added,
         quarantine: output.quarantine,

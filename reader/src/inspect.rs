@@ -2,7 +2,6 @@
 //! ([`status`]), and whether all of it is whole ([`verify`]).
 
 pub mod ls;
-mod state_fetch;
 pub mod cat;
 pub mod finding;
 pub mod status;

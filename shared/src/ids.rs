@@ -63,6 +63,20 @@ pub struct Position {
     pub offset: Offset,
 }
 
+/// A span that the ledger holds as lost, by its first offset. What comes in later for it is a chain of its own,
+/// the hole's fills.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hole {
+    /// Whose ledger holds it.
+    pub chain: Chain,
+    /// First offset of the lost span.
+    pub from: Offset,
+}
+
+/// One replay, from its plan to its end. Text form 16 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
 /// One run of a worker process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub Uuid);
@@ -160,6 +174,28 @@ impl WorkerId {
     /// A fresh random id.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.chain, self.from)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let id = u64::from_str_radix(text, 16).map(Self).ok();
+        id.filter(|id| id.to_string() == text)
+            .ok_or_else(|| format!("`{text}` is not a replay's id (16 hex digits)"))
     }
 }
 

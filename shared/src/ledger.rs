@@ -15,7 +15,7 @@ use crate::error::{BucketCause, Error, Result};
 use crate::format::ledger_entry::{Genesis, LedgerEntry};
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::ids::{Chain, Incarnation, PartitionId, SourceName, TopicName, WriteId};
-use crate::offset::Offset;
+use crate::offset::{Offset, Span};
 
 const FORMAT: &str = "ledger";
 const CONCURRENT_GETS: usize = 32;
@@ -118,16 +118,36 @@ impl Ledger {
             .buffered(CONCURRENT_GETS)
             .try_collect()
             .await?;
-        let mut expected = from;
-        for entry in &entries {
-            if entry.span.from != expected {
-                let key = entry_key(chain, entry.span.from);
-                let reason = format!("the chain goes on at {expected}: run `skein verify`");
-                return Err(Error::decode(FORMAT, 0, reason).in_object(&key));
-            }
-            expected = entry.span.to;
-        }
+        check_contiguous(chain, from, &entries)?;
         Ok(entries)
+    }
+
+    /// The entries that hold any offset of `span`, in order. Keys say where an entry begins, so that only those
+    /// are read.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub async fn entries_within(&self, chain: &Chain, span: Span) -> Result<Vec<LedgerEntry>> {
+        let listed = self.bucket.list(&Prefix::chain(chain), None).await?;
+        let mut keys: Vec<String> = listed.into_iter().map(|object| object.key).collect();
+        keys.retain(|key| is_entry(key));
+        let begins_by = |offset: Offset| {
+            let bound = entry_key(chain, offset);
+            keys.partition_point(|key| *key <= bound)
+        };
+        let first = begins_by(span.from).saturating_sub(1);
+        let beyond = begins_by(Offset(span.to.0 - 1)).max(first);
+        let keys = keys.drain(first..beyond).collect::<Vec<_>>();
+        let entries: Vec<LedgerEntry> = futures::stream::iter(keys)
+            .map(|key| self.read_entry(key))
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        if let Some(first) = entries.first() {
+            check_contiguous(chain, first.span.from, &entries)?;
+        }
+        let inside = |entry: &LedgerEntry| span.from < entry.span.to && entry.span.from < span.to;
+        Ok(entries.into_iter().filter(inside).collect())
     }
 
     /// Appends `entry`, which begins at the chain's end. A repeated call with the same `write_id` after an
@@ -184,6 +204,19 @@ impl Ledger {
             .await?;
         Ok(listings.into_iter().flatten().collect())
     }
+}
+
+fn check_contiguous(chain: &Chain, from: Offset, entries: &[LedgerEntry]) -> Result<()> {
+    let mut expected = from;
+    for entry in entries {
+        if entry.span.from != expected {
+            let key = entry_key(chain, entry.span.from);
+            let reason = format!("the chain goes on at {expected}: run `skein verify`");
+            return Err(Error::decode(FORMAT, 0, reason).in_object(&key));
+        }
+        expected = entry.span.to;
+    }
+    Ok(())
 }
 
 fn entry_key(chain: &Chain, from: Offset) -> String {

@@ -17,6 +17,9 @@
 //! - **ledger**: per chain, the contiguous durable spans of offsets; its entry is the unit of atomicity.
 //! - **status**: what one worker says of its partitions. **watermark**: the time before which everything is
 //!   durable. **retired**: of a partition that nobody waits for any more.
+//! - **hole**: a span that the ledger holds as lost. **fill**: records of it that came in later; the fills of a
+//!   hole are a chain of their own, and count as the ledger's do. **replay**: records put where they are
+//!   missing, from Kafka into holes or from state into a topic.
 //! - **window**: half-open event-time span. **segment**: immutable file of encoded series of one
 //!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
 //!   they hold. **generation**: number of a shard's manifest.
@@ -44,7 +47,9 @@ pub mod shard_map_log;
 pub mod ledger;
 pub mod completeness;
 pub mod status_log;
+pub mod fills;
 pub mod manifest_log;
+pub mod state_fetch;
 pub mod segment_fetch;
 
 pub use error::{Error, Result};

@@ -39,6 +39,17 @@ impl Span {
         Self { from, to }
     }
 
+    /// What lies in both; `None` when nothing does.
+    pub fn overlap(self, other: Self) -> Option<Self> {
+        let (from, to) = (self.from.max(other.from), self.to.min(other.to));
+        (from < to).then_some(Self { from, to })
+    }
+
+    /// How many offsets it has.
+    pub fn offsets(self) -> u64 {
+        u64::try_from(self.to.0.saturating_sub(self.from.0)).unwrap_or(0)
+    }
+
     /// Whether `offset` lies inside.
     pub fn contains(self, offset: Offset) -> bool {
         self.from <= offset && offset < self.to

@@ -168,5 +168,25 @@ fn ledger(listing: &Listing) -> String {
             ]
         });
     let head = ["partition", "start", "end", "compacted to", "newest record"];
-    output::table(&head, rows.collect()) + &left_out(empty, "partitions without records")
+    let chains = output::table(&head, rows.collect());
+    chains + &left_out(empty, "partitions without records") + &holes(listing)
+}
+
+/// Lost spans that came in later; nothing when there are none.
+fn holes(listing: &Listing) -> String {
+    if listing.holes.is_empty() {
+        return String::new();
+    }
+    let rows = listing.holes.iter().map(|row| {
+        vec![
+            row.chain.clone(),
+            row.from.to_string(),
+            row.to.to_string(),
+            row.filled_to.to_string(),
+            row.compacted_to
+                .map_or_else(|| "-".to_owned(), |to| to.to_string()),
+        ]
+    });
+    let head = ["lost span", "from", "to", "filled to", "compacted to"];
+    format!("\n{}", output::table(&head, rows.collect()))
 }

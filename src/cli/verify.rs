@@ -109,12 +109,13 @@ fn shown(report: &VerifyReport) -> Vec<String> {
     lines.extend(notes.map(|note| format!("may be under way, check again in an hour: {note}")));
     let checked = report.checked;
     lines.push(format!(
-        "checked {} chains, {} ledger entries, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \
+        "checked {} chains, {} ledger entries, {} fills, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \
          {} void frames, {} shards, {} segments ({} bytes), {} quarantine lists
 {} points, digest {}
 {} findings, {} notes",
         checked.chains,
         checked.ledger_entries,
+        checked.fills,
         checked.flushes,
         checked.flushes_without_entries,
         checked.state_objects,

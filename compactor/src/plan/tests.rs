@@ -38,6 +38,7 @@ fn input(flushes: &[(Vec<(u32, i64)>, u64)]) -> PlanInput {
     let mut input = PlanInput {
         shard_map: ShardMap::new(routing(4, &[1])),
         chains: BTreeMap::new(),
+        fills: BTreeMap::new(),
         flushes: BTreeMap::new(),
     };
     for (counter, (spans, raw_bytes)) in (0..).zip(flushes) {
@@ -180,6 +181,42 @@ fn a_flush_whose_chains_become_durable_one_by_one_is_read_for_each() {
     assert_eq!(second.objects.len(), 1);
     assert_eq!(second.advances.len(), 1);
     assert_eq!(second.allowed.chains(), [chain(1)]);
+}
+
+#[test]
+fn a_holes_fills_are_read_once_with_a_position_of_their_own_however_late_they_come() {
+    let mut input = input(&[
+        (vec![(0, 5)], u64::MAX),
+        (vec![(0, 5)], 10),
+        (vec![(1, 5)], 10),
+    ]);
+    // What the third flush holds of another chain is made the fill of the hole that the first entry is.
+    let mut fill = input.chains.remove(&chain(1)).unwrap();
+    fill.entries[0].chain = chain(0);
+    let hole = Hole {
+        chain: chain(0),
+        from: Offset(100),
+    };
+    assert_eq!(steps(&input, 1000).len(), 1, "nothing waits for a hole");
+    let mut manifest = ShardManifest::empty(SHARD);
+    manifest.positions.insert(chain(0), Offset(110));
+    assert_eq!(next_step(SHARD, &manifest, &input, 1000).unwrap(), None);
+    input.fills.insert(hole.clone(), fill);
+    let step = next_step(SHARD, &manifest, &input, 1000).unwrap().unwrap();
+    assert_eq!(step.advances, BTreeMap::new());
+    let (from, to) = (None, Offset(105));
+    assert_eq!(
+        step.fill_advances,
+        [(hole.clone(), Advance { from, to })].into()
+    );
+    let stream = Stream {
+        chain: chain(0),
+        tenure: Tenure(1),
+    };
+    let filled = Span::new(Offset(100), Offset(105));
+    assert_eq!(step.allowed.spans(flush_id(2), &stream), [filled]);
+    manifest.fills.insert(hole, to);
+    assert_eq!(next_step(SHARD, &manifest, &input, 1000).unwrap(), None);
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod incremental;
 mod commits;
 mod damage;
 mod shard_maps;
+mod fills;

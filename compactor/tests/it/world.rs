@@ -122,6 +122,7 @@ impl World {
         let spans = streams.iter().map(|sum| FlushedSpan {
             stream: sum.stream.clone(),
             span: Span::new(sum.first, sum.last.offset.next()),
+            hole: None,
             frames: sum.frames,
             digest: sum.digest,
         });

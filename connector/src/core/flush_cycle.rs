@@ -135,6 +135,7 @@ impl FlushCycle {
             FlushedSpan {
                 stream: sealed.stream.clone(),
                 span: sealed.span,
+                hole: None,
                 frames: sum.map_or(0, |sum| sum.frames),
                 digest: sum.map_or(ContentDigest::EMPTY, |sum| sum.digest),
             }

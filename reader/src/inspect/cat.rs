@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use skein_shared::bucket::Bucket;
+use skein_shared::format::fill_entry::FillEntry;
 use skein_shared::format::flush_manifest::{FlushBody, FlushManifest};
 use skein_shared::format::frame::RecordTimes;
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry};
@@ -13,8 +14,10 @@ use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::format::shard_map_version::ShardMapVersion;
 use skein_shared::format::source_identity::SourceIdentity;
 use skein_shared::format::worker_status::WorkerStatus;
+use skein_shared::ids::WriteId;
 use skein_shared::{Error, Result};
 
+mod replay;
 mod segment;
 mod state;
 
@@ -31,6 +34,10 @@ pub async fn cat(bucket: &Bucket, key: &str, frames: usize) -> Result<Value> {
         ObjectKey::Flush(_) => whole(bucket, key, flush).await?,
         ObjectKey::Genesis(_) => whole(bucket, key, genesis).await?,
         ObjectKey::LedgerEntry { .. } => whole(bucket, key, ledger_entry).await?,
+        ObjectKey::Fill { .. } => whole(bucket, key, fill).await?,
+        ObjectKey::ReplayJob(_) => whole(bucket, key, replay::job).await?,
+        ObjectKey::ReplayStep { .. } => whole(bucket, key, replay::step).await?,
+        ObjectKey::ReplayCancel(_) => whole(bucket, key, replay::cancel).await?,
         ObjectKey::Source(_) => whole(bucket, key, source).await?,
         ObjectKey::ShardMap(_) => whole(bucket, key, shard_map).await?,
         ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
@@ -61,6 +68,17 @@ fn genesis(bytes: &[u8]) -> Result<Value> {
 
 fn ledger_entry(bytes: &[u8]) -> Result<Value> {
     let (id, entry) = LedgerEntry::decode(bytes)?;
+    Ok(show_entry("ledger entry", id, &entry))
+}
+
+fn fill(bytes: &[u8]) -> Result<Value> {
+    let (id, fill) = FillEntry::decode(bytes)?;
+    let mut shown = show_entry("fill entry", id, &fill.entry);
+    shown["hole"] = fill.hole.0.into();
+    Ok(shown)
+}
+
+fn show_entry(kind: &str, id: WriteId, entry: &LedgerEntry) -> Value {
     let became = match &entry.kind {
         EntryKind::Flushed { flush, tenure } => json!({
             "flush": ObjectKey::Flush(*flush).to_string(),
@@ -75,8 +93,8 @@ fn ledger_entry(bytes: &[u8]) -> Result<Value> {
             "crc32c": hex(last.crc32c),
         })
     });
-    Ok(json!({
-        "kind": "ledger entry",
+    json!({
+        "kind": kind,
         "write_id": text(&id),
         "chain": text(&entry.chain),
         "from": entry.span.from.0,
@@ -85,7 +103,7 @@ fn ledger_entry(bytes: &[u8]) -> Result<Value> {
         "frames": entry.frames,
         "timestamps": entry.times.map(times),
         "last_record": last,
-    }))
+    })
 }
 
 fn flush(bytes: &[u8]) -> Result<Value> {
@@ -119,6 +137,7 @@ fn flush(bytes: &[u8]) -> Result<Value> {
             "tenure": span.stream.tenure.0,
             "from": span.span.from.0,
             "to": span.span.to.0,
+            "hole": span.hole.map(|hole| hole.0),
             "frames": span.frames,
             "digest": text(&span.digest),
         })
@@ -209,6 +228,8 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
     let quarantine = quarantine.map(|list| json!({ "key": list.key, "records": list.records }));
     let positions = manifest.positions.iter();
     let positions = positions.map(|(chain, offset)| (text(&chain), Value::from(offset.0)));
+    let fills = manifest.fills.iter();
+    let fills = fills.map(|(hole, offset)| (text(&hole), Value::from(offset.0)));
     let counts = &manifest.counts;
     Ok(json!({
         "kind": "shard manifest",
@@ -216,6 +237,7 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "shard": text(&manifest.shard),
         "generation": manifest.generation.0,
         "positions": positions.collect::<serde_json::Map<_, _>>(),
+        "fills": fills.collect::<serde_json::Map<_, _>>(),
         "segments": segments.collect::<Vec<_>>(),
         "quarantine": quarantine.collect::<Vec<_>>(),
         "counts": {

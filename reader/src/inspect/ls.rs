@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use skein_shared::bucket::Bucket;
+use skein_shared::fills::{Fills, end_of};
 use skein_shared::format::flush_manifest::{FlushBody, FlushManifest};
 use skein_shared::format::object_key::Prefix;
 use skein_shared::format::shard_manifest::ShardManifest;
@@ -26,6 +27,8 @@ pub struct Listing {
     pub segments: Vec<SegmentRow>,
     /// Every chain of the ledger.
     pub chains: Vec<ChainRow>,
+    /// Every lost span that has fills.
+    pub holes: Vec<HoleRow>,
     /// What could not become points.
     pub quarantine: QuarantineRow,
 }
@@ -122,6 +125,21 @@ pub struct ChainRow {
     pub compacted_to: Option<i64>,
 }
 
+/// A lost span that has fills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HoleRow {
+    /// Its chain: source, topic, incarnation and partition.
+    pub chain: String,
+    /// First lost offset.
+    pub from: i64,
+    /// First offset that is not lost any more.
+    pub to: i64,
+    /// First offset that no fill covers.
+    pub filled_to: i64,
+    /// First offset of the fills that some shard has not compacted yet; `None` when no shard was compacted.
+    pub compacted_to: Option<i64>,
+}
+
 /// What could not become points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QuarantineRow {
@@ -140,6 +158,7 @@ pub struct QuarantineRow {
 pub async fn ls(bucket: &Bucket) -> Result<Listing> {
     let manifests = newest_manifests(bucket).await?;
     let chains = chain_ends(bucket).await?;
+    let holes = holes(bucket, &manifests).await?;
     let quarantine = QuarantineRow {
         unroutable_records: unroutable_records(bucket).await?,
         undecodable_records: manifests.iter().map(|m| m.counts.quarantined_records).sum(),
@@ -152,6 +171,7 @@ pub async fn ls(bucket: &Bucket) -> Result<Listing> {
             .iter()
             .map(|(chain, end)| chain_row(chain, end.as_ref(), &manifests))
             .collect(),
+        holes,
         quarantine,
     })
 }
@@ -174,6 +194,24 @@ async fn chain_ends(bucket: &Bucket) -> Result<BTreeMap<Chain, Option<ChainEnd>>
         .buffered(CONCURRENT_READS)
         .try_collect()
         .await
+}
+
+async fn holes(bucket: &Bucket, manifests: &[ShardManifest]) -> Result<Vec<HoleRow>> {
+    let fills = Fills::new(bucket.clone());
+    let mut rows = Vec::new();
+    for hole in fills.holes().await? {
+        let entries = fills.entries(&hole).await?;
+        let positions = manifests.iter();
+        let positions = positions.map(|m| m.fills.get(&hole).copied().unwrap_or(hole.from));
+        rows.push(HoleRow {
+            chain: hole.chain.to_string(),
+            from: hole.from.0,
+            to: fills.span_of(&hole).await?.to.0,
+            filled_to: end_of(&hole, &entries).0,
+            compacted_to: positions.min().map(|position| position.0),
+        });
+    }
+    Ok(rows)
 }
 
 async fn unroutable_records(bucket: &Bucket) -> Result<u64> {

@@ -8,6 +8,7 @@
 mod chains;
 mod intake;
 mod metadata;
+mod fills;
 mod manifests;
 mod unclaimed;
 mod flushes;
@@ -54,6 +55,8 @@ pub struct Checked {
     pub chains: u64,
     /// Ledger entries.
     pub ledger_entries: u64,
+    /// Fills of lost spans.
+    pub fills: u64,
     /// Flush manifests.
     pub flushes: u64,
     /// Flushes of which no ledger entry knows: void, or not yet in the ledger.
@@ -108,6 +111,7 @@ pub async fn verify(
     let mut check = Check::new(bucket.clone(), progress);
     let (manifests, histories) = manifests::check_manifests(&mut check).await?;
     let mut ledger = chains::check_chains(&mut check).await?;
+    fills::check_fills(&mut check, &mut ledger).await?;
     metadata::check_sources(&mut check, &ledger).await?;
     metadata::check_completeness(&mut check).await?;
     manifests::check_positions(&mut check, &manifests, &mut ledger);

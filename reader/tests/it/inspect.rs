@@ -6,4 +6,5 @@ mod live;
 mod located;
 mod pausing_proxy;
 mod status;
+mod filled;
 mod world;

@@ -3,15 +3,18 @@
 //! Layout: the object's sync marker, a header, the table of streams, the stored frames. The CRC32C in the
 //! header covers everything after itself; the marker is compared with the one in the object's head.
 
+mod org_filter;
 mod decode;
 mod encode;
 #[cfg(test)]
 mod tests;
 
 pub use decode::{Block, BlockDecoder, Frame, Frames, block_length};
+pub use org_filter::OrgFilter;
 
 use bytes::Bytes;
 
+use crate::format::block::org_filter::OrgBits;
 use crate::format::digest::ContentDigest;
 use crate::format::frame::{LastRecord, RecordTimes, Stream};
 use crate::ids::{OrgId, Tenure};
@@ -55,6 +58,7 @@ pub struct BlockBuffer {
     last_time: i64,
     frame_count: u32,
     orgs: Option<OrgRange>,
+    org_bits: OrgBits,
 }
 
 #[derive(Debug)]
@@ -87,6 +91,8 @@ pub struct BlockSummary {
     pub bytes_crc32c: u32,
     /// Orgs of its records; `None` when none could be read.
     pub orgs: Option<OrgRange>,
+    /// Which of them; `None` when the range says as much.
+    pub org_filter: Option<OrgFilter>,
     /// What it holds of each stream, in order of first appearance.
     pub streams: Vec<StreamSummary>,
 }

@@ -45,10 +45,18 @@ pub enum Kind {
     WorkerStatus = 10,
     /// A partition that nobody waits for any more.
     Retirement = 11,
+    /// A durable span of a hole.
+    FillEntry = 12,
+    /// What a replay is to do.
+    ReplayJob = 13,
+    /// How far a replay has come.
+    ReplayStep = 14,
+    /// That a replay is to end.
+    ReplayCancel = 15,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -60,6 +68,10 @@ impl Kind {
         Self::Quarantine,
         Self::WorkerStatus,
         Self::Retirement,
+        Self::FillEntry,
+        Self::ReplayJob,
+        Self::ReplayStep,
+        Self::ReplayCancel,
     ];
 
     /// The name that errors and reports use.
@@ -76,6 +88,10 @@ impl Kind {
             Self::Quarantine => "quarantine object",
             Self::WorkerStatus => "worker status",
             Self::Retirement => "retirement",
+            Self::FillEntry => "fill entry",
+            Self::ReplayJob => "replay job",
+            Self::ReplayStep => "replay step",
+            Self::ReplayCancel => "replay cancellation",
         }
     }
 

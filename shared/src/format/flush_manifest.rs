@@ -10,7 +10,7 @@ use crate::format::frame::Stream;
 use crate::format::state_object::MadeWith;
 use crate::format::wire::{self, Reading};
 use crate::ids::{FlushId, ShardId, WriteId};
-use crate::offset::Span;
+use crate::offset::{Offset, Span};
 
 /// The object at `flushes/<flush>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,8 @@ pub struct FlushedSpan {
     pub stream: Stream,
     /// Every offset that was passed; some may have no record.
     pub span: Span,
+    /// First offset of the hole that it is meant for; `None` when it is meant for the chain's end.
+    pub hole: Option<Offset>,
     /// How many records there were.
     pub frames: u64,
     /// Digest of their frames, over all objects.
@@ -142,6 +144,8 @@ struct SpanMessage {
     frames: u64,
     #[prost(bytes = "vec", tag = "5")]
     digest: Vec<u8>,
+    #[prost(uint64, optional, tag = "6")]
+    hole: Option<u64>,
 }
 
 impl ManifestMessage {
@@ -219,6 +223,7 @@ impl SpanMessage {
             to: wire::offset_number(span.span.to),
             frames: span.frames,
             digest: span.digest.to_bytes().to_vec(),
+            hole: span.hole.map(wire::offset_number),
         }
     }
 
@@ -226,6 +231,7 @@ impl SpanMessage {
         Ok(FlushedSpan {
             stream: wire::required(self.stream, "stream")?.read()?,
             span: wire::span(self.from, self.to)?,
+            hole: self.hole.map(wire::offset).transpose()?,
             frames: self.frames,
             digest: wire::digest(&self.digest)?,
         })
@@ -236,12 +242,10 @@ impl SpanMessage {
 mod tests {
     use proptest::prelude::*;
 
+    use super::*;
     use crate::ids::{
         Chain, Incarnation, OrgId, PartitionId, SourceName, Tenure, TopicName, WorkerId,
     };
-    use crate::offset::Offset;
-
-    use super::*;
 
     fn sample(frames: u64, partition: u32, from: i64) -> FlushManifest {
         let chain = Chain {
@@ -269,6 +273,7 @@ mod tests {
                 spans: vec![FlushedSpan {
                     stream: Stream { chain, tenure },
                     span: Span::new(Offset(from), Offset(from + 1)),
+                    hole: frames.is_multiple_of(2).then_some(Offset(from)),
                     frames,
                     digest: ContentDigest::EMPTY,
                 }],

@@ -143,7 +143,7 @@ struct GenesisMessage {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct EntryMessage {
+pub(super) struct EntryMessage {
     #[prost(message, optional, tag = "1")]
     chain: Option<wire::Chain>,
     #[prost(uint64, tag = "2")]
@@ -179,7 +179,7 @@ impl GenesisMessage {
 }
 
 impl EntryMessage {
-    fn of(entry: &LedgerEntry) -> Self {
+    pub(super) fn of(entry: &LedgerEntry) -> Self {
         let (flush, tenure, lost) = match &entry.kind {
             EntryKind::Flushed { flush, tenure } => (Some(flush.to_string()), tenure.0, None),
             EntryKind::LostSpan { reason } => (None, 0, Some(reason.clone())),
@@ -197,7 +197,7 @@ impl EntryMessage {
         }
     }
 
-    fn read(self) -> Reading<LedgerEntry> {
+    pub(super) fn read(self) -> Reading<LedgerEntry> {
         let kind = match (self.flush, self.lost) {
             (Some(flush), None) => EntryKind::Flushed {
                 flush: flush.parse()?,

@@ -9,7 +9,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::ids::{Chain, FlushId, Generation, ShardId, SourceName, WorkerId};
+use crate::ids::{Chain, FlushId, Generation, Hole, JobId, ShardId, SourceName, WorkerId};
 use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
 
@@ -62,6 +62,24 @@ pub enum ObjectKey {
         /// Its first offset.
         from: Offset,
     },
+    /// `fills/<source>/<topic>/<incarnation>/<partition>/<hole's from, 20 digits>/<from, 20 digits>`
+    Fill {
+        /// Of which hole.
+        hole: Hole,
+        /// Its first offset.
+        from: Offset,
+    },
+    /// `replays/<job>/plan`
+    ReplayJob(JobId),
+    /// `replays/<job>/<2^64 - 1 - number, 20 digits>`, so that the newest is listed first.
+    ReplayStep {
+        /// Of which replay.
+        job: JobId,
+        /// Its number, from 1.
+        number: u64,
+    },
+    /// `replays/<job>/cancel`
+    ReplayCancel(JobId),
     /// `sources/<name>`
     Source(SourceName),
     /// `shard-map/<version, 20 digits>`
@@ -120,6 +138,10 @@ pub struct Prefix;
 impl Prefix {
     /// Every chain of every source.
     pub const LEDGER: &str = "ledger/";
+    /// Every hole that has fills.
+    pub const FILLS: &str = "fills/";
+    /// Every replay.
+    pub const REPLAYS: &str = "replays/";
     /// Every flush manifest.
     pub const FLUSHES: &str = "flushes/";
     /// Every source.
@@ -138,6 +160,16 @@ impl Prefix {
     /// Every entry of one chain, in order, and then its genesis.
     pub fn chain(chain: &Chain) -> String {
         format!("{}{chain}/", Self::LEDGER)
+    }
+
+    /// Every fill of one hole, in order.
+    pub fn hole(hole: &Hole) -> String {
+        format!("{}{}/{:020}/", Self::FILLS, hole.chain, hole.from.0)
+    }
+
+    /// Every step of one replay, newest first, and then its cancellation and its plan.
+    pub fn replay(job: JobId) -> String {
+        format!("{}{job}/", Self::REPLAYS)
     }
 
     /// Every manifest of one shard, newest first.
@@ -163,6 +195,10 @@ impl ObjectKey {
             Self::Flush(_)
             | Self::Genesis(_)
             | Self::LedgerEntry { .. }
+            | Self::Fill { .. }
+            | Self::ReplayJob(_)
+            | Self::ReplayStep { .. }
+            | Self::ReplayCancel(_)
             | Self::Source(_)
             | Self::ShardMap(_)
             | Self::Manifest { .. }
@@ -199,6 +235,12 @@ impl ObjectKey {
             Self::Flush(flush) => format!("{}{flush}", Prefix::FLUSHES),
             Self::Genesis(chain) => format!("{}genesis", Prefix::chain(chain)),
             Self::LedgerEntry { chain, from } => format!("{}{:020}", Prefix::chain(chain), from.0),
+            Self::Fill { hole, from } => format!("{}{:020}", Prefix::hole(hole), from.0),
+            Self::ReplayJob(job) => format!("{}plan", Prefix::replay(*job)),
+            Self::ReplayStep { job, number } => {
+                format!("{}{:020}", Prefix::replay(*job), u64::MAX - number)
+            }
+            Self::ReplayCancel(job) => format!("{}cancel", Prefix::replay(*job)),
             Self::Source(name) => format!("{}{name}", Prefix::SOURCES),
             Self::ShardMap(version) => format!("{}{version:020}", Prefix::SHARD_MAP),
             Self::Manifest { shard, generation } => {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, Kind};
 use crate::format::segment_writer::SegmentSummary;
-use crate::ids::{Chain, Generation, OrgId, ShardId, WriteId};
+use crate::ids::{Chain, Generation, Hole, OrgId, ShardId, WriteId};
 use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
@@ -25,6 +25,9 @@ pub struct ShardManifest {
     /// Per chain the first offset that is *not* yet in the segments (nor in quarantine, nor not owned).
     /// A chain that is absent has not been read at all.
     pub positions: BTreeMap<Chain, Offset>,
+    /// Per hole the first offset of its fills that is not yet in the segments. A hole that is absent has no fill
+    /// that was read.
+    pub fills: BTreeMap<Hole, Offset>,
     /// The live segments, by window, then generation.
     pub segments: Vec<SegmentEntry>,
     /// The decisions this generation was made with.
@@ -99,6 +102,7 @@ impl ShardManifest {
             shard,
             generation: Generation(0),
             positions: BTreeMap::new(),
+            fills: BTreeMap::new(),
             segments: Vec::new(),
             versions: ManifestVersions::default(),
             quarantine: Vec::new(),

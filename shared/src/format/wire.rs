@@ -80,6 +80,17 @@ pub(crate) struct Summary {
     pub(crate) digest: Vec<u8>,
 }
 
+/// How far something has come in the fills of a hole.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct HolePosition {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) chain: Option<Chain>,
+    #[prost(uint64, tag = "2")]
+    pub(crate) hole: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) position: u64,
+}
+
 impl Chain {
     pub(crate) fn of(chain: &ids::Chain) -> Self {
         Self {
@@ -97,6 +108,24 @@ impl Chain {
             incarnation: ids::Incarnation(self.incarnation),
             partition: ids::PartitionId(self.partition),
         })
+    }
+}
+
+impl HolePosition {
+    pub(crate) fn of((hole, position): (&ids::Hole, &Offset)) -> Self {
+        Self {
+            chain: Some(Chain::of(&hole.chain)),
+            hole: offset_number(hole.from),
+            position: offset_number(*position),
+        }
+    }
+
+    pub(crate) fn read(self) -> Reading<(ids::Hole, Offset)> {
+        let hole = ids::Hole {
+            chain: required(self.chain, "chain")?.read()?,
+            from: offset(self.hole)?,
+        };
+        Ok((hole, offset(self.position)?))
     }
 }
 

@@ -134,6 +134,10 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::Quarantine { .. }
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
+        | ObjectKey::Fill { .. }
+        | ObjectKey::ReplayJob(_)
+        | ObjectKey::ReplayStep { .. }
+        | ObjectKey::ReplayCancel(_)
         | ObjectKey::Source(_)
         | ObjectKey::ShardMap(_)
         | ObjectKey::Manifest { .. }

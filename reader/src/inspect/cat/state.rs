@@ -8,14 +8,15 @@ use skein_shared::format::frame::RecordRef;
 use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
 use skein_shared::ids::Chain;
 use skein_shared::payload::{Limits, PayloadView};
+use skein_shared::state_fetch::{self, StateTail};
 
 use crate::inspect::cat::{hex, text, times};
-use crate::inspect::state_fetch::{self, StateTail};
 
 pub(super) async fn show(bucket: &Bucket, key: &str, frames: usize) -> Result<Value> {
     let StateTail {
         footer,
         object_bytes,
+        ..
     } = state_fetch::read_footer(bucket, key).await?;
     let head = bucket.get_range(key, 0..HEAD_BYTES as u64).await?;
     let head = Head::decode(&head).map_err(|error| error.in_object(key))?;
@@ -50,6 +51,7 @@ fn show_footer(footer: &StateFooter) -> Value {
             "frames": block.frames,
             "crc32c": hex(block.crc32c),
             "orgs": block.orgs.map(orgs),
+            "org_filter_bytes": block.org_filter.as_ref().map(|filter| filter.bytes().len()),
             "streams": block.spans.len(),
         })
     });

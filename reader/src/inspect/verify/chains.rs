@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use futures::StreamExt;
 use skein_shared::Result;
 use skein_shared::format::frame::Stream;
-use skein_shared::format::ledger_entry::EntryKind;
+use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::ids::{Chain, FlushId};
+use skein_shared::ids::{Chain, FlushId, Hole};
 use skein_shared::ledger::{ChainFault, Ledger};
 use skein_shared::offset::{Offset, Span};
 use skein_shared::promise::Promise;
@@ -21,6 +21,10 @@ const CONCURRENT_CHAINS: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct LedgerFacts {
     pub(super) chains: BTreeMap<Chain, ChainFacts>,
+    /// Every span that is lost.
+    pub(super) lost: BTreeMap<Hole, Span>,
+    /// The fills of those that have any.
+    pub(super) fills: BTreeMap<Hole, ChainFacts>,
     pub(super) flushes: BTreeMap<FlushId, Vec<Claim>>,
 }
 
@@ -33,11 +37,13 @@ pub(super) struct ChainFacts {
     pub(super) is_sound: bool,
 }
 
-/// A ledger entry that says that a span of a flush counts.
+/// An entry of the ledger, or of a hole's fills, that says that a span of a flush counts.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) stream: Stream,
     pub(super) span: Span,
+    /// First offset of the hole, when it is a fill.
+    pub(super) hole: Option<Offset>,
     pub(super) frames: u64,
 }
 
@@ -45,7 +51,41 @@ impl Claim {
     /// Key of the entry.
     pub(super) fn key(&self) -> String {
         let (chain, from) = (self.stream.chain.clone(), self.span.from);
-        ObjectKey::LedgerEntry { chain, from }.to_string()
+        let key = match self.hole {
+            None => ObjectKey::LedgerEntry { chain, from },
+            Some(hole) => ObjectKey::Fill {
+                hole: Hole { chain, from: hole },
+                from,
+            },
+        };
+        key.to_string()
+    }
+}
+
+impl LedgerFacts {
+    /// Takes an entry in; `hole` when it is a fill.
+    pub(super) fn add(&mut self, entry: LedgerEntry, hole: Option<Offset>) {
+        let (chain, span) = (entry.chain, entry.span);
+        let claim = |tenure| Claim {
+            stream: Stream {
+                chain: chain.clone(),
+                tenure,
+            },
+            span,
+            hole,
+            frames: entry.frames,
+        };
+        match (entry.kind, hole) {
+            (EntryKind::Flushed { flush, tenure }, _) => {
+                self.flushes.entry(flush).or_default().push(claim(tenure));
+            }
+            (EntryKind::LostSpan { .. }, None) => {
+                let from = span.from;
+                self.lost.insert(Hole { chain, from }, span);
+            }
+            // Given up for good.
+            (EntryKind::LostSpan { .. }, Some(_)) => {}
+        }
     }
 }
 
@@ -65,15 +105,7 @@ pub(super) async fn check_chains(check: &mut Check<'_>) -> Result<LedgerFacts> {
         check.checked.ledger_entries += entries.len() as u64;
         let end = entries.iter().map(|entry| entry.span.to).max();
         for entry in entries {
-            let EntryKind::Flushed { flush, tenure } = entry.kind else {
-                continue;
-            };
-            let chain = entry.chain;
-            facts.flushes.entry(flush).or_default().push(Claim {
-                stream: Stream { chain, tenure },
-                span: entry.span,
-                frames: entry.frames,
-            });
+            facts.add(entry, None);
         }
         facts.chains.insert(chain, ChainFacts { end, is_sound });
     }

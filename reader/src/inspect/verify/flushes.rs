@@ -5,6 +5,7 @@ use skein_shared::Result;
 use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest, FlushedSpan};
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::ids::FlushId;
+use skein_shared::offset::Offset;
 use skein_shared::promise::Promise;
 
 use crate::inspect::finding::{Finding, LEDGER, STATE};
@@ -118,6 +119,14 @@ fn misclaim(claim: &Claim, contents: &FlushContents, flush_key: &str) -> Option<
         ),
         Some(span) if span.span != claim.span => {
             format!("names {}, `{flush_key}` has {}", claim.span, span.span)
+        }
+        Some(span) if span.hole != claim.hole => {
+            let place = |hole: Option<Offset>| match hole {
+                None => "the chain's end".to_owned(),
+                Some(from) => format!("the hole at {from}"),
+            };
+            let (is, meant) = (place(claim.hole), place(span.hole));
+            format!("stands at {is}, `{flush_key}` was made for {meant}")
         }
         Some(span) if span.frames != claim.frames => format!(
             "says {} records, `{flush_key}` says {}",

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use skein_shared::format::shard_manifest::ShardManifest;
-use skein_shared::ids::{Chain, ShardId};
+use skein_shared::ids::{Chain, Hole, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::payload::Limits;
 
@@ -23,6 +23,7 @@ struct Epoch {
     limits: Limits,
     /// Where the last of them stood.
     positions: BTreeMap<Chain, Offset>,
+    fills: BTreeMap<Hole, Offset>,
 }
 
 impl Intake {
@@ -35,14 +36,32 @@ impl Intake {
             .is_none_or(|newer| newer.limits != limits)
         {
             let positions = manifest.positions.clone();
-            self.epochs.push(Epoch { limits, positions });
+            let fills = manifest.fills.clone();
+            self.epochs.push(Epoch {
+                limits,
+                positions,
+                fills,
+            });
         }
     }
 
     /// The limits under which the record at `offset` was compacted; `None` when it was not.
-    pub(super) fn limits_at(&self, chain: &Chain, offset: Offset) -> Option<&Limits> {
+    /// `hole` is the hole's first offset when the record is a fill's.
+    pub(super) fn limits_at(
+        &self,
+        chain: &Chain,
+        hole: Option<Offset>,
+        offset: Offset,
+    ) -> Option<&Limits> {
+        let hole = hole.map(|from| Hole {
+            chain: chain.clone(),
+            from,
+        });
         let has_passed = |epoch: &&Epoch| {
-            let position = epoch.positions.get(chain);
+            let position = match &hole {
+                None => epoch.positions.get(chain),
+                Some(hole) => epoch.fills.get(hole),
+            };
             position.is_some_and(|position| offset < *position)
         };
         let oldest = self.epochs.iter().rev().find(has_passed)?;
@@ -89,7 +108,7 @@ mod tests {
             intake.push(&manifest);
         }
         let points = |offset| {
-            let limits = intake.limits_at(&chain(), Offset(offset));
+            let limits = intake.limits_at(&chain(), None, Offset(offset));
             limits.map(|limits| limits.points)
         };
         assert_eq!([0, 9].map(points), [Some(5); 2]);

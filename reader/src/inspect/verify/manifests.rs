@@ -96,6 +96,24 @@ pub(super) fn check_positions(
             facts.is_sound = false;
         }
     }
+    check_fill_positions(check, manifests, ledger);
+}
+
+/// No shard has compacted fills that are not there.
+fn check_fill_positions(check: &mut Check<'_>, manifests: &Manifests, ledger: &LedgerFacts) {
+    for manifest in manifests.values() {
+        for (hole, position) in &manifest.fills {
+            let facts = ledger.fills.get(hole);
+            let end = facts.and_then(|facts| facts.end).unwrap_or(hole.from);
+            if facts.is_some_and(|facts| !facts.is_sound) || *position <= end {
+                continue;
+            }
+            let (shard, hole) = (manifest.shard, hole.clone());
+            let what = format!("fills end at {end}, but {shard} has compacted up to {position}");
+            let key = ObjectKey::Fill { hole, from: end };
+            check.find(LEDGER.broken(key.to_string(), None, what));
+        }
+    }
 }
 
 fn read_all(

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use skein_shared::format::block::Block;
 use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::ids::{FlushId, OrgId, ShardId};
-use skein_shared::offset::Span;
+use skein_shared::offset::Offset;
 use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal};
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::{TimestampMs, Window};
 use skein_shared::{Error, Result};
 
-use crate::inspect::verify::truth::Truth;
+use crate::inspect::verify::truth::{Counted, Truth};
 
 /// What a shard must have taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,7 +48,7 @@ impl Recounts {
         (flush, routed): (FlushId, ShardId),
         block: &Block<'_>,
     ) -> Result<()> {
-        let spans: Vec<Vec<Span>> = block
+        let spans: Vec<Vec<Counted>> = block
             .streams()
             .iter()
             .map(|stream| truth.spans(flush, stream))
@@ -56,12 +56,14 @@ impl Recounts {
         for frame in block.frames() {
             let frame = frame?;
             let offset = frame.record.offset;
-            if !spans[frame.stream].iter().any(|span| span.contains(offset)) {
+            let mut counted = spans[frame.stream].iter();
+            let Some(counted) = counted.find(|counted| counted.span.contains(offset)) else {
                 self.void_frames += 1;
                 continue;
-            }
+            };
             self.records += 1;
-            self.add_record(truth, routed, &block.streams()[frame.stream], &frame.record);
+            let stream = &block.streams()[frame.stream];
+            self.add_record(truth, routed, (stream, counted.hole), &frame.record);
         }
         Ok(())
     }
@@ -70,7 +72,7 @@ impl Recounts {
         &mut self,
         truth: &Truth,
         routed: ShardId,
-        stream: &Stream,
+        (stream, hole): (&Stream, Option<Offset>),
         record: &RecordRef<'_>,
     ) {
         // What the connector refused no shard takes in, whatever a compactor would say to it.
@@ -78,7 +80,7 @@ impl Recounts {
             return;
         }
         for limits in &truth.limits {
-            let is_in = |shard| truth.took_in(shard, (&stream.chain, record.offset), limits);
+            let is_in = |shard| truth.took_in(shard, (&stream.chain, hole, record.offset), limits);
             let parsed = parse(limits, record);
             if is_in(routed) {
                 let count = self.shards.entry(routed).or_default();

@@ -13,10 +13,10 @@ use skein_shared::format::flush_manifest::FlushedObject;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
 use skein_shared::ids::{FlushId, ShardId};
+use skein_shared::state_fetch;
 use skein_shared::units::MIB;
 
 use crate::inspect::finding::{Finding, STATE};
-use crate::inspect::state_fetch;
 use crate::inspect::verify::flushes::LiveFlush;
 use crate::inspect::verify::recount::{Recounts, check_frames};
 use crate::inspect::verify::truth::Truth;

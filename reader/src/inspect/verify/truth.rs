@@ -8,18 +8,25 @@ use skein_shared::offset::{Offset, Span};
 use skein_shared::payload::Limits;
 use skein_shared::shard_map::ShardMap;
 
-use crate::inspect::verify::chains::LedgerFacts;
+use crate::inspect::verify::chains::{Claim, LedgerFacts};
 use crate::inspect::verify::intake::{Histories, Intake};
 
 /// Which frames count, and how far each shard has compacted them.
 #[derive(Debug)]
 pub(super) struct Truth {
-    claims: HashMap<FlushId, Vec<(Stream, Span)>>,
+    claims: HashMap<FlushId, Vec<(Stream, Counted)>>,
     histories: Histories,
     /// Who owns which window of an org; `None` when the map cannot be read.
     pub(super) shard_map: Option<ShardMap>,
     /// Every set of limits that a payload was ever held to; nearly always one.
     pub(super) limits: Vec<Limits>,
+}
+
+/// A span that counts, and of which hole, if it is a fill.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
+    pub(super) span: Span,
+    pub(super) hole: Option<Offset>,
 }
 
 impl Truth {
@@ -29,9 +36,12 @@ impl Truth {
         shard_map: Option<ShardMap>,
     ) -> Self {
         let claims = ledger.flushes.iter().map(|(flush, claims)| {
-            let claims = claims
-                .iter()
-                .map(|claim| (claim.stream.clone(), claim.span));
+            let counted = |claim: &Claim| Counted {
+                span: claim.span,
+                hole: claim.hole,
+            };
+            let claims = claims.iter();
+            let claims = claims.map(|claim| (claim.stream.clone(), counted(claim)));
             (*flush, claims.collect())
         });
         let mut limits: Vec<Limits> = Vec::new();
@@ -49,20 +59,20 @@ impl Truth {
     }
 
     /// The spans of `stream` in `flush` that count.
-    pub(super) fn spans(&self, flush: FlushId, stream: &Stream) -> Vec<Span> {
+    pub(super) fn spans(&self, flush: FlushId, stream: &Stream) -> Vec<Counted> {
         let claims = self.claims.get(&flush).into_iter().flatten();
         let of_stream = claims.filter(|(claimed, _)| claimed == stream);
-        of_stream.map(|(_, span)| *span).collect()
+        of_stream.map(|(_, counted)| *counted).collect()
     }
 
     /// Whether `shard` has compacted the record at `offset`, held to `limits`.
     pub(super) fn took_in(
         &self,
         shard: ShardId,
-        (chain, offset): (&Chain, Offset),
+        (chain, hole, offset): (&Chain, Option<Offset>, Offset),
         limits: &Limits,
     ) -> bool {
         let intake = self.histories.get(&shard);
-        intake.and_then(|intake| intake.limits_at(chain, offset)) == Some(limits)
+        intake.and_then(|intake| intake.limits_at(chain, hole, offset)) == Some(limits)
     }
 }

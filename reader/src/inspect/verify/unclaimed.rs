@@ -41,6 +41,10 @@ pub(super) async fn check_unclaimed(
     now: TimestampMs,
 ) -> Result<()> {
     for UnclaimedSpan { flush, span } in std::mem::take(&mut check.unclaimed) {
+        // A hole that was not filled after all is still the hole that it was.
+        if span.hole.is_some() {
+            continue;
+        }
         let chain = &span.stream.chain;
         let facts = ledger.chains.get(chain);
         let is_covered = facts

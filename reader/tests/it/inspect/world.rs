@@ -229,6 +229,7 @@ impl World {
         let spans = streams.iter().map(|sum| FlushedSpan {
             stream: sum.stream.clone(),
             span,
+            hole: None,
             frames: sum.frames,
             digest: sum.digest,
         });

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
+use crate::format::block::org_filter::OrgBits;
 use crate::format::block::{
     Block, BlockBuffer, BlockSummary, CODEC_RAW, CODEC_ZSTD, EncodedBlock, MAX_RAW_BYTES,
     OpenStream, OrgRange, PREFIX_BYTES, SYNC_BYTES, SyncMarker,
@@ -27,6 +28,7 @@ impl BlockBuffer {
             last_time: 0,
             frame_count: 0,
             orgs: None,
+            org_bits: OrgBits::default(),
         }
     }
 
@@ -71,6 +73,7 @@ impl BlockBuffer {
         if let Some(org) = org {
             let range = OrgRange::of(org);
             self.orgs = Some(self.orgs.map_or(range, |orgs| orgs.union(range)));
+            self.org_bits.add(org);
         }
     }
 
@@ -127,6 +130,10 @@ impl BlockBuffer {
             crc32c,
             bytes_crc32c: checksum::crc32c(&bytes),
             orgs: self.orgs,
+            org_filter: self
+                .orgs
+                .filter(|orgs| orgs.first < orgs.last)
+                .and_then(|_| self.org_bits.finish()),
             streams,
         };
         let bytes = Bytes::from(bytes);

@@ -4,7 +4,9 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::format::object_key::{Attempt, Hour, ObjectKey};
-use crate::ids::{Chain, FlushId, Generation, Incarnation, PartitionId, SourceName, TopicName};
+use crate::ids::{
+    Chain, FlushId, Generation, Hole, Incarnation, JobId, PartitionId, SourceName, TopicName,
+};
 use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
 
@@ -34,6 +36,14 @@ fn parse(text: &str) -> Option<ObjectKey> {
         // A source may have any name: a kind that stands first goes before a hash that stands first.
         ["flushes", flush] => Some(ObjectKey::Flush(flush.parse().ok()?)),
         ["ledger", chain @ .., last] => ledger_key(chain_from(chain)?, last),
+        ["fills", chain @ .., hole, from] => Some(ObjectKey::Fill {
+            hole: Hole {
+                chain: chain_from(chain)?,
+                from: offset_from(hole)?,
+            },
+            from: offset_from(from)?,
+        }),
+        ["replays", job, last] => replay_key(job.parse().ok()?, last),
         ["status", worker] => Some(ObjectKey::Status(worker.parse().ok()?)),
         ["retired", chain @ .., end] => Some(ObjectKey::Retirement {
             chain: chain_from(chain)?,
@@ -87,6 +97,17 @@ fn ledger_key(chain: Chain, last: &str) -> Option<ObjectKey> {
     }
     let from = offset_from(last)?;
     Some(ObjectKey::LedgerEntry { chain, from })
+}
+
+fn replay_key(job: JobId, last: &str) -> Option<ObjectKey> {
+    match last {
+        "plan" => Some(ObjectKey::ReplayJob(job)),
+        "cancel" => Some(ObjectKey::ReplayCancel(job)),
+        inverted => {
+            let number = u64::MAX - inverted.parse::<u64>().ok()?;
+            Some(ObjectKey::ReplayStep { job, number })
+        }
+    }
 }
 
 fn chain_from(parts: &[&str]) -> Option<Chain> {
@@ -207,6 +228,19 @@ mod tests {
                 chain,
                 from: Offset(from)
             }),
+            (chains(), 0_i64.., 0_i64..).prop_map(|(chain, hole, from)| ObjectKey::Fill {
+                hole: Hole {
+                    chain,
+                    from: Offset(hole)
+                },
+                from: Offset(from)
+            }),
+            any::<u64>().prop_map(|job| ObjectKey::ReplayJob(JobId(job))),
+            any::<u64>().prop_map(|job| ObjectKey::ReplayCancel(JobId(job))),
+            (any::<u64>(), any::<u64>()).prop_map(|(job, number)| ObjectKey::ReplayStep {
+                job: JobId(job),
+                number
+            }),
             chains().prop_map(|chain| ObjectKey::Source(chain.source)),
             flushes().prop_map(|flush| ObjectKey::Status(flush.worker)),
             (chains(), 0_i64..).prop_map(|(chain, end)| ObjectKey::Retirement {
@@ -290,6 +324,9 @@ mod tests {
             "shard-map/1",
             "status/1",
             "retired/a/b/0/0/-1",
+            "replays/1/plan",
+            "replays/0000000000000001/x",
+            "fills/a/b/0/0/00000000000000000001/-1",
         ] {
             assert!(text.parse::<ObjectKey>().is_err(), "{text}");
         }

@@ -7,6 +7,7 @@ use super::{ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry, S
 use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
+use crate::format::wire;
 use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
 use crate::offset::Offset;
 use crate::payload::Limits;
@@ -29,6 +30,8 @@ pub(super) struct ManifestBody {
     quarantine: Vec<QuarantineBody>,
     #[prost(message, optional, tag = "7")]
     counts: Option<CountsBody>,
+    #[prost(message, repeated, tag = "8")]
+    fills: Vec<wire::HolePosition>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -147,6 +150,7 @@ impl From<&ShardManifest> for ManifestBody {
                 .map(QuarantineBody::from)
                 .collect(),
             counts: Some(CountsBody::from(&manifest.counts)),
+            fills: manifest.fills.iter().map(wire::HolePosition::of).collect(),
         }
     }
 }
@@ -157,6 +161,7 @@ impl ManifestBody {
             return Err("generation 0 is never written".into());
         }
         let positions = chain_groups::ungroup(self.positions)?;
+        let fills = self.fills.into_iter().map(wire::HolePosition::read);
         let versions = self.versions.unwrap_or_default();
         let segments = self.segments.into_iter().map(SegmentBody::read);
         let quarantine = self.quarantine.into_iter().map(|list| QuarantineRef {
@@ -171,6 +176,7 @@ impl ManifestBody {
                 .into_iter()
                 .map(|(chain, offset)| (chain, Offset(offset)))
                 .collect(),
+            fills: fills.collect::<Result<_, _>>()?,
             segments: segments.collect::<Result<_, _>>()?,
             versions: ManifestVersions {
                 shard_map: versions.shard_map,

@@ -67,6 +67,13 @@ prop_compose! {
         ShardManifest {
             shard: ShardId::Shared { modulus: 64, remainder: 3 },
             generation: Generation(generation),
+            fills: positions
+                .iter()
+                .map(|((topic, partition), offset)| {
+                    let chain = chain(*topic, *partition);
+                    (Hole { chain, from: Offset(offset / 2) }, Offset(*offset))
+                })
+                .collect(),
             positions: positions
                 .into_iter()
                 .map(|((topic, partition), offset)| (chain(topic, partition), Offset(offset)))

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::error::{Error, Result};
-use crate::format::block::{OrgRange, StreamSummary};
+use crate::format::block::{OrgFilter, OrgRange, StreamSummary};
 use crate::format::checksum;
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
 use crate::format::state_object::{HEAD_BYTES, MadeWith};
 use crate::format::wire::{self, Reading};
-use crate::ids::{FlushId, ShardId, WriteId};
+use crate::ids::{FlushId, OrgId, ShardId, WriteId};
 use crate::offset::Offset;
 
 /// Length of the trailer.
@@ -52,8 +52,19 @@ pub struct BlockEntry {
     pub crc32c: u32,
     /// Orgs of its records; `None` when none could be read.
     pub orgs: Option<OrgRange>,
+    /// Which of them; `None` when the range says as much.
+    pub org_filter: Option<OrgFilter>,
     /// What it holds of each stream.
     pub spans: Vec<BlockSpan>,
+}
+
+impl BlockEntry {
+    /// Whether it may hold a record of `org`. Errs only towards saying so.
+    pub fn may_hold(&self, org: OrgId) -> bool {
+        let in_range = |orgs: OrgRange| orgs.first <= org && org <= orgs.last;
+        let in_filter = |filter: &OrgFilter| filter.may_hold(org);
+        self.orgs.is_some_and(in_range) && self.org_filter.as_ref().is_none_or(in_filter)
+    }
 }
 
 /// First and last offset, both included, that a block holds of a stream.
@@ -194,6 +205,8 @@ struct BlockMessage {
     /// and how far its last lies beyond the first.
     #[prost(uint64, repeated, tag = "9")]
     reaches: Vec<u64>,
+    #[prost(bytes = "vec", tag = "10")]
+    org_filter: Vec<u8>,
 }
 
 impl FooterMessage {
@@ -277,6 +290,12 @@ impl BlockMessage {
             streams: block.spans.iter().map(|span| narrow(span.stream)).collect(),
             firsts: block.spans.iter().map(first).collect(),
             reaches: block.spans.iter().map(reach).collect(),
+            org_filter: block
+                .org_filter
+                .iter()
+                .flat_map(OrgFilter::bytes)
+                .copied()
+                .collect(),
         }
     }
 
@@ -308,6 +327,7 @@ impl BlockMessage {
             frames: self.frames,
             crc32c: self.crc32c,
             orgs: self.orgs.map(|orgs| orgs.read()),
+            org_filter: OrgFilter::read(self.org_filter)?,
             spans,
         })
     }

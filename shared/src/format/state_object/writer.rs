@@ -104,6 +104,7 @@ impl StateObjectWriter {
             frames: block.frames,
             crc32c: block.crc32c,
             orgs: block.orgs,
+            org_filter: block.org_filter.clone(),
             spans: Vec::new(),
         };
         let spans = spans.collect();
