@@ -21,6 +21,9 @@ pub const DEFAULT_TOML: &str = include_str!("../default.toml");
 /// The default routing with its reason.
 pub const SHARDS_TOML: &str = include_str!("../shards.toml");
 
+/// The default prices with their sources.
+pub const PRICES_TOML: &str = include_str!("../prices.toml");
+
 /// A setting given on the command line.
 #[derive(Debug, Clone)]
 pub struct Flag {
@@ -94,7 +97,8 @@ impl Layers {
 pub fn load(layers: &Layers) -> Result<Settings> {
     let mut figment = Figment::new()
         .merge(Layer::from_toml("default", DEFAULT_TOML)?)
-        .merge(Layer::from_toml("default", SHARDS_TOML)?);
+        .merge(Layer::from_toml("default", SHARDS_TOML)?)
+        .merge(Layer::from_toml("default", PRICES_TOML)?);
     let file = layers.file.as_deref().map(read_file).transpose()?;
     let exposed = exposure::faults(layers, file.as_ref().map(|layer| &layer.dict));
     if let Some(layer) = file {

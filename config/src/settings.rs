@@ -13,6 +13,8 @@ use crate::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
 use crate::error::{Error, Fault, Result};
 use crate::kafka::KafkaSettings;
 use crate::limits::LimitSettings;
+use crate::prices::PriceSettings;
+use crate::retention::RetentionSettings;
 use crate::shards::ShardSettings;
 use crate::telemetry::TelemetrySection;
 use crate::value_text;
@@ -35,6 +37,10 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Logs and metrics.
     pub telemetry: TelemetrySection,
+    /// How long state is kept.
+    pub retention: RetentionSettings,
+    /// What things cost.
+    pub prices: PriceSettings,
 }
 
 /// A setting without a default that a command cannot do without.
@@ -105,6 +111,8 @@ impl Settings {
         self.shards.check(&mut breaches);
         self.limits.check(&mut breaches);
         self.telemetry.check(&mut breaches);
+        self.retention.check(&mut breaches);
+        self.prices.check(&mut breaches);
         self.check_connector_floor(&mut breaches);
         breaches
     }

@@ -4,9 +4,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use skein_config::Settings;
 use skein_config::settings::{Need, connector_floor};
+use skein_connector::retention::state_warnings;
 use skein_shared::bucket::Bucket;
 use skein_shared::shard_map_log;
-use skein_shared::units::ByteCount;
+use skein_shared::units::{ByteCount, Millis};
 
 use crate::cli::{SettingsArgs, now, runtime};
 use crate::exit_code::ExitCode;
@@ -24,7 +25,8 @@ pub(crate) struct ConfigArgs {
 enum ConfigCommand {
     /// Checks all layers and prints the settings that they give
     ///
-    /// Names every fault at once: key, value, what is allowed, and the layer that set it. Talks to no server.
+    /// Names every fault at once: key, value, what is allowed, and the layer that set it. Where the brokers can be
+    /// reached, it also warns of topics that Kafka keeps for more than half as long as state is kept.
     Check {
         /// Form of the report
         #[arg(long, default_value = "text")]
@@ -44,6 +46,9 @@ enum ConfigCommand {
     },
 }
 
+/// A cluster that does not answer within this is not asked.
+const CLUSTER_PATIENCE: Millis = Millis::seconds(2);
+
 #[derive(Serialize)]
 struct CheckReport<'a> {
     settings: &'a Settings,
@@ -53,10 +58,15 @@ struct CheckReport<'a> {
 
 pub(crate) fn run(args: &ConfigArgs, settings: &SettingsArgs) -> Outcome {
     match args.command {
-        ConfigCommand::Check { format } => check(&settings.load()?, format)?,
+        ConfigCommand::Check { format } => {
+            let settings = settings.load()?;
+            check(&settings, format)?;
+            warn_of_retention(&settings)?;
+        }
         ConfigCommand::Default => {
             output::text(skein_config::load::DEFAULT_TOML)?;
             output::text(skein_config::load::SHARDS_TOML)?;
+            output::text(skein_config::load::PRICES_TOML)?;
         }
         ConfigCommand::PublishShards { format } => publish_shards(settings, format)?,
     }
@@ -91,6 +101,24 @@ fn publish_shards(settings: &SettingsArgs, format: ReportFormat) -> Result<(), F
             published.dedicated.len()
         )]),
     }
+}
+
+/// Asks the cluster how long it keeps the topics, if it is there: that is no matter of the settings alone.
+fn warn_of_retention(settings: &Settings) -> Result<(), Failure> {
+    if settings.kafka.brokers.is_empty() || settings.kafka.topics.is_empty() {
+        return Ok(());
+    }
+    let mut kafka = settings.kafka.clone();
+    kafka.metadata_timeout = kafka.metadata_timeout.min(CLUSTER_PATIENCE);
+    if kafka.look().is_err() {
+        eprintln!("kafka did not answer at once: how long it keeps the topics was not looked at");
+        return Ok(());
+    }
+    let warnings = runtime()?.block_on(state_warnings(&kafka, &settings.retention));
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
 }
 
 fn check(settings: &Settings, format: ReportFormat) -> Result<(), Failure> {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use skein_shared::ids::TopicName;
+use skein_shared::units::Millis;
 
 use crate::error::{Error, Result};
 use crate::kafka::KafkaSettings;
 use crate::kafka::login::Login;
+use crate::retention::TopicRetention;
 
 /// What a cluster says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,43 @@ impl KafkaSettings {
             topics: metadata.topics().iter().filter_map(partitions).collect(),
             cluster_id: client.cluster_id(),
         })
+    }
+
+    /// How long the cluster keeps the records of a topic.
+    ///
+    /// # Errors
+    /// [`Error::KafkaRefused`] with the broker's words; the embedded broker tells nothing of the kind.
+    pub async fn topic_retention(&self, topic: &TopicName) -> Result<TopicRetention> {
+        let refused = |reason: String| Error::KafkaRefused {
+            operation: "describe topic",
+            topic: topic.to_string(),
+            reason,
+        };
+        let timeout = Some(self.metadata_timeout.duration());
+        let options = AdminOptions::new().request_timeout(timeout);
+        if self.sasl.is_by_token() {
+            // Its administrative client is never polled, and so never asks for a token.
+            let reason = "the client library describes no topics with a login by token";
+            return Err(refused(reason.to_owned()));
+        }
+        let admin: AdminClient<Login> = self.create(&self.client_config()?, self.login())?;
+        let asked = [ResourceSpecifier::Topic(topic.as_str())];
+        let described = admin.describe_configs(&asked, &options).await;
+        let described = described.map_err(|error| refused(error.to_string()))?;
+        let described = described.into_iter().next();
+        let described = described.ok_or_else(|| refused("the answer is empty".to_owned()))?;
+        let described = described.map_err(|code| refused(code.to_string()))?;
+        let kept = described
+            .get("retention.ms")
+            .and_then(|entry| entry.value.as_deref());
+        match kept.and_then(|text| text.parse::<i64>().ok()) {
+            Some(millis) => Ok(
+                u64::try_from(millis).map_or(TopicRetention::Unlimited, |millis| {
+                    TopicRetention::For(Millis(millis))
+                }),
+            ),
+            None => Err(refused("it has no retention.ms".to_owned())),
+        }
     }
 
     /// Creates a topic with the cluster's default replication.
@@ -78,7 +117,6 @@ mod tests {
 
     use super::*;
     use crate::load::{Layers, load};
-    use skein_shared::units::Millis;
 
     #[test]
     fn an_unreachable_broker_is_reported_within_the_time_limit() {

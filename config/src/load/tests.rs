@@ -63,16 +63,10 @@ fn every_key_has_its_default_in_the_embedded_files() {
         &mut from_structs,
     );
     let mut from_files = BTreeSet::new();
-    keys(
-        &Layer::from_toml("default", DEFAULT_TOML).unwrap().dict,
-        "",
-        &mut from_files,
-    );
-    keys(
-        &Layer::from_toml("default", SHARDS_TOML).unwrap().dict,
-        "",
-        &mut from_files,
-    );
+    for file in [DEFAULT_TOML, SHARDS_TOML, PRICES_TOML] {
+        let layer = Layer::from_toml("default", file).unwrap();
+        keys(&layer.dict, "", &mut from_files);
+    }
     assert_eq!(from_structs, from_files);
 }
 
