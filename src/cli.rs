@@ -11,6 +11,8 @@ mod status;
 mod retire;
 mod janitor;
 mod verify;
+mod replay;
+mod retention;
 mod demo;
 mod dev;
 mod config;
@@ -68,6 +70,8 @@ enum Command {
     Retire(retire::RetireArgs),
     Janitor(janitor::JanitorArgs),
     Verify(verify::VerifyArgs),
+    Replay(replay::ReplayArgs),
+    Retention(retention::RetentionArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Config(config::ConfigArgs),
@@ -87,6 +91,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Retire(args) => retire::run(args, settings),
         Command::Janitor(args) => janitor::run(args, settings),
         Command::Verify(args) => verify::run(args, settings),
+        Command::Replay(args) => replay::run(args, settings),
+        Command::Retention(args) => retention::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Config(args) => config::run(args, settings),

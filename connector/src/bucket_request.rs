@@ -275,6 +275,11 @@ fn failure_of(step: &'static str, error: &Error) -> Failure {
         | Error::MissingTopic { .. }
         | Error::NoTopicMatches { .. }
         | Error::Setting { .. }
+        | Error::NothingToReplay { .. }
+        | Error::RangeGone { .. }
+        | Error::NoSuchReplay { .. }
+        | Error::ReplayTaken { .. }
+        | Error::OtherLife { .. }
         | Error::Ended { .. }
         | Error::Stopped { .. } => Remedy::GiveUp(error.kind()),
     };

@@ -13,7 +13,7 @@ pub mod action;
 pub mod event;
 pub mod byte_budget;
 pub mod roll_policy;
-mod router;
+pub(crate) mod router;
 mod open_object;
 mod ledger_chain;
 mod partition;

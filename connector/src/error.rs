@@ -1,7 +1,7 @@
 //! The one error of this crate.
 
 use skein_shared::ErrorKind;
-use skein_shared::ids::TopicName;
+use skein_shared::ids::{Chain, JobId, TopicName};
 
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -69,6 +69,40 @@ pub enum Error {
     /// A client of Kafka cannot be made from the settings, or finds no cluster.
     #[error(transparent)]
     Config(#[from] skein_config::Error),
+    /// The ledger has nothing of what is to be replayed.
+    #[error("nothing to replay; what=`{what}`: `skein ls ledger` shows what there is")]
+    NothingToReplay {
+        /// Which source, topic, partitions.
+        what: String,
+    },
+    /// A part of what is to be replayed is nowhere.
+    #[error("a part of the range is gone; {parts}: replay the rest with --skip-gone")]
+    RangeGone {
+        /// Which parts exactly, and why.
+        parts: String,
+    },
+    /// No replay has this id.
+    #[error("there is no such replay; job=`{job}`: `skein replay status` lists them")]
+    NoSuchReplay {
+        /// Which id.
+        job: JobId,
+    },
+    /// Another process carries on the same replay.
+    #[error("another process carries on the same replay; job=`{job}`")]
+    ReplayTaken {
+        /// Which.
+        job: JobId,
+    },
+    /// What Kafka holds are not the records that the ledger speaks of.
+    #[error(
+        "kafka holds other records than the ledger speaks of; chain=`{chain}` reason=`{reason}`"
+    )]
+    OtherLife {
+        /// Of which chain.
+        chain: Chain,
+        /// What differs, and what to do.
+        reason: String,
+    },
     /// The contract's side failed.
     #[error(transparent)]
     Shared(#[from] skein_shared::Error),
@@ -79,7 +113,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Kafka { kind, .. } | Self::Stopped { kind, .. } => *kind,
-            Self::MissingTopic { .. }
+            Self::RangeGone { .. } => ErrorKind::Corrupt,
+            Self::ReplayTaken { .. } => ErrorKind::Fenced,
+            Self::NothingToReplay { .. }
+            | Self::NoSuchReplay { .. }
+            | Self::OtherLife { .. }
+            | Self::MissingTopic { .. }
             | Self::NoTopicMatches { .. }
             | Self::Setting { .. }
             | Self::Ended { .. } => ErrorKind::Invalid,

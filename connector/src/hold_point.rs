@@ -21,6 +21,8 @@ pub enum HoldPoint {
     BeforeCommit,
     /// Offsets are committed.
     AfterCommit,
+    /// A replay's transaction is committed, its step is not written.
+    ReplayCommitted,
 }
 
 /// The point that this process holds at, if any.
@@ -32,13 +34,14 @@ pub struct Holding {
 }
 
 impl HoldPoint {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::PartDone,
         Self::ObjectDone,
         Self::FlushManifest,
         Self::LedgerSome,
         Self::BeforeCommit,
         Self::AfterCommit,
+        Self::ReplayCommitted,
     ];
 
     /// Its name in `SKEIN_HOLD_AT`.
@@ -50,6 +53,7 @@ impl HoldPoint {
             Self::LedgerSome => "ledger-some",
             Self::BeforeCommit => "before-commit",
             Self::AfterCommit => "after-commit",
+            Self::ReplayCommitted => "replay-committed",
         }
     }
 }

@@ -272,6 +272,10 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
         | ObjectKey::LedgerEntry { .. }
+        | ObjectKey::Fill { .. }
+        | ObjectKey::ReplayJob(_)
+        | ObjectKey::ReplayStep { .. }
+        | ObjectKey::ReplayCancel(_)
         | ObjectKey::Source(_)
         | ObjectKey::ShardMap(_)
         | ObjectKey::Manifest { .. }

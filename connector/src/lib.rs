@@ -18,5 +18,7 @@ pub mod multipart_upload;
 pub mod bucket_request;
 pub mod janitor;
 pub mod pipeline;
+pub mod replay;
+pub mod retention;
 
 pub use error::{Error, Result};

@@ -1,7 +1,7 @@
 //! One function per event that is logged and counted.
 
 use metrics::{counter, gauge};
-use skein_shared::ids::FlushId;
+use skein_shared::ids::{FlushId, Hole};
 use skein_shared::offset::Offset;
 
 use crate::core::CoreStats;
@@ -102,6 +102,24 @@ pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
     gauge!("skein_connector_buffered_bytes").set(to_f64(buffered_bytes));
     gauge!("skein_connector_reading_partitions").set(to_f64(stats.partitions_reading));
     gauge!("skein_connector_behind_records").set(to_f64(stats.records_behind));
+}
+
+/// Records of a replay are where they are to go.
+pub(crate) fn replayed(records: u64, record_bytes: u64) {
+    counter!("skein_connector_replayed_records_total").increment(records);
+    counter!("skein_connector_replayed_bytes_total").increment(record_bytes);
+}
+
+/// A replay goes on without a part of its range.
+pub(crate) fn replay_left_out(gone: &dyn std::fmt::Display) {
+    tracing::warn!(%gone, "left out of the replay");
+    counter!("skein_connector_gone_parts_total").increment(1);
+}
+
+/// What a replay read had been filled by another one meanwhile.
+pub(crate) fn fill_taken(hole: &Hole) {
+    tracing::info!(%hole, "another replay filled this part");
+    counter!("skein_connector_taken_fills_total").increment(1);
 }
 
 #[expect(

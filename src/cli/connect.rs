@@ -6,6 +6,7 @@ use clap::Args;
 use skein_config::settings::Need;
 use skein_connector::pipeline::{self, Controls, FlushSignal, Setup, Until};
 use skein_connector::report::{ConnectReport, Outcome as Ended, Progress};
+use skein_connector::retention::state_warnings;
 use skein_shared::bucket::Bucket;
 
 use crate::cli::{SettingsArgs, runtime};
@@ -51,6 +52,9 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
         let raised = flush.clone();
         on_flush_signal(move || raised.raise())?;
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        for warning in state_warnings(&settings.kafka, &settings.retention).await {
+            tracing::warn!("{warning}");
+        }
         let progress = Box::new(teller());
         let controls = Controls {
             stop,

@@ -14,6 +14,7 @@ mod csv_round_trip;
 mod kill;
 mod janitor;
 mod status;
+mod replay;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;

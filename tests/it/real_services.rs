@@ -60,7 +60,7 @@ impl RealServices {
         Skein::with_config(&self.config())
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.directory.path().join("skein.toml")
     }
 }

@@ -7,40 +7,40 @@ use skein_shared::shard_map::ShardMap;
 
 /// Routes records by the shard map.
 #[derive(Debug)]
-pub(super) struct Router {
+pub(crate) struct Router {
     map: ShardMap,
     payload_limit_bytes: u64,
 }
 
 /// Where a record goes.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(crate) struct Route {
     /// The shard.
-    pub(super) shard: ShardId,
+    pub(crate) shard: ShardId,
     /// Whose it is, if that can be read.
-    pub(super) org: Option<OrgId>,
+    pub(crate) org: Option<OrgId>,
     /// Why it is in quarantine, if it is.
-    pub(super) refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Refusal>,
 }
 
 impl Router {
-    pub(super) fn new(map: ShardMap, payload_limit_bytes: u64) -> Self {
+    pub(crate) fn new(map: ShardMap, payload_limit_bytes: u64) -> Self {
         Self {
             map,
             payload_limit_bytes,
         }
     }
 
-    pub(super) fn replace(&mut self, map: ShardMap) {
+    pub(crate) fn replace(&mut self, map: ShardMap) {
         self.map = map;
     }
 
-    pub(super) fn version_count(&self) -> usize {
+    pub(crate) fn version_count(&self) -> usize {
         self.map.version_count()
     }
 
     /// Reads nothing of the payload but its org (SK-8: what cannot be routed is kept, and blocks nothing).
-    pub(super) fn route(&self, record: &RecordRef<'_>) -> Route {
+    pub(crate) fn route(&self, record: &RecordRef<'_>) -> Route {
         let header = record.headers.last(ORG_HEADER.as_bytes());
         let org = payload::org_of(record.value, header.and_then(|header| header.value));
         match (self.refusal(record), org) {

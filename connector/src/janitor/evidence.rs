@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use skein_shared::Result;
 use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
+use skein_shared::fills::{Fills, end_of};
 use skein_shared::format::flush_manifest::{FlushBody, FlushManifest, FlushedSpan};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::worker_status::WorkerStatus;
-use skein_shared::ids::{Chain, FlushId, WorkerId};
+use skein_shared::ids::{Chain, FlushId, Hole, WorkerId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
 use skein_shared::status_log;
@@ -124,6 +125,13 @@ impl<'a> Witness<'a> {
 
     async fn fate_of(&mut self, flush: FlushId, span: &FlushedSpan) -> Result<Fate> {
         let (chain, from) = (&span.stream.chain, span.span.from);
+        if let Some(hole) = span.hole {
+            let hole = Hole {
+                chain: chain.clone(),
+                from: hole,
+            };
+            return self.fate_in(&hole, flush, from).await;
+        }
         let end = self.end_of(chain).await?;
         let at_from = match self.ledger.entry_at(chain, from).await {
             Ok(entry) => Some(entry),
@@ -134,6 +142,14 @@ impl<'a> Witness<'a> {
             Err(error) => return Err(error),
         };
         Ok(fate(flush, from, end, at_from.as_ref()))
+    }
+
+    /// The same of a span that is meant for a hole: its fills decide, as the ledger does elsewhere.
+    async fn fate_in(&self, hole: &Hole, flush: FlushId, from: Offset) -> Result<Fate> {
+        let fills = Fills::new(self.bucket.clone()).entries(hole).await?;
+        let at_from = fills.iter().find(|fill| fill.entry.span.from == from);
+        let end = Some(end_of(hole, &fills));
+        Ok(fate(flush, from, end, at_from.map(|fill| &fill.entry)))
     }
 
     /// The end of a chain at some moment of this run.

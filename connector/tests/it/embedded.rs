@@ -12,7 +12,7 @@ use crate::fixture::{
 };
 
 pub(crate) struct Embedded {
-    _broker: EmbeddedBroker,
+    pub(crate) broker: EmbeddedBroker,
     _bucket: EmbeddedBucket,
     pub(crate) place: Place,
 }
@@ -42,7 +42,7 @@ pub(crate) fn start(partitions: u32, conditions: Conditions) -> Embedded {
         ],
     };
     Embedded {
-        _broker: broker,
+        broker,
         _bucket: bucket,
         place,
     }

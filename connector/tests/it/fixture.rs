@@ -12,6 +12,7 @@ use skein_config::load::{Layers, load};
 use skein_connector::pipeline::{Controls, Setup, Until, run};
 use skein_connector::report::ConnectReport;
 use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::fills::Fills;
 use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::flush_manifest::{FlushBody, FlushManifest};
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
@@ -147,17 +148,25 @@ pub(crate) fn produce(place: &Place, partitions: usize, records: &[Kept]) {
         .unwrap();
 }
 
-/// Every frame that counts, by the rule of truth, sorted; asserts that every chain is contiguous.
+/// Every frame that counts, by the rule of truth, sorted; asserts that every chain, and the fills of every hole,
+/// are contiguous.
 pub(crate) async fn frames_that_count(bucket: &Bucket) -> Vec<Kept> {
     let ledger = Ledger::new(bucket.clone());
     let mut by_flush: BTreeMap<FlushId, Vec<LedgerEntry>> = BTreeMap::new();
+    let fills = Fills::new(bucket.clone());
+    for hole in fills.holes().await.unwrap() {
+        for fill in fills.entries(&hole).await.unwrap() {
+            if let EntryKind::Flushed { flush, .. } = fill.entry.kind {
+                by_flush.entry(flush).or_default().push(fill.entry);
+            }
+        }
+    }
     for chain in ledger.chains().await.unwrap() {
         let start = ledger.genesis(&chain).await.unwrap().unwrap().start;
         for entry in ledger.entries(&chain, start).await.unwrap() {
-            let EntryKind::Flushed { flush, .. } = entry.kind else {
-                panic!("no lost spans here");
-            };
-            by_flush.entry(flush).or_default().push(entry);
+            if let EntryKind::Flushed { flush, .. } = entry.kind {
+                by_flush.entry(flush).or_default().push(entry);
+            }
         }
     }
     let mut kept = Vec::new();

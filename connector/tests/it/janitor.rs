@@ -104,6 +104,7 @@ impl World {
             spans: vec![FlushedSpan {
                 stream,
                 span,
+                hole: None,
                 frames: 1,
                 digest: ContentDigest::EMPTY,
             }],

@@ -7,3 +7,7 @@ mod embedded;
 mod completeness;
 mod janitor;
 mod real;
+mod topic_records;
+mod replay;
+mod replay_real;
+mod replay_bytes;

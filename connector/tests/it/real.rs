@@ -14,15 +14,15 @@ use crate::fixture::{
     Place, TOPIC, assert_same, connect, frames_that_count, open_bucket, produce, records, settings,
 };
 
-const PARTITIONS: usize = 12;
+pub(crate) const PARTITIONS: usize = 12;
 
-struct Real {
-    _kafka: ApacheKafka,
+pub(crate) struct Real {
+    pub(crate) kafka: ApacheKafka,
     _seaweed: SeaweedFs,
-    place: Place,
+    pub(crate) place: Place,
 }
 
-async fn start() -> Result<Real, Unavailable> {
+pub(crate) async fn start() -> Result<Real, Unavailable> {
     let kafka = ApacheKafka::start(Nodes::One).await?;
     let topic = kafka
         .create_topic(TOPIC, u32::try_from(PARTITIONS).unwrap())
@@ -39,7 +39,7 @@ async fn start() -> Result<Real, Unavailable> {
         properties: &[("partition.assignment.strategy", "cooperative-sticky")],
     };
     Ok(Real {
-        _kafka: kafka,
+        kafka,
         _seaweed: seaweed,
         place,
     })
