@@ -15,6 +15,7 @@ mod replay;
 mod retention;
 mod demo;
 mod dev;
+mod simulate;
 mod config;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -74,6 +75,7 @@ enum Command {
     Retention(retention::RetentionArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
+    Simulate(simulate::SimulateArgs),
     Config(config::ConfigArgs),
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Retention(args) => retention::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
+        Command::Simulate(args) => simulate::run(args),
         Command::Config(args) => config::run(args, settings),
     }
 }

@@ -12,6 +12,8 @@
 pub mod action;
 pub mod event;
 pub mod byte_budget;
+pub mod mutant;
+mod options;
 pub mod roll_policy;
 pub(crate) mod router;
 mod open_object;
@@ -19,7 +21,6 @@ mod ledger_chain;
 mod partition;
 mod flush_cycle;
 mod request_table;
-mod options;
 mod stats;
 mod offset_commits;
 mod record_intake;
@@ -28,6 +29,7 @@ mod flush_progress;
 mod membership;
 mod status_turn;
 mod ending;
+mod mutated;
 
 #[cfg(test)]
 mod model;
@@ -46,7 +48,8 @@ use fastrand::Rng;
 use skein_shared::ids::ShardId;
 use skein_shared::units::Millis;
 
-pub use options::{CoreOptions, Until};
+pub use mutant::Mutant;
+pub use options::{CoreOptions, Floors, Until};
 pub use stats::CoreStats;
 
 use crate::core::action::{Action, ExitReason, ObjectNumber, RequestId};
@@ -107,7 +110,7 @@ impl Core {
             sealed: BTreeMap::new(),
             objects_made: 0,
             tenures_made: 0,
-            block_bytes: roll_policy::block_bytes(settings, &budget, 1),
+            block_bytes: roll_policy::block_bytes(settings, options.floors, &budget, 1),
             flushes: FlushCycle::new(options.worker),
             next_flush_at: roll_policy::first_flush_at(settings, options.worker, now),
             budget,
@@ -223,6 +226,9 @@ impl Core {
         if self.requests.purpose(id) == Some(Purpose::Status) {
             self.requests.finish(id);
             self.status_failed();
+            return;
+        }
+        if self.mutated_failure(id, failure, actions).is_some() {
             return;
         }
         let Some((purpose, step)) = self.requests.failed(id, failure, self.now) else {

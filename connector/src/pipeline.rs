@@ -29,7 +29,7 @@ pub use crate::core::Until;
 use crate::block_compressor::BlockCompressor;
 use crate::bucket_request::{BucketRequests, Services};
 use crate::chain_lookup::ChainLookup;
-use crate::core::{Core, CoreOptions};
+use crate::core::{Core, CoreOptions, Floors};
 use crate::error::{Error, Result};
 use crate::hold_point::Holding;
 use crate::pipeline::driver::Driver;
@@ -199,6 +199,8 @@ fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport
             FirstPosition::Latest => StartPolicy::Latest,
         },
         until: setup.until,
+        floors: Floors::S3,
+        mutant: None,
     };
     let queue = setup.connector.memory_shares().kafka_queue;
     let driver = Driver {

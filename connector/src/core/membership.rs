@@ -11,6 +11,7 @@ use skein_shared::units::Millis;
 use crate::core::Core;
 use crate::core::action::{Action, Request, StopReason};
 use crate::core::event::{ChainView, LedgerEnd, TopicPartition};
+use crate::core::mutant::Mutant;
 use crate::core::offset_commits::is_behind;
 use crate::core::partition::{ConsumerPosition, Phase, Slot, Tenure};
 use crate::core::request_table::Purpose;
@@ -60,6 +61,7 @@ impl Core {
         let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
         let reads = |slot: &Slot| self.partitions.get(*slot).tenure();
         if slots.iter().filter_map(reads).any(Tenure::has_unsealed) {
+            self.mutated_revocation(&slots);
             self.seal_flush(actions);
         }
         for slot in &slots {
@@ -97,9 +99,10 @@ impl Core {
     /// Begins at the chain's end, wherever Kafka's committed offset is. A chain without a genesis gets one
     /// before any record is taken.
     pub(super) fn chain_found(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
+        let mutated = self.mutated_end(view.kafka_low);
         let partition = self.partitions.get_mut(slot);
         partition.end_at_assignment = view.kafka_high;
-        let Some(end) = view.ledger else {
+        let Some(end) = view.ledger.or(mutated) else {
             let start = match self.options.start {
                 StartPolicy::Earliest | StartPolicy::Chosen => view.kafka_low,
                 StartPolicy::Latest => view.kafka_high,
@@ -308,9 +311,15 @@ impl Core {
         else {
             return None;
         };
+        let mutant = self.options.mutant;
         self.tenures_made += 1;
+        let number = match mutant {
+            Some(Mutant::KeepsTenure) => slot.0 as u64 + 1,
+            Some(_) | None => self.tenures_made,
+        };
         partition.tenures += 1;
-        let consumer = if partition.tenures == 1 {
+        let trusted = mutant == Some(Mutant::TrustsStalePosition);
+        let consumer = if partition.tenures == 1 || trusted {
             ConsumerPosition::Current
         } else {
             ConsumerPosition::MayBeStale
@@ -318,11 +327,11 @@ impl Core {
         let tenure = Tenure {
             stream: Stream {
                 chain: partition.chain.clone(),
-                tenure: ids::Tenure(self.tenures_made),
+                tenure: ids::Tenure(number),
             },
             position: start,
             sealed_to: start,
-            expected: last,
+            expected: last.filter(|_| mutant != Some(Mutant::TrustsReplacedLog)),
             consumer,
         };
         let from = tenure.fetch_from();

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::core::action::{Request, Standing};
 use crate::core::event::{Answer, ChainView, LedgerEnd, TopicPartition};
-use crate::core::{CoreOptions, Until, test_settings};
+use crate::core::{CoreOptions, Floors, Until, test_settings};
 
 /// Every thirteenth offset is a transaction marker, and so is every partition's last.
 fn is_record(offset: i64, end: i64) -> bool {
@@ -82,6 +82,8 @@ pub(super) fn options(seed: u64) -> CoreOptions {
         payload_limit_bytes: 1000,
         start: StartPolicy::Earliest,
         until: Until::Asked,
+        floors: Floors::S3,
+        mutant: None,
     }
 }
 

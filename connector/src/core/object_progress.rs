@@ -54,8 +54,13 @@ impl Core {
         let before = open.load();
         open.absorb(block);
         let settings = &self.options.settings;
-        let part_bytes =
-            roll_policy::part_bytes(settings, &self.budget, open_objects, open.sent_bytes());
+        let part_bytes = roll_policy::part_bytes(
+            settings,
+            self.options.floors,
+            &self.budget,
+            open_objects,
+            open.sent_bytes(),
+        );
         let part = open.take_part(part_bytes);
         self.budget.change(before, open.load());
         if let Some(request) = part {

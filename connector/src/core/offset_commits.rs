@@ -33,13 +33,14 @@ impl Core {
         if self.now < self.commits.not_before || self.requests.appends_under_way() {
             return;
         }
-        let behind = self
-            .partitions
-            .iter()
-            .filter(|partition| is_behind(partition));
-        let offsets: Vec<_> = behind
-            .map(|partition| (partition.name.clone(), partition.ledger_end))
-            .collect();
+        let due = |partition: &Partition| {
+            let right = is_behind(partition).then_some(partition.ledger_end);
+            Some((
+                partition.name.clone(),
+                self.mutated_commit(partition).or(right)?,
+            ))
+        };
+        let offsets: Vec<_> = self.partitions.iter().filter_map(due).collect();
         if !offsets.is_empty() {
             self.commits.under_way = Some((self.now, offsets.clone()));
             actions.push(Action::Commit(offsets));

@@ -1,10 +1,12 @@
 //! What a core is made with.
 
-use skein_config::connector::ConnectorSettings;
+use skein_config::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
 use skein_shared::format::ledger_entry::StartPolicy;
 use skein_shared::ids::{SourceName, WorkerId};
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::TimestampMs;
+
+use crate::core::mutant::Mutant;
 
 /// Everything that a core does not find out by events.
 #[derive(Debug, Clone)]
@@ -27,6 +29,27 @@ pub struct CoreOptions {
     pub start: StartPolicy,
     /// When to end.
     pub until: Until,
+    /// Least sizes, whatever the budget.
+    pub floors: Floors,
+    /// A bug, for a simulator to find.
+    pub mutant: Option<Mutant>,
+}
+
+/// Sizes below which nothing is cut: S3's, or small ones in a simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Floors {
+    /// Least raw size of a full block.
+    pub block_bytes: u64,
+    /// Least size of a part that is not the last.
+    pub part_bytes: u64,
+}
+
+impl Floors {
+    /// What S3 takes.
+    pub const S3: Self = Self {
+        block_bytes: MIN_BLOCK_BYTES.0,
+        part_bytes: MIN_PART_BYTES.0,
+    };
 }
 
 /// When a connector ends by itself.

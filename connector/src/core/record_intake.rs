@@ -111,7 +111,12 @@ impl Core {
             number,
         };
         let settings = &self.options.settings;
-        self.block_bytes = roll_policy::block_bytes(settings, &self.budget, self.open.len() + 1);
+        self.block_bytes = roll_policy::block_bytes(
+            settings,
+            self.options.floors,
+            &self.budget,
+            self.open.len() + 1,
+        );
         let made_with = self.made_with();
         let opened = OpenObject::new((object, key.to_string()), head, made_with, self.block_bytes);
         self.budget.change(Load::default(), opened.load());

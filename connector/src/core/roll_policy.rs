@@ -1,10 +1,11 @@
 //! When a block is full, when a part is sent, when an object is sealed, when a flush is due.
 
-use skein_config::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
+use skein_config::connector::ConnectorSettings;
 use skein_shared::ids::WorkerId;
 use skein_shared::units::{MIB, Millis};
 
 use crate::core::byte_budget::ByteBudget;
+use crate::core::options::Floors;
 
 /// Largest part: above it fewer requests save nothing that counts.
 const MAX_PART_BYTES: u64 = 64 * MIB;
@@ -19,11 +20,16 @@ pub struct ObjectFill {
 }
 
 /// Raw bytes at which a block is full, when `open_objects` share an eighth of the budget for their blocks.
-pub fn block_bytes(settings: &ConnectorSettings, budget: &ByteBudget, open_objects: usize) -> u64 {
+pub fn block_bytes(
+    settings: &ConnectorSettings,
+    floors: Floors,
+    budget: &ByteBudget,
+    open_objects: usize,
+) -> u64 {
     let share = budget.limit_bytes() / 8 / (open_objects.max(1) as u64);
     share.clamp(
-        MIN_BLOCK_BYTES.0,
-        settings.block_bytes.0.max(MIN_BLOCK_BYTES.0),
+        floors.block_bytes,
+        settings.block_bytes.0.max(floors.block_bytes),
     )
 }
 
@@ -31,14 +37,15 @@ pub fn block_bytes(settings: &ConnectorSettings, budget: &ByteBudget, open_objec
 /// with the object while at least half of the budget is free, because parts are billed as requests.
 pub fn part_bytes(
     settings: &ConnectorSettings,
+    floors: Floors,
     budget: &ByteBudget,
     open_objects: usize,
     sent_bytes: u64,
 ) -> u64 {
     let share = budget.limit_bytes() * 3 / 8 / (open_objects.max(1) as u64);
     let part = share.clamp(
-        MIN_PART_BYTES.0,
-        settings.part_bytes.0.max(MIN_PART_BYTES.0),
+        floors.part_bytes,
+        settings.part_bytes.0.max(floors.part_bytes),
     );
     if sent_bytes == 0 {
         return part.max(settings.small_object_bytes.0);
@@ -87,25 +94,30 @@ mod tests {
     use super::*;
     use crate::core::test_settings;
 
+    const S3: Floors = Floors::S3;
+
     #[test]
     fn many_open_objects_get_small_blocks_but_never_parts_that_s3_refuses() {
         let settings = test_settings();
         let budget = ByteBudget::new(96 * MIB);
-        assert_eq!(block_bytes(&settings, &budget, 1), settings.block_bytes.0);
-        assert!(block_bytes(&settings, &budget, 72) < 200 * 1024);
-        assert_eq!(block_bytes(&settings, &budget, 100_000), MIN_BLOCK_BYTES.0);
-        assert_eq!(part_bytes(&settings, &budget, 1000, 1), MIN_PART_BYTES.0);
+        assert_eq!(
+            block_bytes(&settings, S3, &budget, 1),
+            settings.block_bytes.0
+        );
+        assert!(block_bytes(&settings, S3, &budget, 72) < 200 * 1024);
+        assert_eq!(block_bytes(&settings, S3, &budget, 100_000), S3.block_bytes);
+        assert_eq!(part_bytes(&settings, S3, &budget, 1000, 1), S3.part_bytes);
     }
 
     #[test]
     fn parts_grow_with_their_object_only_while_memory_is_free() {
         let settings = test_settings();
         let mut budget = ByteBudget::new(1024 * MIB);
-        assert_eq!(part_bytes(&settings, &budget, 1, 0), 8 * MIB);
-        assert_eq!(part_bytes(&settings, &budget, 1, 160 * MIB), 20 * MIB);
-        assert_eq!(part_bytes(&settings, &budget, 1, 4096 * MIB), 64 * MIB);
+        assert_eq!(part_bytes(&settings, S3, &budget, 1, 0), 8 * MIB);
+        assert_eq!(part_bytes(&settings, S3, &budget, 1, 160 * MIB), 20 * MIB);
+        assert_eq!(part_bytes(&settings, S3, &budget, 1, 4096 * MIB), 64 * MIB);
         budget.hold(600 * MIB);
-        assert_eq!(part_bytes(&settings, &budget, 1, 4096 * MIB), 8 * MIB);
+        assert_eq!(part_bytes(&settings, S3, &budget, 1, 4096 * MIB), 8 * MIB);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use module_order::ModuleOrder;
 use rules::{Finding, Source};
 
 /// Members in the order of their edges, and where they lie.
-const CRATES: [(&str, &str); 8] = [
+const CRATES: [(&str, &str); 9] = [
     ("skein-shared", "shared"),
     ("skein-local", "deploy/local"),
     ("skein-config", "config"),
@@ -19,6 +19,7 @@ const CRATES: [(&str, &str); 8] = [
     ("skein-compactor", "compactor"),
     ("skein-reader", "reader"),
     ("skein-loadtest", "loadtest"),
+    ("skein-gamedays", "gamedays"),
     ("skein", "."),
 ];
 

@@ -1,8 +1,10 @@
 //! Filling a block and compressing it.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use zstd::bulk::Compressor;
 
 use crate::format::block::org_filter::OrgBits;
 use crate::format::block::{
@@ -101,7 +103,7 @@ impl BlockBuffer {
         for open in &self.streams {
             put_stream(&mut table, &open.stream);
         }
-        let compressed = zstd::bulk::compress(&self.raw, ZSTD_LEVEL).ok();
+        let compressed = compressed(&self.raw);
         let smaller = compressed.filter(|stored| stored.len() < self.raw.len());
         let (codec, stored) = match &smaller {
             Some(stored) => (CODEC_ZSTD, stored),
@@ -179,6 +181,20 @@ impl BlockBuffer {
             out.extend_from_slice(&org.to_le_bytes());
         }
     }
+}
+
+thread_local! {
+    /// To make one takes longer than to compress a small block.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compressed(raw: &[u8]) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        if compressor.is_none() {
+            *compressor = Compressor::new(ZSTD_LEVEL).ok();
+        }
+        compressor.as_mut()?.compress(raw).ok()
+    })
 }
 
 fn put_stream(out: &mut Vec<u8>, stream: &Stream) {

@@ -18,7 +18,7 @@ const BANNED: [&str; 14] = [
 ];
 
 /// For each crate, which of ours it may depend on.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("skein-shared", &[]),
     ("skein-local", &["skein-shared"]),
     ("skein-config", &["skein-shared"]),
@@ -37,6 +37,18 @@ const EDGES: [(&str, &[&str]); 8] = [
         ],
     ),
     (
+        "skein-gamedays",
+        &[
+            "skein-shared",
+            "skein-config",
+            "skein-connector",
+            "skein-compactor",
+            "skein-reader",
+            "skein-loadtest",
+            "skein-local",
+        ],
+    ),
+    (
         "skein",
         &[
             "skein-shared",
@@ -45,6 +57,7 @@ const EDGES: [(&str, &[&str]); 8] = [
             "skein-compactor",
             "skein-reader",
             "skein-loadtest",
+            "skein-gamedays",
             "skein-local",
         ],
     ),

@@ -1,0 +1,229 @@
+//! The promises, checked after every step against what Kafka held and what the bucket holds.
+//!
+//! Shares no decision with the connector's core: what has to be stored is computed from the model's own logs, byte for
+//! byte; only the formats' decoders are the product's.
+
+mod routing;
+mod object_facts;
+mod chain_state;
+mod entry_check;
+mod process_check;
+
+pub use chain_state::ChainState;
+pub use process_check::{Held, Reads};
+pub use routing::{Routings, Version};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::rc::Rc;
+
+use skein_shared::format::block::BlockDecoder;
+use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
+use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
+use skein_shared::ids::{Chain, FlushId, Incarnation};
+use skein_shared::promise::Promise;
+
+use crate::model_kafka::{Commit, ModelKafka, Place};
+use crate::model_s3::{Effect, ModelS3, Object};
+use crate::promise_check::object_facts::ObjectFacts;
+
+/// A promise that was broken, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// How.
+    pub words: String,
+}
+
+/// What a check says.
+pub type Verdict = Result<(), Violation>;
+
+/// Everything that was promised so far.
+#[derive(Debug, Default)]
+pub struct PromiseCheck {
+    chains: BTreeMap<(Place, Incarnation), ChainState>,
+    flushes: BTreeMap<FlushId, FlushContents>,
+    objects: BTreeMap<String, Rc<ObjectFacts>>,
+    /// Objects whose frames count.
+    counting: BTreeSet<String>,
+    decoder: BlockDecoder,
+    /// Every version of the shard map.
+    pub routings: Routings,
+}
+
+/// What the check may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Truth<'a> {
+    /// What Kafka holds and held.
+    pub kafka: &'a ModelKafka,
+    /// What the bucket holds.
+    pub s3: &'a ModelS3,
+}
+
+/// Says that a promise is broken.
+pub(crate) fn broken(promise: Promise, words: impl Into<String>) -> Verdict {
+    Err(violation(promise, words))
+}
+
+pub(crate) fn violation(promise: Promise, words: impl Into<String>) -> Violation {
+    Violation {
+        promise,
+        words: words.into(),
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { promise, words } = self;
+        write!(f, "SK-{} {promise:?}: {words}", promise.number())
+    }
+}
+
+impl PromiseCheck {
+    /// Checks what a request has changed in the bucket.
+    ///
+    /// # Errors
+    /// The promise that the change breaks.
+    pub fn changed(&mut self, truth: Truth<'_>, effect: &Effect) -> Verdict {
+        match effect {
+            Effect::None => Ok(()),
+            Effect::Written(key, before) => self.written(truth, key, before.as_ref()),
+            Effect::Deleted(key, _) => self.deleted(key),
+        }
+    }
+
+    fn written(&mut self, truth: Truth<'_>, key: &str, before: Option<&Object>) -> Verdict {
+        let bytes = &truth.s3.object(key).expect("it was just written").bytes;
+        if let Some(before) = before {
+            if before.bytes == *bytes {
+                return Ok(());
+            }
+            let is_metadata = key.starts_with("ledger/") || key.starts_with("flushes/");
+            if is_metadata || self.counting.contains(key) {
+                let words = format!("`{key}` was overwritten with other bytes");
+                return broken(Promise::Fenced, words);
+            }
+        }
+        if key.starts_with("ledger/") {
+            self.ledger_written(truth, key, bytes)
+        } else if key.starts_with("flushes/") {
+            self.flush_written(key, bytes)
+        } else if key.starts_with("status/") {
+            // Says nothing of what is durable.
+            Ok(())
+        } else {
+            let facts = ObjectFacts::read((&mut self.decoder, &self.routings), truth.kafka, bytes)
+                .map_err(|mut broken| {
+                    broken.words = format!("object `{key}`: {}", broken.words);
+                    broken
+                })?;
+            self.objects.insert(key.to_owned(), Rc::new(facts));
+            Ok(())
+        }
+    }
+
+    fn deleted(&mut self, key: &str) -> Verdict {
+        self.objects.remove(key);
+        if self.counting.contains(key) {
+            let words = format!("`{key}` was deleted, and the ledger names its flush");
+            return broken(Promise::Fenced, words);
+        }
+        if key.starts_with("ledger/") {
+            return broken(Promise::LedgerContiguous, format!("`{key}` was deleted"));
+        }
+        Ok(())
+    }
+
+    fn ledger_written(&mut self, truth: Truth<'_>, key: &str, bytes: &[u8]) -> Verdict {
+        let unreadable = |error: skein_shared::Error| {
+            violation(Promise::CompleteOrInvisible, format!("`{key}`: {error}"))
+        };
+        if key.ends_with("/genesis") {
+            let (_, genesis) = Genesis::decode(bytes).map_err(unreadable)?;
+            let place = place_of(truth.kafka, &genesis.chain);
+            let chain = ChainState::begin(&genesis, truth.kafka.log(place))?;
+            self.chains
+                .insert((place, genesis.chain.incarnation), chain);
+            return Ok(());
+        }
+        let (_, entry) = LedgerEntry::decode(bytes).map_err(unreadable)?;
+        if !key.ends_with(&format!("/{:020}", entry.span.from.0)) {
+            let words = format!("`{key}` holds the span {}", entry.span);
+            return broken(Promise::LedgerContiguous, words);
+        }
+        self.entry_written(truth, &entry)
+    }
+
+    fn flush_written(&mut self, key: &str, bytes: &[u8]) -> Verdict {
+        let (_, manifest) = FlushManifest::decode(bytes).map_err(|error| {
+            violation(Promise::CompleteOrInvisible, format!("`{key}`: {error}"))
+        })?;
+        let FlushBody::Written(contents) = manifest.body else {
+            return Ok(());
+        };
+        for object in &contents.objects {
+            let known = self.objects.get(&object.key);
+            let is_it = known.is_some_and(|facts| {
+                facts.object_bytes == object.object_bytes
+                    && facts.crc32c == object.crc32c
+                    && facts.flush == manifest.flush
+                    && facts.frames.len() as u64 == object.frames
+            });
+            if !is_it {
+                let words = format!(
+                    "`{key}` names `{}`, which is not there as it says",
+                    object.key
+                );
+                return broken(Promise::CompleteOrInvisible, words);
+            }
+        }
+        self.flushes.insert(manifest.flush, contents);
+        Ok(())
+    }
+
+    /// Checks a commit that Kafka has taken.
+    ///
+    /// # Errors
+    /// SK-1 or SK-4.
+    pub fn committed(&self, kafka: &ModelKafka, commit: &Commit) -> Verdict {
+        for (place, offset) in &commit.offsets {
+            let name = kafka.name(*place);
+            let name = format!("{}/{}", name.topic, name.partition);
+            let Some(end) = self.newest_chain(*place).map(|chain| chain.end) else {
+                let words = format!("{name}: {offset} was committed, there is no chain");
+                return broken(Promise::CommitBehindLedger, words);
+            };
+            if end < *offset {
+                let words = format!("{name}: {offset} was committed, the ledger ends at {end}");
+                return broken(Promise::CommitBehindLedger, words);
+            }
+            if kafka.group.is_another_s(commit.member, *place) {
+                let words = format!("{name}: member {} committed what it lost", commit.member.0);
+                return broken(Promise::Fenced, words);
+            }
+        }
+        Ok(())
+    }
+
+    /// The chain of a partition's newest life.
+    pub fn newest_chain(&self, place: Place) -> Option<&ChainState> {
+        let lives = (place, Incarnation(0))..=(place, Incarnation(u32::MAX));
+        self.chains.range(lives).next_back().map(|(_, chain)| chain)
+    }
+
+    /// A log was truncated or made anew: chains that cover what it has no more can never be those of the new one.
+    pub fn history_began(&mut self, kafka: &ModelKafka, place: Place) {
+        let lives = (place, Incarnation(0))..=(place, Incarnation(u32::MAX));
+        for (_, chain) in self.chains.range_mut(lives) {
+            chain.history_began(kafka.log(place));
+        }
+    }
+}
+
+fn place_of(kafka: &ModelKafka, chain: &Chain) -> Place {
+    let mut names = kafka.partitions.iter();
+    let place =
+        names.position(|(name, _)| name.topic == chain.topic && name.partition == chain.partition);
+    place.expect("chains are those of this cluster's partitions")
+}

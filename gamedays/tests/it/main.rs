@@ -1,0 +1,5 @@
+//! The simulator at work: fresh seeds are clean, every known bug is found, the same seed gives the same history.
+
+mod bug_bank;
+mod fresh_seeds;
+mod same_history;

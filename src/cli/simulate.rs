@@ -1,0 +1,237 @@
+//! `skein simulate`: the connector's core in worlds that fail.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use skein_gamedays::mutants::{BUGS, Bug};
+use skein_gamedays::seed_range::{
+    self, Failure as FailedSeed, Progress, RangeOptions, RangeReport,
+};
+use skein_gamedays::world::counts::Counts;
+
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, ReportFormat};
+
+/// Proves the connector's promises in simulated worlds, a seed each
+///
+/// Drives the connector's own decisions on a virtual clock, with a model Kafka and a model S3 that stall, throttle, lie
+/// and lose answers, processes that are killed and paused, and a janitor at any moment; checks every promise after every
+/// step. The same seed gives the same world: a failing one is printed with the command that replays it. Exits with 3
+/// when a promise was broken.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Which seeds, first included, last not
+    #[arg(long, value_name = "A..B", value_parser = seed_span, default_value = "0..10000")]
+    seeds: Range<u64>,
+    /// Switches a known bug on, which the seeds are then to find
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
+    /// Lists the known bugs and who had them
+    #[arg(long)]
+    list_mutants: bool,
+    /// Prints everything that happens in the first of the seeds
+    #[arg(long)]
+    trace: bool,
+    /// Threads; 0 is one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// Failing seeds after which no more are begun
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    failures: usize,
+    /// Form of the closing report
+    #[arg(long, default_value = "text")]
+    format: ReportFormat,
+}
+
+/// Time between two lines of progress.
+const PROGRESS_MS: u64 = 2_000;
+
+#[derive(Serialize)]
+struct Report {
+    seeds: u64,
+    mutant: Option<String>,
+    failures: Vec<FailureRow>,
+    elapsed_ms: u128,
+    seeds_per_second: f64,
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+struct FailureRow {
+    seed: u64,
+    reason: String,
+    replay: String,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &SimulateArgs) -> Outcome {
+    if args.list_mutants {
+        return list_mutants(args.format);
+    }
+    let bug = args.mutant.as_deref().map(bug_named).transpose()?;
+    seed_range::keep_panics_quiet();
+    if args.trace {
+        return trace(args, bug.as_ref());
+    }
+    let options = RangeOptions {
+        seeds: args.seeds.clone(),
+        mutation: bug.as_ref().map(|bug| bug.mutation),
+        enough_failures: args.failures.max(1),
+        threads: args.threads,
+    };
+    let report = seed_range::run(&options, teller());
+    let report = Report::of(&report, args.mutant.clone());
+    match args.format {
+        ReportFormat::Json => output::json(&report)?,
+        ReportFormat::Text => output::lines(&report.shown())?,
+    }
+    Ok(if report.failures.is_empty() {
+        ExitCode::Ok
+    } else {
+        ExitCode::Difference
+    })
+}
+
+fn bug_named(name: &str) -> Result<Bug, Failure> {
+    Bug::named(name).ok_or_else(|| {
+        Failure::usage(format!(
+            "no such mutant; --mutant=`{name}`; `skein simulate --list-mutants` lists them"
+        ))
+    })
+}
+
+fn seed_span(text: &str) -> Result<Range<u64>, String> {
+    let refusal = || format!("`{text}` is not `A..B` with A below B");
+    let (first, end) = text.split_once("..").ok_or_else(refusal)?;
+    let first = first.parse().map_err(|_| refusal())?;
+    let end = end.parse().map_err(|_| refusal())?;
+    if first < end {
+        Ok(first..end)
+    } else {
+        Err(refusal())
+    }
+}
+
+fn list_mutants(format: ReportFormat) -> Outcome {
+    #[derive(Serialize)]
+    struct Row {
+        name: &'static str,
+        origin: &'static str,
+        caught_by_seed: u64,
+    }
+    let rows = BUGS.map(|bug| Row {
+        name: bug.name,
+        origin: bug.origin,
+        caught_by_seed: bug.caught_by,
+    });
+    match format {
+        ReportFormat::Json => output::json(&rows.as_slice())?,
+        ReportFormat::Text => {
+            let line = |row: &Row| format!("{:34} {}", row.name, row.origin);
+            output::lines(&rows.iter().map(line).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn trace(args: &SimulateArgs, bug: Option<&Bug>) -> Outcome {
+    let (mut lines, failure) =
+        seed_range::trace_seed(args.seeds.start, bug.map(|bug| bug.mutation));
+    let code = match failure {
+        Some(failure) => {
+            lines.push(failure.words);
+            ExitCode::Difference
+        }
+        None => ExitCode::Ok,
+    };
+    output::lines(&lines)?;
+    Ok(code)
+}
+
+/// Tells the progress, but not each time it is told.
+fn teller() -> impl Fn(Progress) + Sync {
+    let next = AtomicU64::new(PROGRESS_MS);
+    move |progress| {
+        let Progress {
+            done,
+            seeds,
+            elapsed,
+        } = progress;
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let due = next.load(Ordering::Relaxed);
+        let is_mine = due <= elapsed_ms
+            && next
+                .compare_exchange(
+                    due,
+                    elapsed_ms + PROGRESS_MS,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok();
+        if is_mine {
+            let rate = per_second(done, elapsed);
+            eprintln!("{done} of {seeds} seeds, {rate:.0}/s");
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+fn per_second(seeds: u64, elapsed: Duration) -> f64 {
+    seeds as f64 / elapsed.as_secs_f64().max(0.001)
+}
+
+impl Report {
+    fn of(report: &RangeReport, mutant: Option<String>) -> Self {
+        let row = |failed: &FailedSeed| {
+            let seed = failed.seed;
+            let with = mutant.as_ref().map(|name| format!(" --mutant {name}"));
+            FailureRow {
+                seed,
+                reason: failed.words.clone(),
+                replay: format!(
+                    "skein simulate --seeds {seed}..{}{} --trace",
+                    seed + 1,
+                    with.unwrap_or_default()
+                ),
+            }
+        };
+        Self {
+            seeds: report.seeds,
+            failures: report.failures.iter().map(row).collect(),
+            mutant,
+            elapsed_ms: report.elapsed.as_millis(),
+            seeds_per_second: per_second(report.seeds, report.elapsed),
+            counts: report.counts,
+        }
+    }
+
+    fn shown(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for FailureRow {
+            seed,
+            reason,
+            replay,
+        } in &self.failures
+        {
+            lines.push(format!("seed {seed}: {reason}\n  replay: {replay}"));
+        }
+        let counts = self.counts.named();
+        let counts: Vec<String> = counts
+            .iter()
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        lines.push(counts.join(", "));
+        lines.push(format!(
+            "{} seeds, {} failed, in {} ms: {:.0} seeds/s",
+            self.seeds,
+            self.failures.len(),
+            self.elapsed_ms,
+            self.seeds_per_second
+        ));
+        lines
+    }
+}
