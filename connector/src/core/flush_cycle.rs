@@ -193,6 +193,11 @@ impl FlushCycle {
         Settled::Wholly
     }
 
+    /// Whether a flush still takes objects.
+    pub(super) fn is_open(&self, id: FlushId) -> bool {
+        self.open.id == id
+    }
+
     /// How many flushes are on their way.
     pub(super) fn under_way(&self) -> usize {
         self.sealed.len()

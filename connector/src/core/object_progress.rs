@@ -108,7 +108,10 @@ impl Core {
     /// An upload of ours was dropped, so its flush is void: nothing of it can count, and its spans are read
     /// again. What else is on its way of it comes to its end for nothing.
     pub(super) fn object_lost(&mut self, object: ObjectNumber, actions: &mut Vec<Action>) {
-        if self.homes.contains_key(&object) {
+        let full = self.sealed.get(&object);
+        let waits = full.is_some_and(|sealed| self.flushes.is_open(sealed.flush()));
+        if waits || self.homes.contains_key(&object) {
+            // Its flush still takes objects, and would wait for this one for ever.
             self.seal_flush(actions);
         }
         let Some(sealed) = self.sealed.remove(&object) else {

@@ -81,6 +81,20 @@ fn a_part_whose_upload_was_dropped_makes_the_worker_read_again() {
 }
 
 #[test]
+fn an_upload_dropped_after_its_object_was_full_ends_the_flush_that_still_takes_others() {
+    let mut world = World::new(&[100]);
+    let mut options = options(1);
+    options.settings.roll_records = 30;
+    options.payload_limit_bytes = 1 << 20;
+    let mut worker = reading(&mut world, options);
+    give_large(&mut worker, 0);
+    let part = find(&worker, is_part)[0];
+    sweep(&mut world, &worker, part);
+    worker.answer(&mut world, part);
+    check_read_again(world, worker);
+}
+
+#[test]
 fn blocks_that_come_back_after_their_upload_was_dropped_are_nobodys() {
     let mut world = World::new(&[100]);
     let mut worker = with_large_object(&mut world);
