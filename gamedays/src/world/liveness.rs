@@ -12,10 +12,14 @@ const HEALING_MS: u64 = 150_000;
 /// How often it is looked whether everything is healed.
 const LOOK_MS: u64 = 500;
 
+/// How often a person restarts what has said that it needs one: a stopped partition may be readable again, when a write
+/// that was late has reached the ledger.
+const PERSON_MS: u64 = 30_000;
+
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     look_at: u64,
-    begun: bool,
+    person_at: u64,
 }
 
 impl World {
@@ -24,8 +28,8 @@ impl World {
         if self.is_unsafe() || self.now < self.liveness.look_at {
             return Ok(false);
         }
-        if !self.liveness.begun {
-            self.liveness.begun = true;
+        if self.liveness.person_at <= self.now {
+            self.liveness.person_at = self.now + PERSON_MS;
             self.heal();
         }
         self.liveness.look_at = self.now + LOOK_MS;
@@ -39,8 +43,7 @@ impl World {
         Ok(false)
     }
 
-    /// The faults are over: what was cut off is reached again, what was stopped goes on, and a person has restarted
-    /// what said that it needs one.
+    /// The faults are over: what was cut off is reached again, and a person restarts what said that it needs one.
     fn heal(&mut self) {
         self.trace.note(self.now, "heal", &[]);
         for slot in 0..self.slots.len() {
