@@ -10,8 +10,8 @@ mod liveness;
 mod start;
 mod network;
 mod processes;
-mod obedience;
 mod group_turns;
+mod obedience;
 mod producer;
 mod chaos;
 

@@ -13,6 +13,20 @@ use crate::world::agenda::Turn;
 /// How often the coordinator looks at its group.
 const GROUP_MS: u64 = 100;
 
+/// What the application did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answered {
+    ByAssigning,
+    ByUnassigning,
+}
+
+impl Answered {
+    fn answers(self, asked: &Asked) -> bool {
+        let is_assignment = matches!(asked, Asked::ByGroup(Ask::Assigned(_)));
+        is_assignment == (self == Self::ByAssigning)
+    }
+}
+
 impl World {
     pub(super) fn group_turn(&mut self) -> Verdict {
         for slot in 0..self.slots.len() {
@@ -99,13 +113,14 @@ impl World {
         }
     }
 
-    /// The application assigned or unassigned something: that is the answer to what was asked.
-    pub(super) fn answered_group(&mut self, who: Who) {
+    /// The application assigned something, which answers an assignment, or unassigned something, which answers the rest:
+    /// the client takes neither for the other.
+    pub(super) fn answered_group(&mut self, who: Who, by: Answered) {
         let now = self.now;
         let Some(worker) = self.worker_mut(who) else {
             return;
         };
-        let Some(asked) = worker.consumer.asked.take() else {
+        let Some(asked) = worker.consumer.asked.take_if(|asked| by.answers(asked)) else {
             return;
         };
         match asked {

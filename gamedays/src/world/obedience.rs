@@ -13,6 +13,7 @@ use crate::worker::Who;
 use crate::worker::bucket_call::{Next, Outcome, Tools};
 use crate::world::World;
 use crate::world::agenda::Turn;
+use crate::world::group_turns::Answered;
 use crate::world::network::Caller;
 
 impl World {
@@ -35,7 +36,7 @@ impl World {
                     .expect("it was just there");
                 worker.consumer.assign(&self.kafka, &added);
                 self.reads_all(who, &all)?;
-                self.answered_group(who);
+                self.answered_group(who, Answered::ByAssigning);
                 Ok(())
             }
             Action::Unassign { removed, rest } => {
@@ -51,7 +52,7 @@ impl World {
                     .expect("it was just there");
                 worker.consumer.unassign(&removed);
                 self.reads_all(who, &rest)?;
-                self.answered_group(who);
+                self.answered_group(who, Answered::ByUnassigning);
                 Ok(())
             }
             Action::Pause => {
