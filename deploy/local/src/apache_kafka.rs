@@ -36,7 +36,13 @@ pub enum Nodes {
 #[derive(Debug)]
 pub struct ApacheKafka {
     bootstrap: String,
-    nodes: Vec<ServerProcess>,
+    nodes: Vec<RunningNode>,
+}
+
+#[derive(Debug)]
+struct RunningNode {
+    address: String,
+    process: ServerProcess,
 }
 
 /// What a node has beside its plain listener.
@@ -87,6 +93,20 @@ impl ApacheKafka {
     /// `bootstrap.servers` for clients.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Address of each node that runs.
+    pub fn brokers(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.address.clone()).collect()
+    }
+
+    /// Kills the node at `broker`, as `kill -9` would.
+    ///
+    /// # Panics
+    /// If no node runs there.
+    pub fn kill(&mut self, broker: &str) {
+        let place = self.nodes.iter().position(|node| node.address == broker);
+        drop(self.nodes.remove(place.expect("a node of this cluster")));
     }
 
     /// Creates a topic, replicated over all nodes.
@@ -143,7 +163,10 @@ impl ApacheKafka {
                 .map_err(|error| Unavailable::because(error.to_string()))?;
             // From here on the process' shell clears the directory.
             let _cleared_elsewhere = directory.keep();
-            cluster.nodes.push(process);
+            cluster.nodes.push(RunningNode {
+                address: format!("127.0.0.1:{}", node.broker_port),
+                process,
+            });
         }
         tokio::task::spawn_blocking(move || cluster.wait_until_ready())
             .await
@@ -154,7 +177,8 @@ impl ApacheKafka {
         for node in &mut self.nodes {
             let started =
                 |line: Option<&str>| line.is_some_and(|line| line.contains("Kafka Server started"));
-            node.wait_until(READY_WITHIN, started)
+            node.process
+                .wait_until(READY_WITHIN, started)
                 .map_err(Unavailable::because)?;
         }
         Ok(self)

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use skein_shared::ErrorKind;
 
+use crate::unavailable::Unavailable;
+
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -46,6 +48,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A real server cannot be had on this machine.
+    #[error("a real server cannot be had here; reason=`{0}`")]
+    Unavailable(Unavailable),
     /// An option is not what it has to be.
     #[error("{what} is not valid; input=`{input}` reason=`{reason}`")]
     Invalid {
@@ -58,13 +63,21 @@ pub enum Error {
     },
 }
 
+impl From<Unavailable> for Error {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
 impl Error {
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::File { .. } | Self::Start { .. } | Self::Broker { .. } | Self::Invalid { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::File { .. }
+            | Self::Start { .. }
+            | Self::Broker { .. }
+            | Self::Unavailable(_)
+            | Self::Invalid { .. } => ErrorKind::Invalid,
             Self::Damaged { .. } => ErrorKind::Corrupt,
         }
     }

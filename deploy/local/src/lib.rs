@@ -8,11 +8,12 @@
 //! Where a real server cannot be had, its start gives [`unavailable::Unavailable`] with the reason, and
 //! [`skipped::report`] puts that reason where the test command counts it.
 
-pub mod error;
 pub mod unavailable;
+pub mod error;
 pub mod skipped;
 pub mod embedded_bucket;
 pub mod embedded_broker;
+mod settings_file;
 pub mod dev_stack;
 pub mod child;
 pub mod free_port;
@@ -21,6 +22,8 @@ pub mod certificates;
 pub mod apache_kafka;
 pub mod secured_kafka;
 pub mod seaweedfs;
+pub mod s3rver;
+pub mod real_stack;
 
 pub use error::{Error, Result};
 pub use unavailable::Unavailable;

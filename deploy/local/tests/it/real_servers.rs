@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::primitives::ByteStream;
 use rdkafka::ClientConfig;
+use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use skein_local::apache_kafka::{ApacheKafka, Nodes};
 use skein_local::child::ServerProcess;
 use skein_local::seaweedfs::SeaweedFs;
@@ -49,6 +51,63 @@ async fn one_kafka_node_serves_a_topic_and_stops() {
 #[tokio::test]
 async fn three_kafka_nodes_serve_a_topic_and_stop() {
     serves_a_topic(Nodes::Three, 3).await;
+}
+
+/// Records that a topic holds, with the value of each.
+fn read_all(brokers: &str, topic: &str, count: usize) -> Vec<Vec<u8>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()
+        .unwrap();
+    consumer.subscribe(&[topic]).unwrap();
+    let end = Instant::now() + Duration::from_mins(1);
+    let mut values = Vec::new();
+    while values.len() < count && Instant::now() < end {
+        // While a leader is elected there are errors, which pass.
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
+            values.push(message.payload().unwrap().to_vec());
+        }
+    }
+    values.sort();
+    values
+}
+
+fn produce(broker: &str, topic: &str, values: std::ops::Range<u32>) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .create()
+        .unwrap();
+    for value in values {
+        let value = value.to_be_bytes();
+        let record = BaseRecord::<(), [u8]>::to(topic).payload(&value);
+        producer.send(record).unwrap();
+    }
+    producer.flush(Duration::from_mins(1)).unwrap();
+}
+
+#[tokio::test]
+async fn what_one_broker_took_is_read_from_the_others_after_another_is_killed() {
+    let mut kafka = match ApacheKafka::start(Nodes::Three).await {
+        Ok(kafka) => kafka,
+        Err(unavailable) => return skipped::report("three_brokers", &unavailable),
+    };
+    kafka.create_topic("points", 6).await.unwrap();
+    let [first, second, third] = <[String; 3]>::try_from(kafka.brokers()).unwrap();
+    produce(&first, "points", 0..500);
+    kafka.kill(&second);
+    assert!(!is_open(&second), "it still listens");
+    let wanted = |count: u32| (0..count).map(|value| value.to_be_bytes().to_vec());
+    let values = read_all(&third, "points", 500);
+    assert!(values.into_iter().eq(wanted(500)), "not what was produced");
+    // Two of three go on taking records.
+    produce(&third, "points", 500..600);
+    let values = read_all(&first, "points", 600);
+    assert!(values.into_iter().eq(wanted(600)), "not what was produced");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! A bucket that cannot be used is refused at the start, and the message says what to do.
 
 use skein_local::embedded_bucket::{Conditions, EmbeddedBucket};
+use skein_local::s3rver::S3rver;
+use skein_local::skipped;
 use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
 use skein_shared::{Error, ErrorKind};
 use tokio::net::TcpListener;
@@ -70,6 +72,24 @@ async fn an_unfit_store_is_called_unfit_though_cleaning_up_fails() {
     }
     let error = bucket.probe().await.unwrap_err();
     assert!(matches!(error, Error::Unfit { .. }), "{error}");
+}
+
+/// A server that somebody else wrote, and that a user might take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s3rver_is_refused() {
+    let server = match S3rver::start(BUCKET).await {
+        Ok(server) => server,
+        Err(unavailable) => return skipped::report("s3rver_is_refused", &unavailable),
+    };
+    let mut settings = settings(&server.endpoint());
+    settings.credentials = Credentials::Static {
+        access_key: server.access_key().into(),
+        secret_key: server.secret_key().into(),
+    };
+    let bucket = Bucket::open(&settings).await.unwrap();
+    let error = bucket.probe().await.unwrap_err();
+    assert!(matches!(error, Error::Unfit { .. }), "{error}");
+    check(&error, ErrorKind::Invalid, &[BUCKET, "If-None-Match"]);
 }
 
 #[tokio::test]
