@@ -1,15 +1,16 @@
-//! Sends payloads to Kafka, from the generator or from rows of CSV.
+//! Sends payloads to Kafka, from the generator, from rows of CSV or from lines of JSON.
 
 pub mod report;
 pub mod partition;
 mod backlog;
 mod sender;
-mod csv_source;
+mod row_source;
 
 use std::io;
 
 use skein_config::kafka::KafkaSettings;
-use skein_shared::format::points_csv::PointsReader;
+use skein_shared::format::points_csv::{BadRow, PointRow, PointsReader};
+use skein_shared::format::points_jsonl::JsonLinesReader;
 use skein_shared::ids::TopicName;
 use skein_shared::payload::Limits;
 use skein_shared::window::TimestampMs;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::generator::{Generator, OutgoingRecord};
 use crate::metrics;
-use crate::producer::csv_source::Rows;
+use crate::producer::row_source::Rows;
 use crate::producer::sender::Sender;
 
 pub use backlog::{Backlog, LedgerEnds};
@@ -85,10 +86,33 @@ pub fn produce_csv(
     let reader = PointsReader::new(input)
         .map_err(Error::Input)?
         .map_err(Error::Csv)?;
+    produce_rows(options, reader, limits, now)
+}
+
+/// As [`produce_csv`], with one JSON object a line.
+///
+/// # Errors
+/// As [`produce_generated`], and when the input cannot be read to its end.
+pub fn produce_json_lines(
+    options: ProduceOptions<'_>,
+    input: impl io::Read,
+    limits: Limits,
+    now: TimestampMs,
+) -> Result<ProduceReport> {
+    let reader = JsonLinesReader::new(io::BufReader::new(input));
+    produce_rows(options, reader, limits, now)
+}
+
+fn produce_rows(
+    options: ProduceOptions<'_>,
+    points: impl Iterator<Item = io::Result<std::result::Result<PointRow, BadRow>>>,
+    limits: Limits,
+    now: TimestampMs,
+) -> Result<ProduceReport> {
     let mut sender = Sender::open(options)?;
     let mut rows = Rows::new(limits, now);
     let mut ending = Ending::Complete;
-    for row in reader {
+    for row in points {
         if sender.is_cancelled() {
             ending = Ending::Cancelled;
             break;

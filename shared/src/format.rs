@@ -20,6 +20,7 @@ pub mod source_identity;
 pub mod worker_status;
 pub mod retirement;
 pub mod points_csv;
+pub mod points_jsonl;
 mod chain_groups;
 pub mod number_chunk;
 pub mod timestamp_column;

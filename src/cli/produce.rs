@@ -11,7 +11,7 @@ use skein_config::settings::Need;
 use skein_loadtest::generator::{Expectation, Generator, GeneratorSettings};
 use skein_loadtest::producer::{
     Backlog, Ending, LedgerEnds, ProduceOptions, ProduceProgress, ProduceReport, produce_csv,
-    produce_generated,
+    produce_generated, produce_json_lines,
 };
 use skein_shared::bucket::Bucket;
 use skein_shared::ids::TopicName;
@@ -25,11 +25,14 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
 use crate::signals::cancel_on_signal;
 
-/// Sends points to Kafka: rows of CSV, or generated series
+/// Sends points to Kafka: rows of CSV, lines of JSON, or generated series
 ///
 /// CSV has a header row `org,metric,timestamp,value[,tag…]`: an integer org; a metric that is a number
 /// (its id) or a name; a timestamp in RFC 3339 or epoch milliseconds; an empty tag is absent. A bad row is
 /// reported with its line and left out, and the exit code is then 3.
+///
+/// A line of JSON is an object with the same columns: {"org":1,"metric":"up","timestamp":1700000000000,
+/// "value":1.5,"job":"x"}; any other member is a tag. Bad lines are treated like bad rows.
 ///
 /// Generated series are a function of --seed: the same flags always send the same records.
 #[derive(Debug, Args)]
@@ -37,6 +40,7 @@ use crate::signals::cancel_on_signal;
 Examples:
   skein produce --topic points --csv metrics.csv
   promtool tsdb dump … | my-converter | skein produce --topic points --csv -
+  skein produce --topic points --jsonl metrics.jsonl
   skein produce --topic points --partitions 64 --orgs 10 --series 1000 --points 1000000 --interval '15 s'")]
 pub(crate) struct ProduceArgs {
     /// Topic to send to
@@ -48,6 +52,9 @@ pub(crate) struct ProduceArgs {
     /// File of rows, `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["orgs", "series", "points", "seed"])]
     csv: Option<PathBuf>,
+    /// File of JSON objects, one a line, `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["csv", "orgs", "series", "points", "seed"])]
+    jsonl: Option<PathBuf>,
     #[command(flatten)]
     generator: GeneratorArgs,
     /// Form of the report
@@ -138,9 +145,11 @@ pub(crate) fn run(args: &ProduceArgs, settings: &SettingsArgs) -> Outcome {
         cancel: cancel_on_signal()?,
         progress: tell,
     };
-    let report = match &args.csv {
-        Some(file) => produce_csv(options, open(file)?, settings.limits.limits(), now()),
-        None => produce_generated(options, &Generator::new(args.generator.settings())?),
+    let limits = settings.limits.limits();
+    let report = match (&args.csv, &args.jsonl) {
+        (Some(file), _) => produce_csv(options, open(file)?, limits, now()),
+        (None, Some(file)) => produce_json_lines(options, open(file)?, limits, now()),
+        (None, None) => produce_generated(options, &Generator::new(args.generator.settings())?),
     }?;
     print(&report, args.format)?;
     Ok(match report.ending {

@@ -287,7 +287,10 @@ pub fn parse_timestamp(text: &str) -> std::result::Result<TimestampMs, String> {
 }
 
 /// Reads the column `metric` together with the tags.
-fn parse_metric(text: &str, tags: BTreeMap<String, String>) -> std::result::Result<Metric, String> {
+pub(super) fn parse_metric(
+    text: &str,
+    tags: BTreeMap<String, String>,
+) -> std::result::Result<Metric, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Series::new(text, tags).map(Metric::Named);
     }
@@ -316,7 +319,7 @@ fn tag_keys(fields: &[String]) -> std::result::Result<Vec<String>, String> {
 }
 
 /// Digits alone: `str::parse` would take a `+` too.
-fn parse_number(text: &str) -> Option<u64> {
+pub(super) fn parse_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| !text.starts_with('+'))
 }
 

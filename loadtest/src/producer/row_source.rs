@@ -1,4 +1,4 @@
-//! Rows of CSV, grouped into payloads.
+//! Rows of points, whatever file they come from, grouped into payloads.
 
 use std::collections::BTreeMap;
 
