@@ -79,7 +79,7 @@ impl From<skein_reader::Error> for Failure {
 }
 
 /// An error's text and those of its sources, since no text repeats its source.
-fn with_sources(error: &dyn Error) -> String {
+pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

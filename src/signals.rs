@@ -43,7 +43,7 @@ pub(crate) fn on_flush_signal(raise: impl Fn() + Send + 'static) -> Result<(), F
     Ok(())
 }
 
-fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+pub(crate) fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| {
         Failure::Said(
             ExitCode::Internal,

@@ -18,6 +18,7 @@ pub mod shards;
 pub mod limits;
 pub mod connector;
 pub mod compactor;
+pub mod http;
 pub mod telemetry;
 pub mod prices;
 pub mod settings;

@@ -11,6 +11,7 @@ use crate::bucket::BucketSection;
 use crate::compactor::CompactorSettings;
 use crate::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
 use crate::error::{Error, Fault, Result};
+use crate::http::HttpSection;
 use crate::kafka::KafkaSettings;
 use crate::limits::LimitSettings;
 use crate::prices::PriceSettings;
@@ -35,7 +36,9 @@ pub struct Settings {
     pub shards: ShardSettings,
     /// What one payload may hold.
     pub limits: LimitSettings,
-    /// Logs and metrics.
+    /// Whoever watches over a process.
+    pub http: HttpSection,
+    /// Logs and traces.
     pub telemetry: TelemetrySection,
     /// How long state is kept.
     pub retention: RetentionSettings,
@@ -110,7 +113,7 @@ impl Settings {
         self.compactor.check(&mut breaches);
         self.shards.check(&mut breaches);
         self.limits.check(&mut breaches);
-        self.telemetry.check(&mut breaches);
+        self.http.check(&mut breaches);
         self.retention.check(&mut breaches);
         self.prices.check(&mut breaches);
         self.check_connector_floor(&mut breaches);
@@ -162,7 +165,9 @@ fn write_section(name: &str, section: &Dict, into: &mut String) {
 /// librdkafka's queue, which is the last quarter.
 pub fn connector_floor(shards: u64, payload_bytes: ByteCount) -> ByteCount {
     let blocks = (shards + 1) * 2 * MIN_BLOCK_BYTES.0;
-    let buffers = blocks + 2 * MIN_PART_BYTES.0 + 4 * payload_bytes.0;
+    // A limit beyond all bounds is refused by its own check, and must not overflow here.
+    let payload_bytes = payload_bytes.0.min(1 << 40);
+    let buffers = blocks + 2 * MIN_PART_BYTES.0 + 4 * payload_bytes;
     let budget = (buffers.div_ceil(3) * 4).max(4 * 32 * MIB);
     ByteCount::mib(budget.div_ceil(MIB))
 }

@@ -1,9 +1,7 @@
-//! `[telemetry]`: logs and metrics.
+//! `[telemetry]`: what a process tells of itself.
 
 use serde::{Deserialize, Serialize};
 use skein_shared::telemetry;
-
-use crate::bound::{Bounds, Breach};
 
 /// Settings of logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +11,6 @@ pub struct TelemetrySection {
     pub log: String,
     /// Form of the log on stderr.
     pub log_format: LogFormat,
-    /// `address:port` on which metrics are served; empty is nowhere.
-    pub metrics_listen: String,
 }
 
 /// Form of a line of the log.
@@ -37,19 +33,6 @@ impl TelemetrySection {
         telemetry::TelemetrySettings {
             filter: self.log.clone(),
             log_format,
-            metrics_address: self.metrics_listen.parse().ok(),
-        }
-    }
-
-    pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
-        let mut bounds = Bounds::of("telemetry", breaches);
-        let listen = &self.metrics_listen;
-        if !listen.is_empty() && listen.parse::<std::net::SocketAddr>().is_err() {
-            bounds.refuse(
-                "metrics_listen",
-                listen,
-                "an address and port like 127.0.0.1:9464, or empty",
-            );
         }
     }
 }

@@ -29,6 +29,7 @@ mod flush_progress;
 mod membership;
 mod status_turn;
 mod ending;
+pub mod standing;
 mod mutated;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod error;
 pub mod core;
 pub mod metrics;
 pub mod report;
+pub mod operations;
 pub mod hold_point;
 pub mod record_source;
 pub mod block_compressor;

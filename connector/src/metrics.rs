@@ -1,5 +1,7 @@
 //! One function per event that is logged and counted.
 
+use std::time::Duration;
+
 use metrics::{counter, gauge};
 use skein_shared::ids::{FlushId, Hole};
 use skein_shared::offset::Offset;
@@ -120,6 +122,12 @@ pub(crate) fn replay_left_out(gone: &dyn std::fmt::Display) {
 pub(crate) fn fill_taken(hole: &Hole) {
     tracing::info!(%hole, "another replay filled this part");
     counter!("skein_connector_taken_fills_total").increment(1);
+}
+
+/// How far the partitions that are read are behind Kafka.
+pub(crate) fn lagging(records: u64, time: Duration) {
+    gauge!("skein_connector_lag_records").set(to_f64(records));
+    gauge!("skein_connector_lag_seconds").set(time.as_secs_f64());
 }
 
 #[expect(

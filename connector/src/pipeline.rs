@@ -2,6 +2,8 @@
 
 mod shard_map_watch;
 mod janitor_turns;
+mod end_watch;
+mod order_desk;
 mod driver;
 
 use std::fmt;
@@ -21,6 +23,7 @@ use skein_shared::units::{ByteCount, Millis};
 use skein_shared::window::TimestampMs;
 use skein_shared::{shard_map_log, source_binding};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +35,9 @@ use crate::chain_lookup::ChainLookup;
 use crate::core::{Core, CoreOptions, Floors};
 use crate::error::{Error, Result};
 use crate::hold_point::Holding;
+use crate::operations::{Operations, Order};
 use crate::pipeline::driver::Driver;
+use crate::pipeline::order_desk::OrderDesk;
 use crate::record_source::kafka::{ClusterView, KafkaSource, look};
 use crate::report::{ConnectReport, Progress};
 
@@ -61,6 +66,10 @@ pub struct Controls {
     pub flush: FlushSignal,
     /// Told how far it has come, about twice a second, on the polling thread: it must return at once.
     pub progress: Box<dyn Fn(&Progress) + Send>,
+    /// Asks and tells it anything else; keep a clone of it.
+    pub operations: Operations,
+    /// Where that arrives.
+    pub orders: Receiver<Order>,
 }
 
 /// Asks a running connector for a flush; clones ask the same one.
@@ -84,10 +93,18 @@ impl Setup {
 impl Controls {
     /// Nothing to be told, nobody to tell.
     pub fn silent() -> Self {
+        Self::stopped_by(CancellationToken::new())
+    }
+
+    /// Ends when `stop` is cancelled; nobody to tell.
+    pub fn stopped_by(stop: CancellationToken) -> Self {
+        let (operations, orders) = Operations::new(stop.clone());
         Self {
-            stop: CancellationToken::new(),
+            stop,
             flush: FlushSignal::default(),
             progress: Box::new(|_| {}),
+            operations,
+            orders,
         }
     }
 }
@@ -135,6 +152,7 @@ pub async fn run(setup: Setup, controls: Controls) -> Result<ConnectReport> {
         bucket = setup.bucket.url(),
         "connecting"
     );
+    end_watch::start(&lookup, &controls.operations, &controls.stop);
     let map_changes = shard_map_watch::start(&setup.bucket, map.version_count(), &controls.stop);
     janitor_turns::start(&setup.bucket, &setup.connector, &controls.stop);
     let runtime = Handle::current();
@@ -203,6 +221,7 @@ fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport
         mutant: None,
     };
     let queue = setup.connector.memory_shares().kafka_queue;
+    let desk = OrderDesk::new(&setup, controls.operations.vitals().clone());
     let driver = Driver {
         core: Core::new(options, Millis(0)),
         source: KafkaSource::join(&setup.kafka, queue)?,
@@ -210,6 +229,7 @@ fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport
         requests: BucketRequests::new(start.runtime.clone(), services),
         holding,
         controls,
+        desk,
         map_changes: start.map_changes,
         bucket: setup.bucket,
         clock: driver::Clock::start(Instant::now()),
@@ -217,6 +237,15 @@ fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport
         stopped: Vec::new(),
     };
     driver.run(&start.runtime)
+}
+
+/// Asks the brokers whether every topic to read is there.
+///
+/// # Errors
+/// As [`run`] at its start.
+pub async fn check_topics(kafka: &KafkaSettings) -> Result<()> {
+    let lookup = ChainLookup::connect(kafka)?;
+    look_at_cluster(&lookup, kafka).await.map(drop)
 }
 
 async fn look_at_cluster(lookup: &ChainLookup, kafka: &KafkaSettings) -> Result<ClusterView> {

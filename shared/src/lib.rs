@@ -39,6 +39,8 @@ pub mod shard_map;
 pub mod payload;
 pub mod format;
 pub mod telemetry;
+pub mod http_client;
+pub mod admin_http;
 pub mod retry;
 pub mod aws_chain;
 pub mod bucket;

@@ -1,9 +1,9 @@
 //! Logs and metrics of a process: set up once, by `main`.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{Error, Result};
@@ -32,15 +32,16 @@ pub struct TelemetrySettings {
     pub filter: String,
     /// How log lines look.
     pub log_format: LogFormat,
-    /// Where Prometheus fetches metrics; `None` keeps none.
-    pub metrics_address: Option<SocketAddr>,
 }
 
-/// Starts logging to standard error, filtered by the environment's `SKEIN_LOG`, else by the settings, and the
-/// metrics listener where it has an address.
+/// What was counted, since metrics are kept.
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Starts logging to standard error, filtered by the environment's `SKEIN_LOG`, else by the settings, and begins
+/// to keep metrics.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a filter that does not parse, an address that is taken, or a second call.
+/// [`Error::Invalid`] for a filter that does not parse, or a second call.
 pub fn init(settings: &TelemetrySettings) -> Result<()> {
     let filter = std::env::var(FILTER_VARIABLE)
         .ok()
@@ -58,17 +59,23 @@ pub fn init(settings: &TelemetrySettings) -> Result<()> {
         input: format!("{:?}", settings.log_format),
         reason: error.to_string(),
     })?;
-    let Some(address) = settings.metrics_address else {
-        return Ok(());
+    let handle = PrometheusBuilder::new().install_recorder();
+    let handle = handle.map_err(|error| Error::Invalid {
+        what: "start of metrics",
+        input: String::new(),
+        reason: error.to_string(),
+    })?;
+    METRICS.get_or_init(|| handle);
+    Ok(())
+}
+
+/// Everything that was counted so far, in Prometheus' text form; empty before [`init`].
+pub fn metrics_text() -> String {
+    let Some(handle) = METRICS.get() else {
+        return String::new();
     };
-    PrometheusBuilder::new()
-        .with_http_listener(address)
-        .install()
-        .map_err(|error| Error::Invalid {
-            what: "metrics address",
-            input: address.to_string(),
-            reason: format!("{error}; choose a free one"),
-        })
+    handle.run_upkeep();
+    handle.render()
 }
 
 fn filter_of(text: &str) -> Result<EnvFilter> {

@@ -79,7 +79,7 @@ struct EncodingRow {
 /// Runs it.
 pub(crate) fn run(args: &CompactArgs, settings: &SettingsArgs) -> Outcome {
     let CompactCommand::Run { format } = args.command;
-    let settings = settings.start(&[Need::Bucket])?;
+    let settings = settings.start_watched("compact", &[Need::Bucket])?;
     let report = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let options = RunOptions {

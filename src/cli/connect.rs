@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
 use skein_config::settings::Need;
-use skein_connector::pipeline::{self, Controls, FlushSignal, Setup, Until};
+use skein_connector::pipeline::{self, Controls, Setup, Until};
 use skein_connector::report::{ConnectReport, Outcome as Ended, Progress};
 use skein_connector::retention::state_warnings;
+use skein_shared::admin_http;
 use skein_shared::bucket::Bucket;
 
 use crate::cli::{SettingsArgs, runtime};
@@ -19,7 +20,8 @@ use crate::signals::{cancel_on_signal, on_flush_signal};
 ///
 /// A member of the consumer group `kafka.group`: start as many as you like. Records are durable, and their
 /// offsets committed, at every flush (`connector.flush_interval`). SIGTERM and Ctrl-C flush and end; SIGUSR1
-/// flushes and goes on. Partitions start where the ledger in the bucket ends, and new ones at
+/// flushes and goes on. A topic added to the settings file is read without a restart, within seconds or at
+/// SIGHUP; what needs a restart is said. Partitions start where the ledger in the bucket ends, and new ones at
 /// `kafka.first_position`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -48,19 +50,20 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
     };
     let report = runtime()?.block_on(async {
         let stop = cancel_on_signal()?;
-        let flush = FlushSignal::default();
-        let raised = flush.clone();
+        let controls = Controls {
+            progress: Box::new(teller()),
+            ..Controls::stopped_by(stop)
+        };
+        let (raised, operations) = (controls.flush.clone(), controls.operations.clone());
         on_flush_signal(move || raised.raise())?;
+        let http = settings.http.settings()?;
+        let _served = http
+            .map(|http| admin_http::serve(&http, operations.role()))
+            .transpose()?;
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         for warning in state_warnings(&settings.kafka, &settings.retention).await {
             tracing::warn!("{warning}");
         }
-        let progress = Box::new(teller());
-        let controls = Controls {
-            stop,
-            flush,
-            progress,
-        };
         Ok::<_, Failure>(pipeline::run(Setup::of(&settings, bucket, until), controls).await?)
     })?;
     match args.format {

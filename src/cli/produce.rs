@@ -134,7 +134,7 @@ struct Report<'a> {
 
 /// Runs it.
 pub(crate) fn run(args: &ProduceArgs, settings: &SettingsArgs) -> Outcome {
-    let settings = settings.start(&[Need::Brokers])?;
+    let settings = settings.start_watched("produce", &[Need::Brokers])?;
     let runtime = runtime()?;
     let _inside = runtime.enter();
     let options = ProduceOptions {

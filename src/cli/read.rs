@@ -85,7 +85,7 @@ type Stdout = BufWriter<StdoutLock<'static>>;
 
 /// Runs it.
 pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
-    let settings = settings.start(&[Need::Bucket])?;
+    let settings = settings.start_watched("read", &[Need::Bucket])?;
     let summary = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         read(args, &bucket).await

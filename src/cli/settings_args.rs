@@ -1,11 +1,13 @@
 //! Flags that every command shares: where settings come from.
 
+use std::ops::Deref;
 use std::path::PathBuf;
 
 use clap::Args;
 use skein_config::Settings;
 use skein_config::load::{Flag, Layers, load};
 use skein_config::settings::Need;
+use skein_shared::admin_http::{self, AdminServer, Role};
 use skein_shared::telemetry;
 
 use crate::failure::Failure;
@@ -33,21 +35,58 @@ pub(crate) struct SettingsArgs {
     set: Vec<String>,
 }
 
+/// Settings of a command that has started, and what watches over it until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Started {
+    settings: Settings,
+    _server: Option<AdminServer>,
+}
+
+impl Deref for Started {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.settings
+    }
+}
+
 impl SettingsArgs {
     /// Loads all layers and checks them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
-        Ok(load(&Layers::of_process(
-            self.config.clone(),
-            self.flags()?,
-        ))?)
+        Ok(load(&self.layers()?)?)
     }
 
-    /// Loads settings, demands what the command cannot do without, and starts logs and metrics.
+    /// What lies over the defaults.
+    pub(crate) fn layers(&self) -> Result<Layers, Failure> {
+        Ok(Layers::of_process(self.config.clone(), self.flags()?))
+    }
+
+    /// Loads settings, demands what the command cannot do without, and starts logs.
     pub(crate) fn start(&self, needs: &[Need]) -> Result<Settings, Failure> {
         let settings = self.load()?;
         settings.require(needs)?;
         telemetry::init(&settings.telemetry.settings())?;
         Ok(settings)
+    }
+
+    /// As [`start`](Self::start), for a command that runs for long enough to be looked at over HTTP. Where
+    /// a connector with the same settings has the address, it runs without.
+    pub(crate) fn start_watched(
+        &self,
+        name: &'static str,
+        needs: &[Need],
+    ) -> Result<Started, Failure> {
+        let settings = self.start(needs)?;
+        let server = settings.http.settings()?.and_then(|http| {
+            let served = admin_http::serve(&http, Role::one_shot(name));
+            served
+                .inspect_err(|error| tracing::warn!(%error, "this run is not served over http"))
+                .ok()
+        });
+        Ok(Started {
+            settings,
+            _server: server,
+        })
     }
 
     fn flags(&self) -> Result<Vec<Flag>, Failure> {

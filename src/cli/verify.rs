@@ -36,7 +36,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs it.
 pub(crate) fn run(args: &VerifyArgs, settings: &SettingsArgs) -> Outcome {
-    let settings = settings.start(&[Need::Bucket])?;
+    let settings = settings.start_watched("verify", &[Need::Bucket])?;
     let (report, left_behind) = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let mut told_at = Instant::now();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod skein;
+mod http;
 mod real_services;
 mod demo;
 mod dev_up;
@@ -11,10 +12,13 @@ mod payload_limits;
 mod shard_map;
 mod documents;
 mod csv_round_trip;
+mod json_lines;
 mod kill;
 mod janitor;
 mod status;
 mod replay;
+mod operate;
+mod real_dev_up;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;

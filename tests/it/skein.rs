@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -146,6 +146,18 @@ impl Skein {
         }
     }
 
+    /// Starts without waiting for the end, and gives its standard input.
+    pub(crate) fn start_fed(&self, arguments: &[&str]) -> (ChildStdin, Running) {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let running = Running {
+            stdout: follow(child.stdout.take().unwrap()),
+            stderr: follow(child.stderr.take().unwrap()),
+            child,
+        };
+        (stdin, running)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
         if let Some(config) = &self.config {
@@ -200,8 +212,13 @@ impl Running {
 
     /// Ctrl-C.
     pub(crate) async fn interrupt(&self) {
+        self.signal("INT").await;
+    }
+
+    /// Sends a signal: `HUP`.
+    pub(crate) async fn signal(&self, name: &str) {
         let process_id = self.child.id().unwrap().to_string();
-        let kill = Command::new("kill").args(["-INT", &process_id]).status();
+        let kill = Command::new("kill").args(["-s", name, &process_id]).status();
         assert!(kill.await.unwrap().success());
     }
 

@@ -82,6 +82,11 @@ impl LedgerChain {
         }
     }
 
+    /// Where the last span ends.
+    pub(super) fn end(&self) -> Option<Offset> {
+        self.pending.back().map(|pending| pending.span.to)
+    }
+
     /// The first entry is under way.
     pub(super) fn sent(&mut self, request: RequestId) {
         let first = self.pending.front_mut().expect("its entry was just taken");

@@ -1,5 +1,7 @@
 //! The poll loop: gives the core every event and does what it says. It never waits but for records.
 
+mod orders;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
 use crate::metrics;
 use crate::pipeline::Controls;
+use crate::pipeline::order_desk::OrderDesk;
 use crate::pipeline::shard_map_watch::MapChanges;
 use crate::record_source::GroupEvent;
 use crate::record_source::kafka::{KafkaSource, Polled, record_of};
@@ -43,6 +46,7 @@ pub(super) struct Driver {
     pub(super) requests: BucketRequests,
     pub(super) holding: Arc<Holding>,
     pub(super) controls: Controls,
+    pub(super) desk: OrderDesk,
     pub(super) map_changes: MapChanges,
     pub(super) bucket: Bucket,
     pub(super) clock: Clock,
@@ -96,6 +100,7 @@ impl Driver {
     /// Drives the core to its end, then leaves the group and ends what is under way.
     pub(super) fn run(mut self, runtime: &Handle) -> Result<ConnectReport> {
         let driven = self.drive();
+        self.desk.settle_flushes(&self.core);
         self.source.leave();
         drop(self.compressor);
         runtime.block_on(self.requests.end());
@@ -198,6 +203,7 @@ impl Driver {
             self.tell_positions()?;
             self.compressor.check()?;
         }
+        self.take_order()?;
         if self.controls.flush.take() {
             self.tell_positions()?;
             self.tell(Event::FlushNow)?;
@@ -212,9 +218,11 @@ impl Driver {
         }
         if is_due(&mut self.clock.tick_at, now, TICK_MS) {
             self.tell(Event::Tick)?;
+            self.desk.settle_flushes(&self.core);
         }
         if is_due(&mut self.clock.progress_at, now, PROGRESS_MS) || self.turn.exit.is_some() {
             self.show_progress(now);
+            self.desk.beat(now, &self.core);
         }
         Ok(())
     }

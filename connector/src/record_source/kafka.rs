@@ -80,6 +80,15 @@ impl KafkaSource {
         })
     }
 
+    /// Reads other topics, or patterns, from now on. What is not read any more is taken away by the group.
+    ///
+    /// # Errors
+    /// When the consumer refuses.
+    pub fn subscribe(&self, topics: &[String]) -> Result<()> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.checked("subscribe", self.consumer.subscribe(&topics))
+    }
+
     /// Waits up to `patience` for a record.
     ///
     /// # Errors

@@ -1,0 +1,178 @@
+//! Where Kafka's partitions end, and for how long we have been behind.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use skein_shared::offset::Offset;
+
+use crate::core::event::TopicPartition;
+use crate::core::standing::{PartitionStanding, PartitionState};
+
+/// What was last heard of the partitions that are ours.
+#[derive(Debug, Default)]
+pub struct Ends(Mutex<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    at: Option<Instant>,
+    partitions: BTreeMap<TopicPartition, End>,
+}
+
+/// One partition's end.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    newest: Offset,
+    /// An end that Kafka had, and when; the position has not come to it yet, or had when it was heard of.
+    goal: (Offset, Instant),
+}
+
+/// How far a partition is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// Offset behind Kafka's newest record.
+    pub(crate) end: Offset,
+    /// Offsets between the position and that.
+    pub(crate) records: u64,
+    /// For how long Kafka has had a record that is not read: nothing when all are. As long as this worker
+    /// has watched, at most.
+    pub(crate) time: Duration,
+}
+
+impl Ends {
+    /// Kafka told its ends at `now`; the partitions stood so. Those that are not named are forgotten.
+    pub(crate) fn hear(
+        &self,
+        now: Instant,
+        standing: &[PartitionStanding],
+        ends: &BTreeMap<TopicPartition, Offset>,
+    ) {
+        let mut heard = self.lock();
+        let before = std::mem::take(&mut heard.partitions);
+        let known = standing.iter().filter_map(|partition| {
+            let newest = *ends.get(&partition.name)?;
+            let goal = match before.get(&partition.name).map(|end| end.goal) {
+                // It is still on its way to that one.
+                Some(goal) if partition.position < goal.0 => goal,
+                Some(_) | None => (newest, now),
+            };
+            Some((partition.name.clone(), End { newest, goal }))
+        });
+        heard.partitions = known.collect();
+        heard.at = (!heard.partitions.is_empty()).then_some(now);
+    }
+
+    /// How far a partition is behind, as far as that is known.
+    pub(crate) fn lag(&self, now: Instant, partition: &PartitionStanding) -> Option<Lag> {
+        let heard = self.lock();
+        let end = heard.partitions.get(&partition.name)?;
+        let records = u64::try_from(end.newest.0 - partition.position.0).unwrap_or(0);
+        let goal_is_open = partition.position < end.goal.0;
+        let since = if goal_is_open {
+            Some(end.goal.1)
+        } else {
+            heard.at
+        };
+        let time = since.filter(|_| records > 0);
+        Some(Lag {
+            end: end.newest,
+            records,
+            time: time.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+        })
+    }
+
+    /// The furthest behind of those that are read: records of all together, and the longest time.
+    pub(crate) fn worst(&self, now: Instant, standing: &[PartitionStanding]) -> (u64, Duration) {
+        let mut worst = (0, Duration::ZERO);
+        for partition in standing {
+            match partition.state {
+                PartitionState::LookingUp | PartitionState::Reading | PartitionState::Stopped => {}
+                PartitionState::Draining | PartitionState::Away => continue,
+            }
+            if let Some(lag) = self.lag(now, partition) {
+                worst = (worst.0 + lag.records, worst.1.max(lag.time));
+            }
+        }
+        worst
+    }
+
+    /// How long ago Kafka was last heard of.
+    pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
+        self.lock().at.map(|at| now.saturating_duration_since(at))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::standing::test_standing;
+
+    fn at(position: i64) -> PartitionStanding {
+        test_standing(PartitionState::Reading, position, 0)
+    }
+
+    fn name() -> TopicPartition {
+        at(0).name
+    }
+
+    struct Watch {
+        start: Instant,
+        ends: Ends,
+    }
+
+    impl Watch {
+        fn hear(&self, second: u64, position: i64, end: i64) {
+            let now = self.start + Duration::from_secs(second);
+            let ends = BTreeMap::from([(name(), Offset(end))]);
+            self.ends.hear(now, &[at(position)], &ends);
+        }
+
+        #[track_caller]
+        fn check(&self, second: u64, position: i64, expected: (u64, u64)) {
+            let now = self.start + Duration::from_secs(second);
+            let lag = self.ends.lag(now, &at(position)).unwrap();
+            assert_eq!((lag.records, lag.time.as_secs()), expected);
+        }
+    }
+
+    #[test]
+    fn lag_is_what_is_unread_and_for_how_long_kafka_has_had_it() {
+        let watch = Watch {
+            start: Instant::now(),
+            ends: Ends::default(),
+        };
+        assert!(
+            watch.ends.lag(watch.start, &at(0)).is_none(),
+            "nothing was heard"
+        );
+        watch.hear(0, 100, 100);
+        watch.check(5, 100, (0, 0));
+        // 50 records come, and are not read for 20 seconds.
+        watch.hear(10, 100, 150);
+        watch.hear(20, 100, 170);
+        watch.check(30, 100, (70, 20));
+        watch.check(30, 120, (50, 20));
+        // Those that were there at 10 s are read; those that came by 20 s are not.
+        watch.hear(40, 155, 180);
+        watch.check(40, 155, (25, 0));
+        watch.check(45, 155, (25, 5));
+        watch.check(45, 180, (0, 0));
+        let sum = watch
+            .ends
+            .worst(watch.start + Duration::from_secs(45), &[at(155)]);
+        assert_eq!(sum, (25, Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn a_partition_that_is_not_ours_any_more_is_forgotten() {
+        let ends = Ends::default();
+        let now = Instant::now();
+        ends.hear(now, &[at(0)], &BTreeMap::from([(name(), Offset(9))]));
+        ends.hear(now, &[], &BTreeMap::new());
+        assert!(ends.lag(now, &at(0)).is_none());
+    }
+}

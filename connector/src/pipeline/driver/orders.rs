@@ -1,0 +1,49 @@
+//! Does what is asked from outside, in the poll loop's own time.
+
+use crate::core::event::Event;
+use crate::error::Result;
+use crate::operations::{Order, Snapshot};
+use crate::pipeline::driver::Driver;
+
+impl Driver {
+    /// Takes one order at most, so that records go on coming whatever is asked.
+    pub(super) fn take_order(&mut self) -> Result<()> {
+        let Ok(order) = self.controls.orders.try_recv() else {
+            return Ok(());
+        };
+        match order {
+            Order::Look(reply) => {
+                self.tell_positions()?;
+                let now = self.clock.now();
+                self.desk.beat(now, &self.core);
+                // Whoever asked may have gone meanwhile.
+                let _ = reply.send(self.snapshot());
+            }
+            Order::Flush(reply) => {
+                tracing::info!("flushing on request");
+                self.tell_positions()?;
+                self.desk.expect_flush(reply, &self.core);
+                self.tell(Event::FlushNow)?;
+            }
+            Order::ReadTopics(topics) => {
+                tracing::info!(?topics, "reading other topics");
+                self.source.subscribe(&topics)?;
+                self.desk.topics = topics;
+            }
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            elapsed_ms: self.clock.now().0,
+            standing: self.core.standing(),
+            stats: self.core.stats().clone(),
+            stopped: self.stopped.clone(),
+            flushed_at_ms: self.desk.flushed_at().map(|at| at.0),
+            requests: self.bucket.requests(),
+            upload_limit: self.desk.upload_limit,
+            topics: self.desk.topics.clone(),
+        }
+    }
+}

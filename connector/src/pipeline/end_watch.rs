@@ -1,0 +1,56 @@
+//! Asks Kafka now and then where the partitions end that are read, so that lag can be told without anybody waiting.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::chain_lookup::ChainLookup;
+use crate::metrics;
+use crate::operations::{Operations, Unanswered};
+
+const EVERY: Duration = Duration::from_secs(10);
+/// While there is nothing to ask for.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Asks until `stop` is cancelled or the polling thread has ended.
+pub(super) fn start(lookup: &ChainLookup, operations: &Operations, stop: &CancellationToken) {
+    tokio::spawn(watch(lookup.clone(), operations.clone(), stop.clone()));
+}
+
+async fn watch(lookup: ChainLookup, operations: Operations, stop: CancellationToken) {
+    let mut wait = SOON;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => return,
+        }
+        let standing = match operations.look().await {
+            Ok(snapshot) => snapshot.standing.partitions,
+            Err(Unanswered::Busy) => continue,
+            Err(Unanswered::Ended) => return,
+        };
+        wait = if standing.is_empty() { SOON } else { EVERY };
+        hear(&lookup, &operations, &standing).await;
+    }
+}
+
+async fn hear(
+    lookup: &ChainLookup,
+    operations: &Operations,
+    standing: &[crate::core::standing::PartitionStanding],
+) {
+    let chains = standing.iter().map(|partition| partition.chain.clone());
+    match lookup.ends(&chains.collect::<Vec<_>>()).await {
+        Ok(ends) => {
+            let heard = standing.iter().filter_map(|partition| {
+                Some((partition.name.clone(), *ends.get(&partition.chain)?))
+            });
+            let heard = heard.collect();
+            let now = Instant::now();
+            operations.ends().hear(now, standing, &heard);
+            let (records, time) = operations.ends().worst(now, standing);
+            metrics::lagging(records, time);
+        }
+        Err(error) => tracing::debug!(%error, "kafka did not tell its ends for now"),
+    }
+}
