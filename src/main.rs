@@ -4,6 +4,7 @@ mod exit_code;
 mod failure;
 mod output;
 mod signals;
+mod settings_watch;
 mod cli;
 
 use std::process;

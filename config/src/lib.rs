@@ -23,6 +23,7 @@ pub mod telemetry;
 pub mod prices;
 pub mod settings;
 pub mod load;
+pub mod reload;
 pub mod cutover;
 
 pub use error::{Error, Result};

@@ -14,6 +14,7 @@ use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
+use crate::settings_watch::{self, SettingsWatch};
 use crate::signals::{cancel_on_signal, on_flush_signal};
 
 /// Takes records out of Kafka and keeps them as state objects in the bucket
@@ -42,6 +43,7 @@ const PROGRESS_MS: u64 = 10_000;
 
 /// Runs it.
 pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
+    let layers = settings.layers()?;
     let settings = settings.start(&[Need::Brokers, Need::Topics, Need::Bucket])?;
     let until = if args.until_end {
         Until::EndAtAssignment
@@ -60,6 +62,11 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
         let _served = http
             .map(|http| admin_http::serve(&http, operations.role()))
             .transpose()?;
+        settings_watch::start(SettingsWatch {
+            layers: layers.clone(),
+            in_force: settings.clone(),
+            operations,
+        })?;
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         for warning in state_warnings(&settings.kafka, &settings.retention).await {
             tracing::warn!("{warning}");

@@ -19,6 +19,7 @@ mod status;
 mod replay;
 mod operate;
 mod real_dev_up;
+mod settings_watch;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;
