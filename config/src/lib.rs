@@ -24,6 +24,8 @@ pub mod prices;
 pub mod settings;
 pub mod load;
 pub mod reload;
+pub mod show;
+pub mod schema;
 pub mod cutover;
 
 pub use error::{Error, Result};

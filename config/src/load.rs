@@ -95,6 +95,22 @@ impl Layers {
 /// [`Error::Unreadable`] for a file that cannot be read or parsed, [`Error::Faults`] for unknown keys, wrong
 /// types and values out of bounds.
 pub fn load(layers: &Layers) -> Result<Settings> {
+    let (figment, mut faults) = layered(layers)?;
+    match figment.extract::<Settings>() {
+        Ok(settings) => {
+            let breaches = settings.breaches().into_iter();
+            faults.extend(breaches.map(|breach| with_origin(&figment, breach)));
+            if faults.is_empty() {
+                return Ok(settings);
+            }
+        }
+        Err(error) => faults.extend(explain(&figment, error)),
+    }
+    Err(Error::Faults(faults))
+}
+
+/// All layers over one another, as they are, and the secrets that lie where others can read them.
+pub(crate) fn layered(layers: &Layers) -> Result<(Figment, Vec<Fault>)> {
     let mut figment = Figment::new()
         .merge(Layer::from_toml("default", DEFAULT_TOML)?)
         .merge(Layer::from_toml("default", SHARDS_TOML)?)
@@ -112,18 +128,7 @@ pub fn load(layers: &Layers) -> Result<Settings> {
     for flag in &layers.flags {
         figment = figment.merge(Layer::from_flag(flag));
     }
-    let mut faults = exposed;
-    match figment.extract::<Settings>() {
-        Ok(settings) => {
-            let breaches = settings.breaches().into_iter();
-            faults.extend(breaches.map(|breach| with_origin(&figment, breach)));
-            if faults.is_empty() {
-                return Ok(settings);
-            }
-        }
-        Err(error) => faults.extend(explain(&figment, error)),
-    }
-    Err(Error::Faults(faults))
+    Ok((figment, exposed))
 }
 
 /// One layer: its values, and the name by which a fault in it is reported.
@@ -215,7 +220,7 @@ fn with_origin(figment: &Figment, breach: Breach) -> Fault {
 }
 
 /// The layer that set `key`, or the nearest section around it.
-fn origin_of(figment: &Figment, key: &str) -> String {
+pub(crate) fn origin_of(figment: &Figment, key: &str) -> String {
     let mut key = key;
     loop {
         if let Some(metadata) = figment.find_metadata(key) {

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use skein_config::Settings;
 use skein_config::settings::{Need, connector_floor};
+use skein_config::show::ShownKey;
 use skein_connector::retention::state_warnings;
 use skein_shared::bucket::Bucket;
 use skein_shared::shard_map_log;
@@ -32,6 +33,14 @@ enum ConfigCommand {
         #[arg(long, default_value = "text")]
         format: ReportFormat,
     },
+    /// Prints every setting with its value and the layer that gave it; secrets are hidden
+    Show {
+        /// Form of the listing
+        #[arg(long, default_value = "text")]
+        format: ReportFormat,
+    },
+    /// Prints a JSON Schema of the settings file, for editors and for checks before a deployment
+    Schema,
     /// Prints the embedded default file, in which every key has its reason
     Default,
     /// Publishes the routing of the settings as the newest version of the shard map
@@ -63,6 +72,10 @@ pub(crate) fn run(args: &ConfigArgs, settings: &SettingsArgs) -> Outcome {
             check(&settings, format)?;
             warn_of_retention(&settings)?;
         }
+        ConfigCommand::Show { format } => {
+            show(&skein_config::show::show(&settings.layers()?)?, format)?;
+        }
+        ConfigCommand::Schema => output::json(&skein_config::schema::schema()?)?,
         ConfigCommand::Default => {
             output::text(skein_config::load::DEFAULT_TOML)?;
             output::text(skein_config::load::SHARDS_TOML)?;
@@ -119,6 +132,17 @@ fn warn_of_retention(settings: &Settings) -> Result<(), Failure> {
         eprintln!("warning: {warning}");
     }
     Ok(())
+}
+
+fn show(keys: &[ShownKey], format: ReportFormat) -> Result<(), Failure> {
+    let line = |shown: &ShownKey| {
+        let setting = format!("{} = {}", shown.key, shown.value_text());
+        format!("{setting:60} # {}", shown.origin)
+    };
+    match format {
+        ReportFormat::Json => output::json(&keys),
+        ReportFormat::Text => output::lines(&keys.iter().map(line).collect::<Vec<_>>()),
+    }
 }
 
 fn check(settings: &Settings, format: ReportFormat) -> Result<(), Failure> {

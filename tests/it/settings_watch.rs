@@ -61,7 +61,7 @@ async fn a_topic_added_to_the_file_is_read_without_a_restart_and_what_cannot_cha
         &file,
         &one.replace("topics = [\"points\"]", "topics = [\"points\", \"absent\"]"),
     );
-    connector.wait_until_said("kafka has no such topic").await;
+    connector.told("kafka has no such topic").await;
 
     replace(
         &file,
