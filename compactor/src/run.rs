@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::error::{Error, Result};
 use crate::metrics;
@@ -138,12 +139,14 @@ async fn run_shards(
     for manifest in manifests {
         let (context, input, slots) = (Arc::clone(context), Arc::clone(&input), Arc::clone(&slots));
         let shard = manifest.shard;
-        let task = tasks.spawn(async move {
+        let span = tracing::debug_span!("shard", %shard);
+        let task = async move {
             let _slot = slots.acquire().await.expect("the slots are never closed");
             let outcome = Box::pin(compact_shard(&context, &input, manifest)).await;
             context.progress.shard_done();
             outcome
-        });
+        };
+        let task = tasks.spawn(task.instrument(span));
         shards.insert(task.id(), shard);
     }
     let mut outcomes = Vec::new();

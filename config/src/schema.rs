@@ -10,7 +10,7 @@ use figment::value::{Dict, Num, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::{Error, Result};
-use crate::load::{DEFAULT_TOML, Flag, Layers, SHARDS_TOML, load};
+use crate::load::{DEFAULT_TOML, Flag, Layers, PRICES_TOML, SHARDS_TOML, load};
 use crate::reload::LIVE_KEYS;
 
 /// Sizes and times as the schema's language can say them.
@@ -158,7 +158,11 @@ fn refusal(key: &str, value: Value) -> Option<String> {
 /// own share the one above.
 fn comments() -> BTreeMap<String, String> {
     let mut comments = Comments::default();
-    for line in DEFAULT_TOML.lines().chain(SHARDS_TOML.lines()) {
+    for line in [DEFAULT_TOML, SHARDS_TOML, PRICES_TOML]
+        .map(str::lines)
+        .into_iter()
+        .flatten()
+    {
         comments.take(line);
     }
     comments.found

@@ -114,6 +114,7 @@ impl Settings {
         self.shards.check(&mut breaches);
         self.limits.check(&mut breaches);
         self.http.check(&mut breaches);
+        self.telemetry.check(&mut breaches);
         self.retention.check(&mut breaches);
         self.prices.check(&mut breaches);
         self.check_connector_floor(&mut breaches);

@@ -1,7 +1,10 @@
 //! `[telemetry]`: what a process tells of itself.
 
 use serde::{Deserialize, Serialize};
-use skein_shared::telemetry;
+use skein_shared::telemetry::{self, OtlpSettings};
+use skein_shared::units::Millis;
+
+use crate::bound::{Bounds, Breach};
 
 /// Settings of logs and metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +14,10 @@ pub struct TelemetrySection {
     pub log: String,
     /// Form of the log on stderr.
     pub log_format: LogFormat,
+    /// `http://host:4318` of an OpenTelemetry collector; empty is nowhere.
+    pub otlp_endpoint: String,
+    /// Time between two exports of metrics.
+    pub otlp_interval: Millis,
 }
 
 /// Form of a line of the log.
@@ -24,8 +31,8 @@ pub enum LogFormat {
 }
 
 impl TelemetrySection {
-    /// What logs and metrics are started with.
-    pub fn settings(&self) -> telemetry::TelemetrySettings {
+    /// What logs, metrics and traces of the command `role` are started with.
+    pub fn settings(&self, role: &str) -> telemetry::TelemetrySettings {
         let log_format = match self.log_format {
             LogFormat::Text => telemetry::LogFormat::Text,
             LogFormat::Json => telemetry::LogFormat::Json,
@@ -33,6 +40,25 @@ impl TelemetrySection {
         telemetry::TelemetrySettings {
             filter: self.log.clone(),
             log_format,
+            otlp: (!self.otlp_endpoint.is_empty()).then(|| OtlpSettings {
+                endpoint: self.otlp_endpoint.clone(),
+                interval: self.otlp_interval,
+                role: role.to_owned(),
+            }),
         }
+    }
+
+    pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
+        let mut bounds = Bounds::of("telemetry", breaches);
+        let endpoint = &self.otlp_endpoint;
+        let http = ["http://", "https://"]
+            .iter()
+            .any(|scheme| endpoint.starts_with(scheme));
+        if !endpoint.is_empty() && !http {
+            let allowed = "http://HOST:4318, https://HOST[:PORT], or empty";
+            bounds.refuse("otlp_endpoint", endpoint, allowed);
+        }
+        let interval = Millis(100)..=Millis::seconds(3600);
+        bounds.range("otlp_interval", &self.otlp_interval, interval);
     }
 }

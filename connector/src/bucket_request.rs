@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::chain_lookup::ChainLookup;
 use crate::core::action::{Request, RequestId, Standing};
@@ -214,8 +215,9 @@ impl BucketRequests {
     pub fn send(&self, id: RequestId, request: Request) {
         let (services, outbox) = (Arc::clone(&self.services), self.outbox.clone());
         let cancel = self.cancel.clone();
+        let step = request.step();
+        let span = tracing::debug_span!("request", step);
         let task = async move {
-            let step = request.step();
             let outcome = tokio::select! {
                 outcome = services.carry_out(request) => outcome,
                 () = cancel.cancelled() => return,
@@ -224,7 +226,7 @@ impl BucketRequests {
             // The receiver is gone only when the pipeline has ended.
             let _ = outbox.send((id, outcome)).await;
         };
-        self.tasks.spawn_on(task, &self.runtime);
+        self.tasks.spawn_on(task.instrument(span), &self.runtime);
     }
 
     /// What became of the next request that came to its end, if one did.

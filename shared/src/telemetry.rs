@@ -1,12 +1,22 @@
-//! Logs and metrics of a process: set up once, by `main`.
+//! Logs, metrics and traces of a process: set up once, by `main`.
+
+mod collector;
+mod mirror;
+mod otlp;
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::error::{Error, Result};
+use crate::telemetry::mirror::Mirror;
+use crate::telemetry::otlp::{AnyLayer, Export};
+
+pub use otlp::OtlpSettings;
 
 /// Environment variable that filters log lines: `debug`, `info,skein_connector=trace`, …
 const FILTER_VARIABLE: &str = "SKEIN_LOG";
@@ -32,39 +42,75 @@ pub struct TelemetrySettings {
     pub filter: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where everything is exported to; `None` exports nothing.
+    pub otlp: Option<OtlpSettings>,
+}
+
+/// The telemetry of this process. When it is dropped, what was not exported yet is, within seconds.
+#[derive(Debug)]
+#[must_use = "nothing is exported once it is dropped"]
+pub struct Telemetry {
+    export: Option<Export>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(export) = &self.export {
+            export.end();
+        }
+    }
 }
 
 /// What was counted, since metrics are kept.
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Starts logging to standard error, filtered by the environment's `SKEIN_LOG`, else by the settings, and begins
-/// to keep metrics.
+/// Starts logging to standard error, filtered by the environment's `SKEIN_LOG`, else by the settings, begins to
+/// keep metrics, and begins to export where there is an address for it.
 ///
 /// # Errors
-/// [`Error::Invalid`] for a filter that does not parse, or a second call.
-pub fn init(settings: &TelemetrySettings) -> Result<()> {
-    let filter = std::env::var(FILTER_VARIABLE)
-        .ok()
-        .filter(|text| !text.trim().is_empty());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter_of(filter.as_deref().unwrap_or(&settings.filter))?)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match settings.log_format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().try_init(),
-    };
+/// [`Error::Invalid`] for a filter or an address that does not parse, or a second call.
+pub fn init(settings: &TelemetrySettings) -> Result<Telemetry> {
+    let from_environment = std::env::var(FILTER_VARIABLE).ok();
+    let filter = from_environment.filter(|text| !text.trim().is_empty());
+    let filter = filter.as_deref().unwrap_or(&settings.filter);
+    let export = settings.otlp.as_ref().map(Export::start).transpose()?;
+    let mut layers = vec![lines(settings.log_format, filter_of(filter)?)];
+    if let Some(export) = &export {
+        layers.extend(export.layers(filter_of(filter)?));
+    }
+    let started = tracing_subscriber::registry().with(layers).try_init();
     started.map_err(|error| Error::Invalid {
         what: "start of logging",
         input: format!("{:?}", settings.log_format),
         reason: error.to_string(),
     })?;
-    let handle = PrometheusBuilder::new().install_recorder();
-    let handle = handle.map_err(|error| Error::Invalid {
+    keep_metrics(PrometheusBuilder::new().build_recorder(), export.as_ref())?;
+    Ok(Telemetry { export })
+}
+
+fn lines(format: LogFormat, filter: EnvFilter) -> AnyLayer {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    }
+}
+
+fn keep_metrics(prometheus: PrometheusRecorder, export: Option<&Export>) -> Result<()> {
+    let twice = |reason: String| Error::Invalid {
         what: "start of metrics",
         input: String::new(),
-        reason: error.to_string(),
-    })?;
+        reason,
+    };
+    let handle = prometheus.handle();
+    let kept = match export {
+        None => metrics::set_global_recorder(prometheus).map_err(|error| error.to_string()),
+        Some(export) => metrics::set_global_recorder(Mirror::new(prometheus, export.meter()))
+            .map_err(|error| error.to_string()),
+    };
+    kept.map_err(twice)?;
     METRICS.get_or_init(|| handle);
     Ok(())
 }

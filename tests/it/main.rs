@@ -20,6 +20,7 @@ mod replay;
 mod operate;
 mod real_dev_up;
 mod settings_watch;
+mod otlp;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;

@@ -218,7 +218,9 @@ impl Running {
     /// Sends a signal: `HUP`.
     pub(crate) async fn signal(&self, name: &str) {
         let process_id = self.child.id().unwrap().to_string();
-        let kill = Command::new("kill").args(["-s", name, &process_id]).status();
+        let kill = Command::new("kill")
+            .args(["-s", name, &process_id])
+            .status();
         assert!(kill.await.unwrap().success());
     }
 

@@ -86,7 +86,7 @@ fn check(toml: &str) {
 #[test]
 fn the_default_files_obey_the_schema_and_every_key_has_its_reason() {
     let schema = schema().unwrap();
-    for file in [DEFAULT_TOML, SHARDS_TOML] {
+    for file in [DEFAULT_TOML, SHARDS_TOML, PRICES_TOML] {
         assert_eq!(breaks(&schema, &json_of(file), ""), Vec::<String>::new());
     }
     for (name, section) in schema["properties"].as_object().unwrap() {

@@ -12,6 +12,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::attempt::Attempt;
 use super::encryption::Encryption;
@@ -138,10 +139,13 @@ impl Store {
     ) -> impl Future<Output = Result<Answer<T, E>>> {
         // The SDK's futures take kilobytes: on the heap, or every future around them takes as many.
         let request = Box::pin(request);
-        async move {
+        let (operation, key) = (attempt.operation.name(), attempt.key);
+        let span = tracing::debug_span!("bucket", operation, key, attempt.sent_bytes);
+        let tried = async move {
             self.requests.sending(attempt.operation, attempt.sent_bytes);
             self.limited(attempt, attempt.sent_bytes, request).await
-        }
+        };
+        tried.instrument(span)
     }
 
     /// Waits for one step of a try as long as `body_bytes` may take.
