@@ -103,8 +103,12 @@ async fn a_stalled_worker_holds_the_watermark_and_another_one_moves_it_on() {
         told.statuses.len() == 1 && watermark(told).is_none()
     })
     .await;
-    worker.flush.raise();
-    let told = until(&bucket, |told| watermark(told).is_some()).await;
+    // Asked again and again: it may not have read anything yet.
+    let told = until(&bucket, |told| {
+        worker.flush.raise();
+        watermark(told).is_some()
+    })
+    .await;
     assert!(first.now <= told.now);
     let later = watermark(&told).unwrap();
     until(&bucket, |told| {
