@@ -14,6 +14,7 @@ use skein_loadtest::producer::{
     produce_generated, produce_json_lines,
 };
 use skein_shared::bucket::Bucket;
+use skein_shared::format::points_csv::parse_timestamp;
 use skein_shared::ids::TopicName;
 use skein_shared::ledger::Ledger;
 use skein_shared::units::Millis;
@@ -80,6 +81,9 @@ struct GeneratorArgs {
     /// Time between two points of a series
     #[arg(long, value_name = "TIME")]
     interval: Option<Millis>,
+    /// Event time of the first points: RFC 3339 or epoch milliseconds
+    #[arg(long, value_name = "TIME", value_parser = parse_timestamp)]
+    start: Option<TimestampMs>,
     /// Points in one payload
     #[arg(long, value_name = "N")]
     payload_points: Option<u32>,
@@ -106,7 +110,7 @@ impl GeneratorArgs {
             series: self.series.unwrap_or(default.series),
             points: self.points.unwrap_or(default.points),
             interval: self.interval.unwrap_or(default.interval),
-            start: default.start,
+            start: self.start.unwrap_or(default.start),
             payload_points: self.payload_points.unwrap_or(default.payload_points),
             late_permille: self.late.unwrap_or(default.late_permille),
             duplicate_permille: self.duplicates.unwrap_or(default.duplicate_permille),

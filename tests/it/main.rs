@@ -21,6 +21,7 @@ mod operate;
 mod real_dev_up;
 mod settings_watch;
 mod otlp;
+mod chaos;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;

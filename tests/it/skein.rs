@@ -224,6 +224,15 @@ impl Running {
         assert!(kill.await.unwrap().success());
     }
 
+    /// Sends a signal by its name: `TERM`, `STOP`, `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs until it is waited for");
+        let sent = std::process::Command::new("kill")
+            .args(["-s", name, &pid.to_string()])
+            .status();
+        assert!(sent.unwrap().success(), "kill -s {name} {pid}");
+    }
+
     /// `kill -9`.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
