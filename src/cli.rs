@@ -17,6 +17,7 @@ mod retention;
 mod demo;
 mod dev;
 mod simulate;
+mod loadtest;
 mod config;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -78,6 +79,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Simulate(simulate::SimulateArgs),
+    Loadtest(loadtest::LoadtestArgs),
     Config(config::ConfigArgs),
 }
 
@@ -101,6 +103,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Simulate(args) => simulate::run(args),
+        Command::Loadtest(args) => loadtest::run(args, settings),
         Command::Config(args) => config::run(args, settings),
     }
 }

@@ -13,6 +13,7 @@ use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::ShardId;
 use skein_shared::manifest_log;
 use skein_shared::payload::Limits;
+use skein_shared::process_use;
 use skein_shared::units::MIB;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -25,7 +26,7 @@ use crate::metrics;
 use crate::object_fetch::FetchSettings;
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input;
-use crate::report::{ProgressCounter, RunReport, StepReport, peak_memory_bytes};
+use crate::report::{ProgressCounter, RunReport, StepReport};
 use crate::task::{TaskContext, run_step};
 use crate::window_writer::WriterContext;
 
@@ -122,7 +123,7 @@ pub async fn run(
     Ok(RunReport {
         elapsed: started.elapsed(),
         requests: bucket.requests(),
-        peak_memory_bytes: peak_memory_bytes(),
+        peak_memory_bytes: process_use::peak_memory_bytes(),
         ..report
     })
 }

@@ -1,10 +1,10 @@
 //! What a connector tells while it runs and when it ends.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use serde::Serialize;
 use skein_shared::bucket::RequestCounts;
+use skein_shared::process_use;
 
 use crate::core::CoreStats;
 
@@ -48,6 +48,8 @@ pub struct ConnectReport {
     pub outcome: Outcome,
     /// How long it ran.
     pub elapsed_ms: u64,
+    /// From the first record to the end: without joining the group.
+    pub reading_ms: u64,
     /// Processor time of this process so far, user and system.
     pub cpu_ms: u64,
     /// Records taken in.
@@ -107,7 +109,8 @@ impl ConnectReport {
         Self {
             outcome: ended.outcome,
             elapsed_ms: ended.elapsed_ms,
-            cpu_ms: cpu_ms(),
+            reading_ms: stats.reading_ms(ended.elapsed_ms),
+            cpu_ms: process_use::cpu_ms(),
             records: stats.records,
             raw_bytes: stats.raw_bytes,
             quarantined_records: stats.quarantined.clone(),
@@ -121,7 +124,7 @@ impl ConnectReport {
             write_requests: ended.requests.writes(),
             read_requests: ended.requests.reads(),
             stopped_partitions: ended.stopped,
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: process_use::peak_memory_bytes().unwrap_or(0),
         }
     }
 
@@ -129,24 +132,4 @@ impl ConnectReport {
     pub fn quarantined(&self) -> u64 {
         self.quarantined_records.values().sum()
     }
-}
-
-/// The process' high-water mark; 0 where the operating system does not tell.
-fn peak_memory_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}
-
-/// User and system time of the process; 0 where the operating system does not tell.
-fn cpu_ms() -> u64 {
-    /// `USER_HZ`, which is 100 on every Linux.
-    const MS_PER_TICK: u64 = 10;
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is the name in brackets and may hold blanks.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place).and_then(|f| f.parse::<u64>().ok());
-    (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)) * MS_PER_TICK
 }

@@ -67,6 +67,16 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A process of ours did not come to a good end.
+    #[error(
+        "a process did not end well; command=`skein {command}` reason=`{reason}`: its own words stand above"
+    )]
+    Process {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        reason: String,
+    },
     /// A thread ended without its result.
     #[error("a thread ended without its result; reason=`{0}`")]
     Ended(String),
@@ -111,6 +121,7 @@ impl Error {
             | Self::BacklogFull { .. }
             | Self::Input(_)
             | Self::Runtime(_)
+            | Self::Process { .. }
             | Self::Ended(_)
             | Self::Cancelled
             | Self::NothingToDamage

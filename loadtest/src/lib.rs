@@ -1,4 +1,4 @@
-//! Loads for Skein: payloads computed from a seed, the producer that sends them, and the demo.
+//! Loads for Skein: payloads computed from a seed, the producer that sends them, the demo, and what roles cost.
 //!
 //! The generator knows what any of its series must hold in the end, from the seed alone and without a
 //! decoder of ours, so that what is read back can be compared point by point.
@@ -8,5 +8,6 @@ pub mod metrics;
 pub mod generator;
 pub mod producer;
 pub mod demo;
+pub mod connector_load;
 
 pub use error::{Error, Result};

@@ -41,6 +41,7 @@ pub mod format;
 pub mod telemetry;
 pub mod http_client;
 pub mod admin_http;
+pub mod process_use;
 pub mod retry;
 pub mod aws_chain;
 pub mod bucket;

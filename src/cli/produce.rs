@@ -18,6 +18,7 @@ use skein_shared::format::points_csv::parse_timestamp;
 use skein_shared::ids::TopicName;
 use skein_shared::ledger::Ledger;
 use skein_shared::units::Millis;
+use skein_shared::window::TimestampMs;
 use tokio::runtime::Runtime;
 
 use crate::cli::{SettingsArgs, now, runtime};

@@ -75,14 +75,14 @@ async fn workers_that_are_killed_stalled_and_rebalanced_under_load_lose_and_doub
         .unwrap();
     let seed = from_environment(SEED_VARIABLE).unwrap_or_else(|| fastrand::u64(..));
     let cycles = from_environment(CYCLES_VARIABLE).unwrap_or(DEFAULT_CYCLES);
-    println!("repeat with {SEED_VARIABLE}={seed} {CYCLES_VARIABLE}={cycles}");
+    eprintln!("repeat with {SEED_VARIABLE}={seed} {CYCLES_VARIABLE}={cycles}");
     let mut fleet = Fleet::start(services.skein(), seed);
     for cycle in 0..cycles {
         let started = Instant::now();
         let blow = fleet.choose_blow();
         fleet.strike(cycle, blow).await;
         fleet.catch_up(cycle, blow).await;
-        println!("cycle {cycle} {blow:?}: {:?}", started.elapsed());
+        eprintln!("cycle {cycle} {blow:?}: {:?}", started.elapsed());
         if cycle % 10 == 9 || cycle + 1 == cycles {
             fleet.compare_points().await;
         }
@@ -129,9 +129,9 @@ impl Fleet {
                     .await;
             }
             Blow::Stall => {
-                self.workers[victim].signal("STOP");
+                self.workers[victim].signal("STOP").await;
                 sleep(SESSION + Duration::from_secs(2)).await;
-                self.workers[victim].signal("CONT");
+                self.workers[victim].signal("CONT").await;
             }
             Blow::Visit => {
                 let visitor = self.skein.start(&["connect"], None);
@@ -149,7 +149,7 @@ impl Fleet {
 
     /// SIGTERM is answered by a last flush and a good end.
     async fn end(&self, worker: Running) {
-        worker.signal("TERM");
+        worker.signal("TERM").await;
         let ended = worker.ended(CATCH_UP).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     }

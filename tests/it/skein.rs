@@ -215,22 +215,13 @@ impl Running {
         self.signal("INT").await;
     }
 
-    /// Sends a signal: `HUP`.
+    /// Sends a signal by its name: `HUP`, `TERM`, `STOP`, `CONT`.
     pub(crate) async fn signal(&self, name: &str) {
         let process_id = self.child.id().unwrap().to_string();
         let kill = Command::new("kill")
             .args(["-s", name, &process_id])
             .status();
         assert!(kill.await.unwrap().success());
-    }
-
-    /// Sends a signal by its name: `TERM`, `STOP`, `CONT`.
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("it runs until it is waited for");
-        let sent = std::process::Command::new("kill")
-            .args(["-s", name, &pid.to_string()])
-            .status();
-        assert!(sent.unwrap().success(), "kill -s {name} {pid}");
     }
 
     /// `kill -9`.

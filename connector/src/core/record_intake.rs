@@ -48,6 +48,7 @@ impl Core {
         self.progress_at = self.now;
         self.budget.hold(grown_bytes);
         self.stats.records += 1;
+        self.stats.first_record_at.get_or_insert(self.now);
         self.stats.raw_bytes += grown_bytes;
         self.flushes.fill.records += 1;
         self.flushes.fill.bytes += grown_bytes;

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use skein_shared::payload::Refusal;
+use skein_shared::units::Millis;
 
 /// Counts since the start of the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CoreStats {
     /// Records taken in.
     pub records: u64,
+    /// When the first of them came, in the time of the steps.
+    pub first_record_at: Option<Millis>,
     /// Bytes of their frames before compression.
     pub raw_bytes: u64,
     /// Records of partitions that were not ours to read, or below the position; left to whoever reads them.
@@ -42,6 +45,12 @@ pub struct CoreStats {
 }
 
 impl CoreStats {
+    /// Time from the first record to `until_ms`.
+    pub fn reading_ms(&self, until_ms: u64) -> u64 {
+        let first = self.first_record_at;
+        first.map_or(0, |first| until_ms.saturating_sub(first.0))
+    }
+
     pub(super) fn count_quarantined(&mut self, refusal: &Refusal) {
         *self.quarantined.entry(refusal.name()).or_default() += 1;
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use skein_compactor::report::peak_memory_bytes;
 use skein_compactor::run::RunOptions;
 use skein_config::Settings;
 use skein_config::cutover::timeline::Timelines;
@@ -15,6 +14,7 @@ use skein_shared::bucket::Bucket;
 use skein_shared::error_kind::ErrorKind;
 use skein_shared::ids::TopicName;
 use skein_shared::ledger::Ledger;
+use skein_shared::process_use::peak_memory_bytes;
 use skein_shared::segment_fetch::MetadataFetch;
 use skein_shared::window::{TimeSpan, TimestampMs};
 use tokio::runtime::Handle;

@@ -1,0 +1,171 @@
+//! What the connector costs beside the cheapest consumers of the same topic, in one run.
+//!
+//! Each round runs three processes one after the other over one topic: a bare poll loop, the same loop that
+//! also compresses what it reads, and `skein connect --until-end`. Machines are noisy, so what counts is the
+//! ratio within a round.
+
+pub mod bare_loop;
+pub mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+use skein_config::Settings;
+use skein_config::load::{Layers, load};
+use skein_local::apache_kafka::Nodes;
+use skein_local::dev_stack::DevStackOptions;
+use skein_local::real_stack::RealStack;
+use skein_shared::ids::TopicName;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::connector_load::report::{ConnectorLoad, Consumption, Round};
+use crate::error::{Error, Result};
+use crate::generator::{Generator, GeneratorSettings};
+use crate::producer::{ProduceOptions, ProduceReport, produce_generated};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct ConnectorLoadOptions {
+    /// The `skein` binary, which the rounds run as processes of their own.
+    pub binary: PathBuf,
+    /// Points of a payload, which decides the size of a record.
+    pub payload_points: u32,
+    /// Bytes of record values to send.
+    pub value_bytes: u64,
+    /// How often each process runs.
+    pub rounds: u32,
+    /// Told what is being done.
+    pub progress: fn(&str),
+}
+
+const TOPIC: &str = "load";
+const PARTITIONS: u32 = 32;
+/// 70 shards: 64 shared ones, all of them hit by 80 consecutive orgs, and six of their own.
+const ORGS: u32 = 80;
+const SHARDS: &str = "dedicated=[1000,1001,1002,1003,1004,1005]";
+/// Points and bytes of a payload grow together; this is near enough to choose how many points to send.
+const BYTES_PER_POINT: u64 = 10;
+
+/// Starts Apache Kafka and `SeaweedFS`, sends the records once and runs the rounds.
+///
+/// # Errors
+/// The servers cannot be had, or a process did not come to its end.
+///
+/// # Panics
+/// Never: the topic's name is valid.
+pub async fn run(options: &ConnectorLoadOptions, directory: &Path) -> Result<ConnectorLoad> {
+    (options.progress)("starting Apache Kafka and SeaweedFS");
+    let topic = TopicName::new(TOPIC).expect("a word is a topic's name");
+    let stack_options = DevStackOptions {
+        topics: vec![topic.clone()],
+        partitions: PARTITIONS,
+        ..DevStackOptions::new(directory.to_path_buf())
+    };
+    let stack = RealStack::start(&stack_options, Nodes::One).await?;
+    let settings = load(&Layers {
+        file: Some(stack.config_file().to_path_buf()),
+        ..Layers::default()
+    })?;
+    (options.progress)("sending the records");
+    let sent = send(options, settings, topic).await?;
+    let mut rounds = Vec::new();
+    for number in 1..=options.rounds {
+        (options.progress)(&format!("round {number} of {}", options.rounds));
+        rounds.push(round(options, stack.config_file(), number).await?);
+    }
+    Ok(ConnectorLoad {
+        records: sent.records,
+        value_bytes: sent.value_bytes,
+        rounds,
+    })
+}
+
+async fn send(
+    options: &ConnectorLoadOptions,
+    settings: Settings,
+    topic: TopicName,
+) -> Result<ProduceReport> {
+    let generator = Generator::new(GeneratorSettings {
+        orgs: ORGS,
+        points: options.value_bytes / BYTES_PER_POINT,
+        payload_points: options.payload_points,
+        ..GeneratorSettings::default()
+    })?;
+    let sending = move || {
+        let options = ProduceOptions {
+            kafka: &settings.kafka,
+            topic,
+            partitions: None,
+            backlog: None,
+            cancel: CancellationToken::new(),
+            progress: |_| {},
+        };
+        produce_generated(options, &generator)
+    };
+    let sent = tokio::task::spawn_blocking(sending).await;
+    sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+async fn round(options: &ConnectorLoadOptions, config: &Path, number: u32) -> Result<Round> {
+    let bare = ["loadtest", "bare-loop", "--topic", TOPIC];
+    let compress = [&bare[..], &["--compress"]].concat();
+    let prefix = format!("bucket.url=\"s3://skein/round-{number}\"");
+    let group = format!("kafka.group=\"round-{number}\"");
+    let shards = format!("shards.{SHARDS}");
+    let connect = [
+        "connect",
+        "--until-end",
+        "--format",
+        "json",
+        "--set",
+        &prefix,
+        "--set",
+        &group,
+        "--set",
+        &shards,
+    ];
+    Ok(Round {
+        bare: process(options, config, &bare).await?,
+        compressing: process(options, config, &compress).await?,
+        connector: process(options, config, &connect).await?,
+    })
+}
+
+/// Runs one process to its end and reads its report.
+async fn process(
+    options: &ConnectorLoadOptions,
+    config: &Path,
+    arguments: &[&str],
+) -> Result<Consumption> {
+    let mut command = Command::new(&options.binary);
+    command
+        .arg("--config")
+        .arg(config)
+        .args(arguments)
+        .env("SKEIN_LOG", "warn")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    let failed = |reason: String| Error::Process {
+        command: arguments.join(" "),
+        reason,
+    };
+    let output = command.output().await.map_err(|e| failed(e.to_string()))?;
+    if !output.status.success() {
+        return Err(failed(output.status.to_string()));
+    }
+    let report: Value =
+        serde_json::from_slice(&output.stdout).map_err(|e| failed(e.to_string()))?;
+    let number = |key: &str| {
+        let number = report[key].as_u64();
+        number.ok_or_else(|| failed(format!("its report has no number `{key}`")))
+    };
+    Ok(Consumption {
+        records: number("records")?,
+        cpu_ms: number("cpu_ms")?,
+        reading_ms: number("reading_ms")?,
+        peak_memory_bytes: number("peak_memory_bytes")?,
+    })
+}
