@@ -52,7 +52,7 @@ struct RunArgs {
 /// Runs it.
 pub(crate) fn run(args: &JanitorArgs, settings: &SettingsArgs) -> Outcome {
     let JanitorCommand::Run(args) = &args.command;
-    let settings = settings.start(&[Need::Bucket])?;
+    let settings = settings.start_watched("janitor", &[Need::Bucket])?;
     let options = JanitorOptions {
         patience: settings.connector.janitor_patience,
         mode: if args.dry_run {

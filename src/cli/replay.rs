@@ -106,7 +106,7 @@ pub(crate) fn run(args: &ReplayArgs, settings: &SettingsArgs) -> Outcome {
             rate,
             format,
         } => {
-            let settings = settings.start(&[Need::Bucket, Need::Brokers])?;
+            let settings = settings.start_watched("replay", &[Need::Bucket, Need::Brokers])?;
             let report = runtime()?.block_on(async {
                 let setup = setup(&settings).await?;
                 let job = match job {
