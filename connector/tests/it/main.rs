@@ -9,5 +9,6 @@ mod janitor;
 mod real;
 mod topic_records;
 mod replay;
+mod replay_cancel;
 mod replay_real;
 mod replay_bytes;

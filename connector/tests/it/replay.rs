@@ -386,33 +386,3 @@ async fn what_cannot_be_replayed_is_refused_before_anything_is_written() {
             .ends_with("[10, 15): not in the ledger yet, which ends at 10")
     );
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replay_that_was_cancelled_ends_at_its_next_step_and_stays_ended() {
-    let servers = start(2, Conditions::Honoured);
-    servers.broker.create_topic(AGAIN, 2).unwrap();
-    produce(&servers.place, 2, &records(500, 100));
-    let bucket = open_bucket(&servers.place).await;
-    let settings = settings(&servers.place, "cancelled");
-    connect(&settings, &bucket).await;
-    let setup = setup(&settings, &bucket);
-    let plan = replay::plan(&setup, &request("cancelled", into_again()))
-        .await
-        .unwrap();
-    let job = replay::begin(&bucket, &plan).await.unwrap();
-    let state = async || replay::status(&bucket, None).await.unwrap()[0].state;
-    assert_eq!(state().await, "planned");
-    replay::cancel(&bucket, job).await.unwrap();
-    assert_eq!(state().await, "cancelling");
-    for _ in 0..2 {
-        let report = replay::run(&setup, job, ReplayControls::silent())
-            .await
-            .unwrap();
-        assert_eq!((report.state, report.records), ("cancelled", 0));
-    }
-    assert_eq!(state().await, "cancelled");
-    assert!(read(&servers.place, AGAIN, 2).iter().all(Vec::is_empty));
-    let unknown = skein_shared::ids::JobId(7);
-    let error = replay::cancel(&bucket, unknown).await.unwrap_err();
-    assert!(error.to_string().contains("0000000000000007"), "{error}");
-}

@@ -39,22 +39,7 @@ impl World {
                 self.answered_group(who, Answered::ByAssigning);
                 Ok(())
             }
-            Action::Unassign { removed, rest } => {
-                let removed: Vec<Place> = removed
-                    .iter()
-                    .map(|name| self.kafka.place_of(name))
-                    .collect();
-                let noted: Vec<_> = removed.iter().map(|place| (*place, Offset(0))).collect();
-                self.note_assignment("unassign", who, &noted);
-                let worker = self.slots[who.slot]
-                    .worker
-                    .as_mut()
-                    .expect("it was just there");
-                worker.consumer.unassign(&removed);
-                self.reads_all(who, &rest)?;
-                self.answered_group(who, Answered::ByUnassigning);
-                Ok(())
-            }
+            Action::Unassign { removed, rest } => self.unassign(who, &removed, &rest),
             Action::Pause => {
                 worker.consumer.intake = Intake::Closed;
                 Ok(())
@@ -88,6 +73,28 @@ impl World {
             Action::Alert { partition, reason } => self.alerted(who, &partition, &reason),
             Action::Exit(reason) => self.exited(who, &reason),
         }
+    }
+
+    fn unassign(
+        &mut self,
+        who: Who,
+        removed: &[TopicPartition],
+        rest: &[(TopicPartition, Offset)],
+    ) -> Verdict {
+        let removed: Vec<Place> = removed
+            .iter()
+            .map(|name| self.kafka.place_of(name))
+            .collect();
+        let noted: Vec<_> = removed.iter().map(|place| (*place, Offset(0))).collect();
+        self.note_assignment("unassign", who, &noted);
+        let worker = self.slots[who.slot]
+            .worker
+            .as_mut()
+            .expect("it was just there");
+        worker.consumer.unassign(&removed);
+        self.reads_all(who, rest)?;
+        self.answered_group(who, Answered::ByUnassigning);
+        Ok(())
     }
 
     fn note_assignment(&mut self, what: &'static str, who: Who, added: &[(Place, Offset)]) {
