@@ -34,7 +34,7 @@ pub enum Refusal {
     RequestTimeTooSkewed,
     /// The bucket was deleted.
     NoSuchBucket,
-    /// No room is left; AWS has no such code, MinIO says this.
+    /// No room is left; AWS has no such code, other stores have.
     StorageFull,
 }
 
