@@ -112,9 +112,7 @@ impl Core {
         for partition in self.partitions.iter() {
             match &partition.phase {
                 Phase::Away => {}
-                Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Doubted(_) => {
-                    return false;
-                }
+                Phase::LookingUp | Phase::Found(_) | Phase::Draining => return false,
                 Phase::Reading(tenure) if tenure.position < partition.end_at_assignment => {
                     return false;
                 }
@@ -134,11 +132,7 @@ impl Core {
                     behind += u64::try_from(left).unwrap_or(0);
                 }
                 Phase::Stopped => stopped += 1,
-                Phase::Away
-                | Phase::LookingUp
-                | Phase::Found(_)
-                | Phase::Draining
-                | Phase::Doubted(_) => {}
+                Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining => {}
             }
         }
         self.stats.partitions_reading = reading;

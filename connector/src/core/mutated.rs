@@ -38,7 +38,7 @@ impl Core {
         let purpose = self.requests.purpose(id)?;
         match (mutant, purpose) {
             (Mutant::DropsFlushOnError, Purpose::Manifest(flush)) => {
-                self.requests.finish(id, actions);
+                self.requests.finish(id);
                 for slot in self.flushes.slots(flush) {
                     self.cut_ledger(slot);
                 }

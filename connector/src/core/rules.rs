@@ -3,11 +3,6 @@
 mod ownership;
 mod status;
 mod void_flush;
-mod lost;
-mod memory;
-mod rebalances;
-mod requests;
-mod refused;
 
 use fastrand::Rng;
 use skein_shared::ErrorKind;

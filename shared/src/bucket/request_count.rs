@@ -120,7 +120,7 @@ impl RequestCounts {
     }
 }
 
-const CAUSES: [BucketCause; 9] = [
+const CAUSES: [BucketCause; 7] = [
     BucketCause::Unavailable,
     BucketCause::Throttled,
     BucketCause::Denied,
@@ -128,8 +128,6 @@ const CAUSES: [BucketCause; 9] = [
     BucketCause::Refused,
     BucketCause::Damaged,
     BucketCause::UploadGone,
-    BucketCause::NoBucket,
-    BucketCause::Full,
 ];
 
 /// The running counts.
@@ -179,8 +177,6 @@ impl RequestCounter {
                 BucketCause::Refused => "refused",
                 BucketCause::Damaged => "damaged",
                 BucketCause::UploadGone => "upload gone",
-                BucketCause::NoBucket => "no bucket",
-                BucketCause::Full => "full",
             };
             metrics::counter!("skein_shared_retries_total", "reason" => reason).increment(1);
         }

@@ -1,6 +1,5 @@
 //! The S3 client: its settings, one try under a time limit, and the retry loop around it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -21,7 +20,7 @@ use super::request_count::RequestCounter;
 use super::settings::{BucketSettings, Credentials};
 use crate::aws_chain;
 use crate::error::{BucketCause, Error, Result};
-use crate::retry::{Retrier, RetryPolicy};
+use crate::retry::Retrier;
 
 /// Longest key that S3 takes.
 const MAX_KEY_BYTES: usize = 1024;
@@ -39,7 +38,7 @@ pub(super) struct Store {
     url: String,
     encryption: Encryption,
     retrier: Retrier,
-    requests: Arc<RequestCounter>,
+    requests: RequestCounter,
 }
 
 impl Store {
@@ -67,25 +66,8 @@ impl Store {
             url: settings.url(),
             encryption: settings.encryption.clone(),
             retrier,
-            requests: Arc::new(RequestCounter::new()),
+            requests: RequestCounter::new(),
         })
-    }
-
-    /// The same store, connections and counts, without a retry loop.
-    pub(super) fn single_attempts(&self) -> Self {
-        Self {
-            client: self.client.clone(),
-            bucket: self.bucket.clone(),
-            prefix: self.prefix.clone(),
-            url: self.url.clone(),
-            encryption: self.encryption.clone(),
-            retrier: Retrier::new(self.retrier.policy().single_attempt()),
-            requests: Arc::clone(&self.requests),
-        }
-    }
-
-    pub(super) fn retry_policy(&self) -> &RetryPolicy {
-        self.retrier.policy()
     }
 
     pub(super) fn client(&self) -> &Client {
