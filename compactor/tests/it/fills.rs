@@ -76,7 +76,9 @@ async fn a_frame_of_a_fill_counts_once_and_only_where_a_fill_names_it() {
     fill(&world, late.id, [4, 10]).await;
     assert_eq!(world.compact().await.steps.counts.records, 6);
     assert_same(&live_points(&world).await, &expected(&records[..20]));
+    let writes = world.bucket.requests().writes();
     assert_eq!(world.compact().await.steps.generations, 0);
+    assert_eq!(world.bucket.requests().writes(), writes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
