@@ -45,8 +45,10 @@ pub struct ConnectorSettings {
     pub janitor_interval: Millis,
     /// How long a worker is silent before its unfinished flushes are declared void.
     pub janitor_patience: Millis,
-    /// What to do with a partition whose records Kafka lost or replaced.
+    /// What to do with a partition when Kafka no longer has the records that follow the ledger's end.
     pub on_lost_offsets: OnLostOffsets,
+    /// What to do with a partition whose log is not the one that the ledger was written from.
+    pub on_replaced_log: OnReplacedLog,
 }
 
 /// What to do with a partition when Kafka no longer has the records that follow the ledger's end.
@@ -55,6 +57,18 @@ pub struct ConnectorSettings {
 pub enum OnLostOffsets {
     /// Stop it and raise an alert; the other partitions go on.
     Stop,
+    /// Wait a flush interval, look again, record the lost span in the ledger, raise an alert and go on.
+    SkipAndRecord,
+}
+
+/// What to do with a partition whose topic was made anew, or truncated below the ledger's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnReplacedLog {
+    /// Stop it and raise an alert; the other partitions go on.
+    Stop,
+    /// Begin its next incarnation, with a chain of its own, at the oldest record that Kafka has.
+    NewIncarnation,
 }
 
 /// What the memory budget leaves to each user of memory.

@@ -113,6 +113,9 @@ const SECURITY: [&str; 10] = [
     "ssl.endpoint.identification.algorithm",
 ];
 
+/// How many times its size a compressed batch may have once it is unpacked; text that repeats itself comes near.
+const UNPACKED_RATIO: u64 = 20;
+
 impl KafkaSettings {
     /// The cluster's name, which [`crate::load`] has checked.
     ///
@@ -194,8 +197,10 @@ impl KafkaSettings {
         config.set("queued.min.messages", "100000");
         // A partition whose queue is full waits this long; the default of a second starves it.
         config.set("fetch.queue.backoff.ms", "10");
-        // Each broker may hold one response of this size beyond the queue.
-        let fetch_bytes = (queue.0 / 4).clamp(MIB, 16 * MIB);
+        // Half of the queue's share is for what is queued. The other half is for a broker's response that was
+        // asked for before that was full: it comes whole, and is unpacked at once.
+        let queued_bytes = (queue.0 / 2).max(MIB);
+        let fetch_bytes = (queue.0 / 2 / UNPACKED_RATIO).clamp(MIB, 16 * MIB);
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         self.set_client(&mut config)?;
         config.set("group.id", &self.group);
@@ -211,7 +216,7 @@ impl KafkaSettings {
         config.set("allow.auto.create.topics", "false");
         config.set(
             "queued.max.messages.kbytes",
-            (queue.0 / 1024).max(1024).to_string(),
+            (queued_bytes / 1024).to_string(),
         );
         Ok(config)
     }

@@ -10,9 +10,12 @@ use skein_connector::core::event::{Answer, ChainView, Event, LedgerEnd, TopicPar
 use skein_connector::core::{Core, CoreOptions, Floors, Until};
 use skein_shared::format::frame::{HeadersRef, RecordRef, RecordTimestamp};
 use skein_shared::format::ledger_entry::StartPolicy;
-use skein_shared::ids::{MetricId, OrgId, PartitionId, SourceName, TopicName, WorkerId};
+use skein_shared::ids::{
+    Incarnation, MetricId, OrgId, PartitionId, SourceName, TopicName, WorkerId,
+};
 use skein_shared::offset::Offset;
 use skein_shared::payload::Payload;
+use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
@@ -43,6 +46,7 @@ impl Driven {
             start: StartPolicy::Earliest,
             until: Until::Asked,
             floors: Floors::S3,
+            retry: RetryPolicy::default(),
             mutant: None,
         };
         let mut driven = Self {
@@ -78,6 +82,7 @@ impl Driven {
             Action::Send(id, request) => {
                 let answer = match request {
                     Request::LookUpChain(_) => Answer::Chain(ChainView {
+                        incarnation: Incarnation::default(),
                         ledger: Some(LedgerEnd {
                             offset: Offset(0),
                             last: None,
@@ -102,6 +107,8 @@ impl Driven {
             | Action::Resume
             | Action::Commit(_)
             | Action::Alert { .. }
+            | Action::Hedge(..)
+            | Action::Notify(_)
             | Action::Exit(_) => {}
         }
     }

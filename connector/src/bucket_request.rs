@@ -1,5 +1,6 @@
-//! Carries out the core's requests, many at once, and says what became of each.
+//! Carries out the core's requests, many at once and each once, and says what became of each.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use skein_shared::ErrorKind;
@@ -13,7 +14,6 @@ use skein_shared::ids::{Chain, WorkerId, WriteId};
 use skein_shared::ledger::{Appended, Ledger};
 use skein_shared::status_log;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,9 +26,6 @@ use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
 use crate::multipart_upload::{Part, Uploads};
 
-/// Small requests (ledger, manifests, look-ups) at the same time.
-const SMALL_AT_ONCE: usize = 32;
-
 /// Requests under way on the asynchronous runtime.
 #[derive(Debug)]
 pub struct BucketRequests {
@@ -38,6 +35,14 @@ pub struct BucketRequests {
     cancel: CancellationToken,
     outbox: Sender<(RequestId, Outcome)>,
     outcomes: Receiver<(RequestId, Outcome)>,
+    under_way: HashMap<RequestId, Tries>,
+}
+
+/// The tries of one request that have not come back.
+#[derive(Debug)]
+struct Tries {
+    left: u32,
+    cancel: CancellationToken,
 }
 
 /// What became of a request.
@@ -46,46 +51,35 @@ pub type Outcome = std::result::Result<Answer, Failure>;
 /// What requests are carried out with.
 #[derive(Debug)]
 pub struct Services {
+    /// Tries every request once: the core sends again what failed.
     bucket: Bucket,
+    /// Writes through the same.
     ledger: Ledger,
+    /// Reads with retries: a search of many steps is not begun anew because one of them failed.
+    chains: Ledger,
     lookup: ChainLookup,
     uploads: Uploads,
     holding: Arc<Holding>,
-    large: Semaphore,
-    small: Semaphore,
 }
 
 impl Services {
-    /// Everything that requests need; `upload_concurrency` bounds those that carry data.
-    pub fn new(
-        bucket: &Bucket,
-        lookup: ChainLookup,
-        holding: Arc<Holding>,
-        upload_concurrency: u32,
-    ) -> Self {
+    /// Everything that requests need.
+    pub fn new(bucket: &Bucket, lookup: ChainLookup, holding: Arc<Holding>) -> Self {
+        let once = bucket.single_attempts();
         Self {
-            bucket: bucket.clone(),
-            ledger: Ledger::new(bucket.clone()),
+            ledger: Ledger::new(once.clone()),
+            chains: Ledger::new(bucket.clone()),
             lookup,
-            uploads: Uploads::new(bucket.clone()),
+            uploads: Uploads::new(once.clone()),
             holding,
-            large: Semaphore::new(upload_concurrency as usize),
-            small: Semaphore::new(SMALL_AT_ONCE),
+            bucket: once,
         }
     }
 
     async fn carry_out(&self, request: Request) -> Result<Answer> {
-        let lane = match request.body_bytes() {
-            0 => &self.small,
-            _ => &self.large,
-        };
-        let _permit = lane
-            .acquire()
-            .await
-            .expect("the semaphores are never closed");
         match request {
             Request::LookUpChain(chain) => {
-                let view = self.lookup.look_up(&self.ledger, &chain).await?;
+                let view = self.lookup.look_up(&self.chains, &chain).await?;
                 Ok(Answer::Chain(view))
             }
             Request::CreateGenesis {
@@ -208,13 +202,32 @@ impl BucketRequests {
             cancel: CancellationToken::new(),
             outbox,
             outcomes,
+            under_way: HashMap::new(),
         }
     }
 
     /// Begins a request. Never waits: the core bounds how many there are.
-    pub fn send(&self, id: RequestId, request: Request) {
+    pub fn send(&mut self, id: RequestId, request: Request) {
+        let cancel = self.cancel.child_token();
+        let tries = Tries {
+            left: 1,
+            cancel: cancel.clone(),
+        };
+        self.under_way.insert(id, tries);
+        self.start(id, request, cancel);
+    }
+
+    /// Begins a second try of a request, unless its outcome is there already.
+    pub fn hedge(&mut self, id: RequestId, request: Request) {
+        if let Some(tries) = self.under_way.get_mut(&id) {
+            tries.left += 1;
+            let cancel = tries.cancel.clone();
+            self.start(id, request, cancel);
+        }
+    }
+
+    fn start(&self, id: RequestId, request: Request, cancel: CancellationToken) {
         let (services, outbox) = (Arc::clone(&self.services), self.outbox.clone());
-        let cancel = self.cancel.clone();
         let step = request.step();
         let span = tracing::debug_span!("request", step);
         let task = async move {
@@ -231,7 +244,27 @@ impl BucketRequests {
 
     /// What became of the next request that came to its end, if one did.
     pub fn try_next(&mut self) -> Option<(RequestId, Outcome)> {
-        self.outcomes.try_recv().ok()
+        loop {
+            let (id, outcome) = self.outcomes.try_recv().ok()?;
+            if self.is_the_end(id, &outcome) {
+                return Some((id, outcome));
+            }
+        }
+    }
+
+    /// Whether a try's outcome is that of its request: the first answer is, and it ends the other try; a
+    /// failure is if no other try can still be answered.
+    fn is_the_end(&mut self, id: RequestId, outcome: &Outcome) -> bool {
+        let Some(tries) = self.under_way.get_mut(&id) else {
+            return false;
+        };
+        tries.left -= 1;
+        if outcome.is_err() && tries.left > 0 {
+            return false;
+        }
+        tries.cancel.cancel();
+        self.under_way.remove(&id);
+        true
     }
 
     /// Ends every request that is under way and drops uploads that will never be completed.
@@ -256,12 +289,15 @@ fn stored_unless_gone(outcome: skein_shared::Result<()>) -> Result<Answer> {
     }
 }
 
-/// What is to be done about an error: the bucket has retried within its own bounds before.
+/// What is to be done about an error.
 fn failure_of(step: &'static str, error: &Error) -> Failure {
     let remedy = match error {
         Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
-            BucketCause::Unavailable | BucketCause::Throttled => Remedy::Again,
-            BucketCause::Denied => Remedy::AgainAndAlert,
+            BucketCause::Unavailable => Remedy::Again,
+            BucketCause::Throttled => Remedy::SlowDown,
+            BucketCause::Denied | BucketCause::NoBucket | BucketCause::Full => {
+                Remedy::AgainAndAlert
+            }
             BucketCause::NotFound
             | BucketCause::Refused
             | BucketCause::Damaged

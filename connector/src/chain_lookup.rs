@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use skein_config::kafka::KafkaSettings;
 use skein_config::kafka::lookup_client::LookupClient;
 use skein_shared::ErrorKind;
-use skein_shared::ids::Chain;
-use skein_shared::ledger::Ledger;
+use skein_shared::ids::{Chain, Incarnation};
+use skein_shared::ledger::{ChainEnd, Ledger};
 use skein_shared::offset::Offset;
 
 use crate::core::event::{ChainView, LedgerEnd};
@@ -42,9 +42,10 @@ impl ChainLookup {
     /// What the bucket or Kafka says; `Corrupt` when the ledger cannot be read.
     pub async fn look_up(&self, ledger: &Ledger, chain: &Chain) -> Result<ChainView> {
         // The ledger first: its end cannot lie beyond what Kafka has a moment later.
-        let end = ledger.end(chain, None).await?;
-        let (kafka_low, kafka_high) = self.watermarks(chain).await?;
+        let (chain, end) = newest_chain(ledger, chain).await?;
+        let (kafka_low, kafka_high) = self.watermarks(&chain).await?;
         Ok(ChainView {
+            incarnation: chain.incarnation,
             ledger: end.map(|end| LedgerEnd {
                 offset: end.offset,
                 last: end.last.and_then(|entry| entry.last),
@@ -94,6 +95,23 @@ impl ChainLookup {
         let answered = asked.await.map_err(|error| failed(error.to_string()))?;
         let (low, high) = answered?;
         Ok((Offset(low), Offset(high)))
+    }
+}
+
+/// The newest life of the topic that has a chain, from the given one on, and where that ends.
+async fn newest_chain(ledger: &Ledger, from: &Chain) -> Result<(Chain, Option<ChainEnd>)> {
+    let mut chain = from.clone();
+    loop {
+        let next = Chain {
+            incarnation: Incarnation(chain.incarnation.0 + 1),
+            ..chain.clone()
+        };
+        let (end, next_genesis) =
+            futures::try_join!(ledger.end(&chain, None), ledger.genesis(&next))?;
+        if next_genesis.is_none() {
+            return Ok((chain, end));
+        }
+        chain = next;
     }
 }
 

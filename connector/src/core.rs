@@ -20,12 +20,17 @@ mod open_object;
 mod ledger_chain;
 mod partition;
 mod flush_cycle;
-mod request_table;
 mod stats;
+mod retry_budget;
+mod upload_limit;
+mod hedging;
+mod request_table;
 mod offset_commits;
+mod blockage;
 mod record_intake;
 mod object_progress;
 mod flush_progress;
+mod lost_offsets;
 mod membership;
 mod status_turn;
 mod ending;
@@ -46,14 +51,16 @@ pub(crate) use options::test_settings;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use skein_shared::ErrorKind;
 use skein_shared::ids::ShardId;
 use skein_shared::units::Millis;
 
 pub use mutant::Mutant;
 pub use options::{CoreOptions, Floors, Until};
-pub use stats::CoreStats;
+pub use stats::{CoreStats, RequestStats};
 
 use crate::core::action::{Action, ExitReason, ObjectNumber, RequestId};
+use crate::core::blockage::Blockage;
 use crate::core::byte_budget::{ByteBudget, Intake};
 use crate::core::ending::Life;
 use crate::core::event::{Answer, Event, Failure, Remedy};
@@ -63,6 +70,7 @@ use crate::core::offset_commits::OffsetCommits;
 use crate::core::open_object::{OpenObject, SealedObject};
 use crate::core::partition::PartitionTable;
 use crate::core::request_table::{Purpose, RequestTable};
+use crate::core::roll_policy::FlushPhase;
 use crate::core::router::Router;
 use crate::core::status_turn::StatusTurn;
 
@@ -82,10 +90,13 @@ pub struct Core {
     tenures_made: u64,
     block_bytes: u64,
     flushes: FlushCycle,
+    flush_phase: FlushPhase,
     next_flush_at: Millis,
+    sealed_at: Option<Millis>,
     budget: ByteBudget,
     intake: Intake,
     requests: RequestTable,
+    blockage: Blockage,
     membership: Membership,
     commits: OffsetCommits,
     status: StatusTurn,
@@ -101,6 +112,7 @@ impl Core {
     pub fn new(options: CoreOptions, now: Millis) -> Self {
         let settings = &options.settings;
         let budget = ByteBudget::new(settings.memory_shares().buffers.0);
+        let flush_phase = FlushPhase::of_worker(options.worker);
         Self {
             now,
             rng: Rng::with_seed(options.seed),
@@ -113,10 +125,18 @@ impl Core {
             tenures_made: 0,
             block_bytes: roll_policy::block_bytes(settings, options.floors, &budget, 1),
             flushes: FlushCycle::new(options.worker),
-            next_flush_at: roll_policy::first_flush_at(settings, options.worker, now),
+            flush_phase,
+            next_flush_at: roll_policy::next_flush_at(settings, flush_phase, options.epoch, now),
+            sealed_at: None,
             budget,
             intake: Intake::Open,
-            requests: RequestTable::default(),
+            requests: RequestTable::new(
+                options.retry.clone(),
+                settings.upload_concurrency,
+                // Other draws than those of the write ids.
+                !options.seed,
+            ),
+            blockage: Blockage::default(),
             membership: Membership::default(),
             commits: OffsetCommits::default(),
             status: StatusTurn::default(),
@@ -130,6 +150,7 @@ impl Core {
     /// Takes in one event and appends what is to be done, in order.
     pub fn step(&mut self, now: Millis, event: Event<'_>, actions: &mut Vec<Action>) {
         self.now = self.now.max(now);
+        self.requests.advance(self.now);
         if self.life.is_over() {
             return;
         }
@@ -175,26 +196,38 @@ impl Core {
         self.requests.len()
     }
 
+    /// First tries, retries and hedges of requests since the start.
+    pub fn request_stats(&self) -> &RequestStats {
+        self.requests.stats()
+    }
+
+    /// How many requests each group of keys may have under way, by the group's name.
+    pub fn upload_limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.requests.limits()
+    }
+
     fn tick(&mut self, actions: &mut Vec<Action>) {
-        self.requests.send_due(self.now, actions);
+        self.requests.send_due(actions);
+        self.look_again(actions);
         if self.next_flush_at <= self.now {
-            let settings = &self.options.settings;
-            self.next_flush_at = roll_policy::next_flush_at(settings, self.next_flush_at, self.now);
+            self.next_flush_at = self.next_on_phase();
             self.seal_flush_by_age(actions);
         }
     }
 
     /// What may have become possible by any event.
     fn settle(&mut self, actions: &mut Vec<Action>) {
+        self.watch_refusals(actions);
         self.relieve_pressure(actions);
         self.answer_group(actions);
+        self.assign_found(actions);
         self.commit_due(actions);
         self.end_if_due(actions);
         self.tell_status(actions);
     }
 
     fn answered(&mut self, id: RequestId, answer: Answer, actions: &mut Vec<Action>) {
-        let Some(purpose) = self.requests.finish(id) else {
+        let Some(purpose) = self.requests.finish(id, actions) else {
             return;
         };
         // A status is told also while nothing comes forward.
@@ -204,7 +237,10 @@ impl Core {
         match (purpose, answer) {
             (Purpose::LookUp(slot), Answer::Chain(view)) => self.chain_found(slot, view, actions),
             (Purpose::Recheck(slot), Answer::Chain(view)) => self.rechecked(slot, view, actions),
-            (Purpose::Genesis(slot), Answer::Ours | Answer::Taken) => self.look_up(slot, actions),
+            (Purpose::Genesis(slot), Answer::Ours | Answer::Taken)
+            | (Purpose::LostSpan { slot, .. }, Answer::AppendTaken(_)) => {
+                self.look_up(slot, actions);
+            }
             (Purpose::Put(object) | Purpose::Complete(object), Answer::Stored) => {
                 self.object_stored(object, actions);
             }
@@ -219,20 +255,31 @@ impl Core {
             (Purpose::Status, Answer::Stored) => self.status_written(),
             (Purpose::Ledger(slot), Answer::Appended) => self.span_appended(slot, id, actions),
             (Purpose::Ledger(slot), Answer::AppendTaken(_)) => self.conflict(slot, id, actions),
+            (Purpose::LostSpan { slot, span }, Answer::Appended) => {
+                self.lost_recorded(slot, span, actions);
+            }
             (purpose, answer) => panic!("{answer:?} is no answer to {purpose:?}"),
         }
     }
 
     fn failed(&mut self, id: RequestId, failure: &Failure, actions: &mut Vec<Action>) {
         if self.requests.purpose(id) == Some(Purpose::Status) {
-            self.requests.finish(id);
+            // The next status tells the same and more.
+            let given_up = Failure {
+                remedy: Remedy::GiveUp(ErrorKind::Transient),
+                reason: String::new(),
+            };
+            self.requests.failed(id, &given_up, actions);
             self.status_failed();
             return;
         }
         if self.mutated_failure(id, failure, actions).is_some() {
             return;
         }
-        let Some((purpose, step)) = self.requests.failed(id, failure, self.now) else {
+        if failure.remedy == Remedy::AgainAndAlert {
+            self.blockage.refused(&failure.reason);
+        }
+        let Some((purpose, step)) = self.requests.failed(id, failure, actions) else {
             return;
         };
         let Remedy::GiveUp(kind) = failure.remedy else {
@@ -240,7 +287,10 @@ impl Core {
         };
         match purpose {
             Purpose::Status => {}
-            Purpose::LookUp(slot) | Purpose::Genesis(slot) | Purpose::Recheck(slot) => {
+            Purpose::LookUp(slot)
+            | Purpose::Genesis(slot)
+            | Purpose::Recheck(slot)
+            | Purpose::LostSpan { slot, .. } => {
                 let reason = action::StopReason::LedgerUnreadable(failure.reason.clone());
                 self.stop_partition(slot, reason, actions);
             }

@@ -6,29 +6,39 @@ use metrics::{counter, gauge};
 use skein_shared::ids::{FlushId, Hole};
 use skein_shared::offset::Offset;
 
-use crate::core::CoreStats;
-use crate::core::action::StopReason;
+use crate::core::action::{Notice, StopReason};
 use crate::core::event::{Remedy, TopicPartition};
+use crate::core::{CoreStats, RequestStats};
 use crate::error::Error;
 
 /// A request to the bucket or to Kafka came back without what was asked.
 pub(crate) fn request_failed(step: &'static str, remedy: Remedy, error: &Error) {
-    let outcome = match remedy {
-        Remedy::Again => {
-            tracing::warn!(step, %error, "request failed, it is sent again");
-            "again"
-        }
-        Remedy::AgainAndAlert => {
-            tracing::error!(step, %error, "request refused, it is sent again: check the credentials");
-            "refused"
-        }
-        Remedy::GiveUp(_) => {
-            tracing::error!(step, %error, "request failed for good");
-            "given up"
-        }
-    };
+    match remedy {
+        Remedy::Again => tracing::warn!(step, %error, "request failed, it is sent again"),
+        // Many at once, and the core sends fewer by itself.
+        Remedy::SlowDown => tracing::debug!(step, %error, "request refused for now"),
+        // Told once for all requests, see `noticed`.
+        Remedy::AgainAndAlert => tracing::debug!(step, %error, "request refused, it is sent again"),
+        Remedy::GiveUp(_) => tracing::error!(step, %error, "request failed for good"),
+    }
+    let outcome = remedy.name();
     counter!("skein_connector_failed_requests_total", "step" => step, "outcome" => outcome)
         .increment(1);
+}
+
+/// The tries of requests since the start, and what each group of keys is allowed now.
+pub(crate) fn requests_progressed(
+    stats: &RequestStats,
+    limits: impl Iterator<Item = (&'static str, u64)>,
+) {
+    counter!("skein_connector_first_tries_total").absolute(stats.first_tries);
+    for (reason, retries) in &stats.retries {
+        counter!("skein_connector_retries_total", "reason" => *reason).absolute(*retries);
+    }
+    counter!("skein_connector_hedges_total").absolute(stats.hedges);
+    for (group, limit) in limits {
+        gauge!("skein_connector_upload_limit_requests", "group" => group).set(to_f64(limit));
+    }
 }
 
 /// A partition is not read any more.
@@ -39,6 +49,45 @@ pub(crate) fn partition_stopped(partition: &TopicPartition, reason: &StopReason)
         "partition stopped: {reason}"
     );
     counter!("skein_connector_stopped_partitions_total").increment(1);
+}
+
+/// Something that a person should know, though the connector goes on.
+pub(crate) fn noticed(notice: &Notice) {
+    match notice {
+        Notice::HoleFound {
+            partition,
+            span,
+            wait,
+        } => tracing::error!(
+            topic = %partition.topic,
+            partition = %partition.partition,
+            "kafka deleted the records {span} before they were read; looked at again in {wait}, then \
+             recorded as lost: raise its retention"
+        ),
+        Notice::HoleRecorded { partition, span } => tracing::error!(
+            topic = %partition.topic,
+            partition = %partition.partition,
+            "the records {span} are lost and recorded as such; reading goes on behind them"
+        ),
+        Notice::IncarnationBegun {
+            partition,
+            incarnation,
+        } => tracing::error!(
+            topic = %partition.topic,
+            partition = %partition.partition,
+            "the topic was made anew or truncated: incarnation {incarnation} begins at its oldest record"
+        ),
+        Notice::StoreRefuses { reason } => {
+            tracing::error!(
+                "the store refuses; nothing is lost, fetching waits until it takes again: {reason}"
+            );
+            gauge!("skein_connector_store_refuses").set(1.0);
+        }
+        Notice::StoreAccepts => {
+            tracing::info!("the store takes again what it refused");
+            gauge!("skein_connector_store_refuses").set(0.0);
+        }
+    }
 }
 
 /// Partitions begin to be read.
@@ -97,6 +146,9 @@ pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
     counter!("skein_connector_lost_objects_total").absolute(stats.lost_objects);
     counter!("skein_connector_missed_drains_total").absolute(stats.missed_drains);
     counter!("skein_connector_pauses_total").absolute(stats.pauses);
+    counter!("skein_connector_left_offsets_total").absolute(stats.left_offsets);
+    counter!("skein_connector_lost_spans_total").absolute(stats.lost_spans);
+    counter!("skein_connector_lost_offsets_total").absolute(stats.lost_offsets);
     for (reason, records) in &stats.quarantined {
         counter!("skein_connector_quarantined_records_total", "reason" => *reason)
             .absolute(*records);

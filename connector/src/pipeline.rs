@@ -196,16 +196,11 @@ struct Start {
 
 fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport> {
     let holding = Arc::new(Holding::from_env());
-    let concurrency = setup.connector.upload_concurrency;
-    let services = Services::new(
-        &setup.bucket,
-        start.lookup,
-        Arc::clone(&holding),
-        concurrency,
-    );
+    let services = Services::new(&setup.bucket, start.lookup, Arc::clone(&holding));
     let worker = WorkerId::random();
     let options = CoreOptions {
         settings: setup.connector.clone(),
+        retry: setup.bucket.retry_policy().clone(),
         source: setup.kafka.source_name(),
         worker,
         seed: worker.0.as_u64_pair().1,

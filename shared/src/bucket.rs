@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::ids::WriteId;
+use crate::retry::RetryPolicy;
 use crate::window::TimestampMs;
 
 mod request_count;
@@ -27,6 +28,7 @@ mod ranged_get;
 mod listing;
 mod conditional_put;
 mod open_uploads;
+mod part_list;
 mod multipart;
 mod probe;
 
@@ -34,8 +36,9 @@ pub use conditional_put::Created;
 pub use encryption::Encryption;
 pub use head::ObjectMeta;
 pub use listing::{Listed, ListedPage};
-pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload, UploadedPart};
+pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload};
 pub use open_uploads::OpenUpload;
+pub use part_list::UploadedPart;
 pub use ranged_get::Tail;
 pub use request_count::{Operation, RequestCounts};
 pub use settings::{BucketSettings, Credentials};
@@ -55,6 +58,20 @@ impl Bucket {
     pub async fn open(settings: &BucketSettings) -> Result<Self> {
         let store = Arc::new(open::open(settings).await?);
         Ok(Self { store })
+    }
+
+    /// The same bucket for a caller that has a retry loop of its own: every request is tried once. Shares
+    /// connections and request counts.
+    #[must_use]
+    pub fn single_attempts(&self) -> Self {
+        Self {
+            store: Arc::new(self.store.single_attempts()),
+        }
+    }
+
+    /// How failed requests are tried again.
+    pub fn retry_policy(&self) -> &RetryPolicy {
+        self.store.retry_policy()
     }
 
     /// The bucket's URL for messages: `s3://bucket/prefix`.

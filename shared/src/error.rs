@@ -14,7 +14,7 @@ pub enum BucketCause {
     Throttled,
     /// 401, 403: credentials or policy.
     Denied,
-    /// No such bucket, key or upload.
+    /// No such key or upload.
     NotFound,
     /// The store answered something that breaks its contract, or refused the request as malformed.
     Refused,
@@ -22,6 +22,10 @@ pub enum BucketCause {
     Damaged,
     /// The multipart upload does not exist any more: somebody completed or dropped it.
     UploadGone,
+    /// The bucket itself is not there.
+    NoBucket,
+    /// The store has no room left, or a quota is used up.
+    Full,
 }
 
 /// What failed, where, and why.
@@ -161,9 +165,11 @@ impl Error {
             Self::Taken { .. } => ErrorKind::Fenced,
             Self::Bucket { cause, .. } => match cause {
                 BucketCause::Unavailable | BucketCause::Throttled => ErrorKind::Transient,
-                BucketCause::Denied | BucketCause::NotFound | BucketCause::Refused => {
-                    ErrorKind::Invalid
-                }
+                BucketCause::Denied
+                | BucketCause::NotFound
+                | BucketCause::Refused
+                | BucketCause::NoBucket
+                | BucketCause::Full => ErrorKind::Invalid,
                 BucketCause::Damaged => ErrorKind::Corrupt,
                 BucketCause::UploadGone => ErrorKind::Fenced,
             },

@@ -1,4 +1,5 @@
-//! The only retry loop: which failures are tried again, how often, and how long it waits between.
+//! Which failures are tried again, how often, and how long to wait between: for all requests but the
+//! connector's writes, whose waits are bounded here and whose loop is its core.
 //!
 //! Exponential back-off with full jitter: each wait is uniform between nothing and a bound that doubles.
 //! Two limits: tries per request, and a budget of retries that all requests share, so that an outage is
@@ -67,16 +68,36 @@ impl RetryPolicy {
             .saturating_add(Duration::from_millis(transfer_ms))
     }
 
+    /// The same policy for a caller that has a retry loop of its own: one try a call.
+    #[must_use]
+    pub fn single_attempt(&self) -> Self {
+        Self {
+            attempts: 1,
+            ..self.clone()
+        }
+    }
+
+    /// The longest wait after so many failures of one request, at least one. Full jitter draws from
+    /// nothing to this.
+    pub fn longest_wait(&self, failures: u32) -> Duration {
+        // The cap is reached long before; the bound only keeps this short.
+        let earlier = failures.clamp(1, 64) as usize - 1;
+        let mut waits = self.longest_waits().without_max_times().build();
+        waits.nth(earlier).unwrap_or(self.cap.duration())
+    }
+
+    fn longest_waits(&self) -> ExponentialBuilder {
+        ExponentialBuilder::new()
+            .with_min_delay(self.base.duration().min(self.cap.duration()))
+            .with_max_delay(self.cap.duration())
+    }
+
     /// The waits between the tries of one request.
     fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
         let retries = usize::try_from(self.attempts.saturating_sub(1)).unwrap_or(usize::MAX);
         // Its own jitter adds to the wait and never shortens it: full jitter spreads a crowd better.
-        ExponentialBuilder::new()
-            .with_min_delay(self.base.duration())
-            .with_max_delay(self.cap.duration())
-            .with_max_times(retries)
-            .build()
-            .map(|longest| longest.mul_f64(fastrand::f64()))
+        let longest = self.longest_waits().with_max_times(retries).build();
+        longest.map(|longest| longest.mul_f64(fastrand::f64()))
     }
 }
 
@@ -114,6 +135,9 @@ impl Retrier {
                 Err(error) => error,
             };
             if error.kind() != ErrorKind::Transient {
+                return Err(error);
+            }
+            if self.policy.attempts <= 1 {
                 return Err(error);
             }
             let Some(wait) = waits.next() else {
@@ -257,6 +281,23 @@ mod tests {
                 assert!(wait <= Duration::from_millis(bound).min(policy.cap.duration()));
             }
         }
+    }
+
+    #[test]
+    fn the_longest_wait_doubles_up_to_its_cap() {
+        let policy = RetryPolicy::default();
+        let longest = |failures| policy.longest_wait(failures).as_millis();
+        assert_eq!([1, 2, 3, 7].map(longest), [100, 200, 400, 6400]);
+        assert_eq!([8, 9, u32::MAX].map(longest), [10_000; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_caller_with_a_loop_of_its_own_gets_one_try_and_the_error_as_it_is() {
+        let policy = RetryPolicy::default().single_attempt();
+        let retrier = Retrier::new(policy);
+        let (tries, text) = tries_until_error(&retrier, BucketCause::Throttled).await;
+        assert_eq!(tries, 1);
+        assert!(!text.contains("tries"), "{text}");
     }
 
     #[test]

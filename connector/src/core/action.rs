@@ -6,8 +6,9 @@ use skein_shared::ErrorKind;
 use skein_shared::format::block::{BlockBuffer, SyncMarker};
 use skein_shared::format::flush_manifest::FlushManifest;
 use skein_shared::format::ledger_entry::{LedgerEntry, StartPolicy};
-use skein_shared::ids::{Chain, PartitionId, TopicName, WorkerId, WriteId};
-use skein_shared::offset::Offset;
+use skein_shared::ids::{Chain, Incarnation, PartitionId, TopicName, WorkerId, WriteId};
+use skein_shared::offset::{Offset, Span};
+use skein_shared::units::Millis;
 
 /// A partition as Kafka names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,8 +57,12 @@ pub enum Action {
         /// The object's marker.
         marker: SyncMarker,
     },
-    /// Send a request and bring its outcome back.
+    /// Send a request once and bring its outcome back: it comes to an end, if only by a time limit. The core
+    /// bounds how many are under way and sends again what failed.
     Send(RequestId, Request),
+    /// Send a request that is under way a second time, and bring back one outcome of the two: the first
+    /// answer, which ends the other try, or the last failure. Whoever ignores this loses time only.
+    Hedge(RequestId, Request),
     /// Commit these offsets and bring the outcome back; one commit is under way at a time.
     Commit(Vec<(TopicPartition, Offset)>),
     /// Tell a person that a partition is not read any more.
@@ -67,8 +72,45 @@ pub enum Action {
         /// Why.
         reason: StopReason,
     },
+    /// Tell a person of something that the connector goes on from by itself.
+    Notify(Notice),
     /// Leave the group and end.
     Exit(ExitReason),
+}
+
+/// What a person should know, though the connector goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Kafka no longer has records that the ledger does not cover. They are given up after a while.
+    HoleFound {
+        /// Where.
+        partition: TopicPartition,
+        /// What is missing, as it looks now.
+        span: Span,
+        /// When it is looked at again.
+        wait: Millis,
+    },
+    /// The ledger says that these records are lost; reading goes on behind them.
+    HoleRecorded {
+        /// Where.
+        partition: TopicPartition,
+        /// What is lost.
+        span: Span,
+    },
+    /// The topic was made anew or truncated; reading begins at the new log's oldest record.
+    IncarnationBegun {
+        /// Where.
+        partition: TopicPartition,
+        /// Which life of the topic begins.
+        incarnation: Incarnation,
+    },
+    /// The store takes nothing until a person has acted; nothing is fetched meanwhile. Told again each minute.
+    StoreRefuses {
+        /// The store's words and what to do.
+        reason: String,
+    },
+    /// The store takes again what it refused.
+    StoreAccepts,
 }
 
 /// A request to the bucket, to the ledger or to Kafka.
@@ -229,17 +271,17 @@ impl std::fmt::Display for StopReason {
             Self::LogEndsBelowLedger { ledger, kafka } => write!(
                 f,
                 "kafka's log ends at {kafka}, the ledger at {ledger}: the topic was made anew or \
-                 truncated; give the cluster another kafka.source, or read another topic"
+                 truncated; connector.on_replaced_log is `stop`, `new-incarnation` begins anew"
             ),
             Self::RecordsLost { from, to } => write!(
                 f,
                 "kafka deleted the records [{from}, {to}) before they were read: raise its retention; \
-                 the policy connector.on_lost_offsets is `stop`"
+                 connector.on_lost_offsets is `stop`, `skip-and-record` goes on behind them"
             ),
             Self::RecordsReplaced { offset } => write!(
                 f,
                 "kafka's record {offset} is not the one that the ledger ends with: the topic was made \
-                 anew; give the cluster another kafka.source, or read another topic"
+                 anew; connector.on_replaced_log is `stop`, `new-incarnation` begins anew"
             ),
             Self::LedgerUnreadable(reason) => {
                 write!(f, "the ledger cannot be read, run `skein verify`: {reason}")

@@ -112,7 +112,9 @@ impl Core {
         for partition in self.partitions.iter() {
             match &partition.phase {
                 Phase::Away => {}
-                Phase::LookingUp | Phase::Found(_) | Phase::Draining => return false,
+                Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Doubted(_) => {
+                    return false;
+                }
                 Phase::Reading(tenure) if tenure.position < partition.end_at_assignment => {
                     return false;
                 }
@@ -132,7 +134,11 @@ impl Core {
                     behind += u64::try_from(left).unwrap_or(0);
                 }
                 Phase::Stopped => stopped += 1,
-                Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining => {}
+                Phase::Away
+                | Phase::LookingUp
+                | Phase::Found(_)
+                | Phase::Draining
+                | Phase::Doubted(_) => {}
             }
         }
         self.stats.partitions_reading = reading;

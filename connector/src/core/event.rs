@@ -4,6 +4,7 @@ use skein_shared::ErrorKind;
 use skein_shared::format::block::EncodedBlock;
 use skein_shared::format::frame::{LastRecord, RecordRef};
 use skein_shared::format::ledger_entry::LedgerEntry;
+use skein_shared::ids::Incarnation;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
 
@@ -79,7 +80,9 @@ pub enum Answer {
 /// Where a partition stands, in the ledger and in Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainView {
-    /// End of the ledger; `None` when the chain has no genesis.
+    /// The newest life of the topic that has a chain, at least the one that was asked for.
+    pub incarnation: Incarnation,
+    /// End of that life's chain; `None` when it has no genesis.
     pub ledger: Option<LedgerEnd>,
     /// The oldest offset that Kafka still has.
     pub kafka_low: Offset,
@@ -108,12 +111,26 @@ pub struct Failure {
 /// What the core does about a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Send it again after a while: the store or the broker is busy or away.
+    /// Send it again after a while: the store or the broker is away.
     Again,
+    /// Send it again after a while, and fewer at the same time: the store has too much to do.
+    SlowDown,
     /// Send it again after a while and alert: credentials are refused, a person must act.
     AgainAndAlert,
     /// Give up: sending it again cannot help.
     GiveUp(ErrorKind),
+}
+
+impl Remedy {
+    /// Its name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Again => "unavailable",
+            Self::SlowDown => "throttled",
+            Self::AgainAndAlert => "refused",
+            Self::GiveUp(_) => "given up",
+        }
+    }
 }
 
 /// How a commit ended.

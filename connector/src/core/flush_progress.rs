@@ -1,12 +1,14 @@
 //! From captured positions to the ledger.
 
 use skein_shared::ids::{FlushId, ShardId};
+use skein_shared::units::Millis;
 
 use crate::core::Core;
 use crate::core::action::{Action, Request, RequestId};
 use crate::core::flush_cycle::{SealedSpan, Settled};
 use crate::core::partition::{Phase, Slot};
 use crate::core::request_table::Purpose;
+use crate::core::roll_policy::{self, FlushPhase};
 
 /// Flushes under way at which a flush by age waits: the bucket is slow, and more of them would not help.
 const CROWD: usize = 4;
@@ -15,6 +17,21 @@ impl Core {
     pub(super) fn seal_flush_by_age(&mut self, actions: &mut Vec<Action>) {
         if self.flushes.under_way() < CROWD {
             self.seal_flush(actions);
+        }
+    }
+
+    /// When the next flush by age is due.
+    pub(super) fn next_on_phase(&self) -> Millis {
+        let options = &self.options;
+        roll_policy::next_flush_at(&options.settings, self.flush_phase, options.epoch, self.now)
+    }
+
+    /// Takes the phase of the partitions that are read now. What is due before stays due: never more than an
+    /// interval lies between two flushes.
+    pub(super) fn find_flush_phase(&mut self) {
+        if let Some(lowest) = self.partitions.lowest_reading() {
+            self.flush_phase = FlushPhase::of_lowest(lowest);
+            self.next_flush_at = self.next_flush_at.min(self.next_on_phase());
         }
     }
 
@@ -37,6 +54,7 @@ impl Core {
         if spans.is_empty() && !self.flushes.has_objects() {
             return;
         }
+        self.sealed_at = Some(self.now);
         let shards: Vec<ShardId> = self.open.keys().copied().collect();
         let flush = self.flushes.seal(spans.clone());
         for sealed in spans {
@@ -122,8 +140,12 @@ impl Core {
         let partition = self.partitions.get_mut(slot);
         match partition.phase {
             Phase::Reading(_) => self.look_up(slot, actions),
-            Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Stopped => {
-            }
+            Phase::Away
+            | Phase::LookingUp
+            | Phase::Found(_)
+            | Phase::Draining
+            | Phase::Doubted(_)
+            | Phase::Stopped => {}
         }
     }
 

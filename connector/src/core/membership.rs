@@ -5,16 +5,22 @@ use std::collections::BTreeSet;
 use skein_shared::format::frame::Stream;
 use skein_shared::format::ledger_entry::StartPolicy;
 use skein_shared::ids;
-use skein_shared::offset::Offset;
+use skein_shared::offset::{Offset, Span};
 use skein_shared::units::Millis;
 
 use crate::core::Core;
-use crate::core::action::{Action, Request, StopReason};
+use crate::core::action::{Action, Request};
 use crate::core::event::{ChainView, LedgerEnd, TopicPartition};
 use crate::core::mutant::Mutant;
 use crate::core::offset_commits::is_behind;
-use crate::core::partition::{ConsumerPosition, Phase, Slot, Tenure};
+use crate::core::partition::{ConsumerPosition, Log, Partition, Phase, Slot, Tenure};
 use crate::core::request_table::Purpose;
+
+/// A revocation so soon after a flush is part of a storm.
+const STORM: Millis = Millis::seconds(10);
+
+/// Shortest time between two assignments that the group did not ask for, while more are to come.
+const LATE_ASSIGNMENTS: Millis = Millis(250);
 
 /// What the group waits for from us.
 #[derive(Debug, Default)]
@@ -22,6 +28,9 @@ pub(super) struct Membership {
     answer: Option<Answer>,
     /// Whether an assignment was ever answered, and when the last one was.
     pub(super) assigned_at: Option<Millis>,
+    /// Whether something was found that no answer to the group will assign.
+    found_late: bool,
+    found_late_until: Millis,
 }
 
 #[derive(Debug)]
@@ -44,7 +53,7 @@ impl Core {
         let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
         let is_new = |slot: &&Slot| match self.partitions.get(**slot).phase {
             Phase::Away | Phase::Draining | Phase::Stopped => true,
-            Phase::LookingUp | Phase::Found(_) | Phase::Reading(_) => false,
+            Phase::LookingUp | Phase::Found(_) | Phase::Reading(_) | Phase::Doubted(_) => false,
         };
         if self.life.is_running() {
             let added: Vec<Slot> = slots.iter().filter(is_new).copied().collect();
@@ -56,11 +65,17 @@ impl Core {
         self.expect_answer(AnswerKind::Assignment, (slots, patience), actions);
     }
 
-    /// One whole flush for everything that is taken away; the answer waits for it, but only so long.
+    /// One whole flush for everything that is taken away; the answer waits for it, but only so long. In a storm
+    /// of rebalances an earlier flush covers nearly all of it, see [`Core::may_leave`].
     pub(super) fn revoked(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
         let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
-        let reads = |slot: &Slot| self.partitions.get(*slot).tenure();
-        if slots.iter().filter_map(reads).any(Tenure::has_unsealed) {
+        let tenures = slots
+            .iter()
+            .filter_map(|slot| self.partitions.get(*slot).tenure());
+        let unsealed: u64 = tenures.map(Tenure::unsealed_offsets).sum();
+        if self.may_leave(unsealed) {
+            self.stats.left_offsets += unsealed;
+        } else {
             self.mutated_revocation(&slots);
             self.seal_flush(actions);
         }
@@ -69,12 +84,27 @@ impl Core {
             let partition = self.partitions.get_mut(*slot);
             partition.phase = match partition.phase {
                 Phase::Reading(_) | Phase::Draining => Phase::Draining,
-                Phase::Stopped if !partition.ledger.is_settled() => Phase::Draining,
-                Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Stopped => Phase::Away,
+                Phase::Stopped | Phase::Doubted(_) if !partition.ledger.is_settled() => {
+                    Phase::Draining
+                }
+                Phase::Away
+                | Phase::LookingUp
+                | Phase::Found(_)
+                | Phase::Doubted(_)
+                | Phase::Stopped => Phase::Away,
             };
         }
         let patience = self.options.settings.drain_timeout;
         self.expect_answer(AnswerKind::Revocation, (slots, patience), actions);
+    }
+
+    /// Whether so little was read since a flush a moment ago that it may be left to the next owner: a flush
+    /// writes an object for each shard and an entry for each partition, and in a storm there would be one for
+    /// every rebalance. What is left so is never more than one in two hundred of what was read.
+    fn may_leave(&self, unsealed_offsets: u64) -> bool {
+        let sealed_lately = self.sealed_at.is_some_and(|at| self.now.0 < at.0 + STORM.0);
+        let allowed = (self.stats.records / 200).saturating_sub(self.stats.left_offsets);
+        unsealed_offsets == 0 || (sealed_lately && unsealed_offsets <= allowed)
     }
 
     /// Others may own them by now: what is not in the ledger is theirs to read, and nothing is committed.
@@ -102,6 +132,7 @@ impl Core {
         let mutated = self.mutated_end(view.kafka_low);
         let partition = self.partitions.get_mut(slot);
         partition.end_at_assignment = view.kafka_high;
+        partition.take_incarnation(view.incarnation);
         let Some(end) = view.ledger.or(mutated) else {
             let start = match self.options.start {
                 StartPolicy::Earliest | StartPolicy::Chosen => view.kafka_low,
@@ -118,76 +149,17 @@ impl Core {
         let offset = end.offset;
         partition.ledger_end = offset;
         partition.committed = Offset::default();
-        if view.kafka_high < offset {
-            let (ledger, kafka) = (offset, view.kafka_high);
-            let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
-            self.stop_partition(slot, reason, actions);
+        if partition.log == Log::Replaced || view.kafka_high < offset {
+            self.log_is_another(slot, view, actions);
         } else if offset < view.kafka_low {
-            let (from, to) = (offset, view.kafka_low);
-            self.stop_partition(slot, StopReason::RecordsLost { from, to }, actions);
+            self.kafka_lacks(slot, Span::new(offset, view.kafka_low), actions);
         } else {
+            partition.log = Log::Same;
+            partition.hole = None;
             // A record that Kafka no longer has cannot be compared.
             let last = end.last.filter(|last| view.kafka_low <= last.offset);
             partition.phase = Phase::Found(LedgerEnd { last, ..end });
-            self.assign_if_not_awaited(slot, actions);
-        }
-    }
-
-    /// Stops reading a partition until a person has acted (SK-3: never a silent jump).
-    pub(super) fn stop_partition(
-        &mut self,
-        slot: Slot,
-        reason: StopReason,
-        actions: &mut Vec<Action>,
-    ) {
-        let partition = self.partitions.get_mut(slot);
-        partition.phase = Phase::Stopped;
-        partition.stopped_because = reason.to_string();
-        let name = partition.name.clone();
-        actions.push(Action::Alert {
-            partition: name.clone(),
-            reason,
-        });
-        self.status.soon(self.now);
-        if !self.is_awaited(slot) {
-            let rest = self.partitions.reading();
-            let removed = vec![name];
-            actions.push(Action::Unassign { removed, rest });
-        }
-    }
-
-    /// Kafka refused a position of ours and reads that partition no more. It does not say which: all of
-    /// them are looked up.
-    pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
-        let slots: Vec<Slot> = self.partitions.slots_reading();
-        for slot in slots {
-            self.requests.send(
-                Purpose::Recheck(slot),
-                Request::LookUpChain(self.partitions.get(slot).chain.clone()),
-                actions,
-            );
-        }
-    }
-
-    /// Stops a partition whose position Kafka does not have any more. Any other may be the one that it no
-    /// longer reads, and its log may have been cut and have grown again: it begins anew at the chain's end,
-    /// where the last record is compared.
-    pub(super) fn rechecked(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
-        let Some(tenure) = self.partitions.get(slot).tenure() else {
-            return;
-        };
-        let position = tenure.position;
-        if position < view.kafka_low {
-            self.seal_flush(actions);
-            let (from, to) = (position, view.kafka_low);
-            self.stop_partition(slot, StopReason::RecordsLost { from, to }, actions);
-        } else if view.kafka_high < position {
-            self.seal_flush(actions);
-            let (ledger, kafka) = (position, view.kafka_high);
-            let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
-            self.stop_partition(slot, reason, actions);
-        } else {
-            self.read_again(slot, actions);
+            self.membership.found_late |= !self.is_awaited(slot);
         }
     }
 
@@ -203,7 +175,11 @@ impl Core {
             match partition.phase {
                 Phase::LookingUp => false,
                 Phase::Draining => partition.ledger.is_settled() && !is_behind(partition),
-                Phase::Away | Phase::Found(_) | Phase::Reading(_) | Phase::Stopped => true,
+                Phase::Away
+                | Phase::Found(_)
+                | Phase::Reading(_)
+                | Phase::Doubted(_)
+                | Phase::Stopped => true,
             }
         };
         let missed: Vec<Slot> = answer
@@ -228,6 +204,7 @@ impl Core {
             .filter_map(|slot| self.begin_tenure(*slot))
             .collect();
         let all = self.partitions.reading();
+        self.find_flush_phase();
         self.membership.assigned_at = Some(self.now);
         self.status.soon(self.now);
         actions.push(Action::Assign { added, all });
@@ -274,31 +251,61 @@ impl Core {
     fn give_up(&mut self, slot: Slot) {
         self.cut_ledger(slot);
         self.forget_look_ups(slot);
-        self.partitions.get_mut(slot).phase = Phase::Away;
+        let partition = self.partitions.get_mut(slot);
+        partition.phase = Phase::Away;
+        if partition.log == Log::Short {
+            // The second look belongs to whoever has it next.
+            partition.log = Log::Same;
+        }
     }
 
     fn forget_look_ups(&mut self, slot: Slot) {
-        self.requests.forget(|purpose| {
-            [
-                Purpose::LookUp(slot),
-                Purpose::Genesis(slot),
-                Purpose::Recheck(slot),
-            ]
-            .contains(&purpose)
+        self.requests.forget(|purpose| match purpose {
+            Purpose::LookUp(of)
+            | Purpose::Genesis(of)
+            | Purpose::Recheck(of)
+            | Purpose::LostSpan { slot: of, .. } => of == slot,
+            Purpose::Put(_)
+            | Purpose::Part { .. }
+            | Purpose::Complete(_)
+            | Purpose::Manifest(_)
+            | Purpose::Ledger(_)
+            | Purpose::Status => false,
         });
     }
 
-    fn is_awaited(&self, slot: Slot) -> bool {
+    pub(super) fn is_awaited(&self, slot: Slot) -> bool {
         let answer = self.membership.answer.as_ref();
         answer.is_some_and(|answer| answer.slots.contains(&slot))
     }
 
-    fn assign_if_not_awaited(&mut self, slot: Slot, actions: &mut Vec<Action>) {
-        if self.is_awaited(slot) {
+    /// Assigns what was found after the group had its answer, or without its asking: all of it together, once
+    /// nothing more is being looked up or time has passed, because an assignment interrupts all fetching.
+    pub(super) fn assign_found(&mut self, actions: &mut Vec<Action>) {
+        if !self.membership.found_late {
             return;
         }
-        let added: Vec<_> = self.begin_tenure(slot).into_iter().collect();
+        let more_to_come = |partition: &Partition| matches!(partition.phase, Phase::LookingUp);
+        let patience_is_over = self.membership.found_late_until <= self.now;
+        if !patience_is_over && self.partitions.iter().any(more_to_come) {
+            return;
+        }
+        self.membership.found_late = false;
+        self.membership.found_late_until = Millis(self.now.0 + LATE_ASSIGNMENTS.0);
+        let found = self
+            .partitions
+            .slots_where(|phase| matches!(phase, Phase::Found(_)));
+        let mut added = Vec::new();
+        for slot in found {
+            if !self.is_awaited(slot) {
+                added.extend(self.begin_tenure(slot));
+            }
+        }
+        if added.is_empty() {
+            return;
+        }
         let all = self.partitions.reading();
+        self.find_flush_phase();
         actions.push(Action::Assign { added, all });
     }
 

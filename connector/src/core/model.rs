@@ -13,6 +13,7 @@ use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry, StartPolicy};
 use skein_shared::format::state_object::{Head, TailRead, read_tail};
 use skein_shared::ids::{Chain, FlushId, PartitionId, SourceName, Tenure, TopicName, WorkerId};
 use skein_shared::offset::Offset;
+use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::units::{ByteCount, Millis};
 use skein_shared::window::TimestampMs;
@@ -35,7 +36,10 @@ pub(super) fn value_of(partition: u32, offset: i64) -> Vec<u8> {
     let org = u8::try_from((offset * 7 + i64::from(partition)) % 5).unwrap();
     let mut value = vec![8, org];
     value.extend_from_slice(&offset.to_le_bytes());
-    value.extend(std::iter::repeat_n(u8::try_from(partition).unwrap(), 40));
+    value.extend(std::iter::repeat_n(
+        u8::try_from(partition % 251).unwrap(),
+        40,
+    ));
     value
 }
 
@@ -74,6 +78,7 @@ pub(super) fn options(seed: u64) -> CoreOptions {
     };
     CoreOptions {
         settings,
+        retry: RetryPolicy::default(),
         source: SourceName::new("s").unwrap(),
         worker: WorkerId(Uuid::from_u128(u128::from(seed) * 77_777 + 1)),
         seed,
@@ -109,6 +114,12 @@ impl World {
         Some(last.map_or(start, |entry| entry.span.to))
     }
 
+    fn newest(&self, from: &Chain) -> Chain {
+        let same_topic = |chain: &&Chain| chain.partition == from.partition;
+        let newest = self.genesis.keys().filter(same_topic).max();
+        newest.unwrap_or(from).clone()
+    }
+
     fn last_entry(&self, chain: &Chain) -> Option<&LedgerEntry> {
         self.ledger.get(chain)?.last()
     }
@@ -120,14 +131,18 @@ impl World {
     /// Carries a request out, for good.
     fn carry_out(&mut self, worker: &mut Worker, request: Request) -> Answer {
         match request {
-            Request::LookUpChain(chain) => Answer::Chain(ChainView {
-                ledger: self.end_of(&chain).map(|offset| LedgerEnd {
-                    offset,
-                    last: self.last_entry(&chain).and_then(|entry| entry.last),
-                }),
-                kafka_low: Offset(self.lows[place_of(&chain)]),
-                kafka_high: Offset(self.ends[place_of(&chain)]),
-            }),
+            Request::LookUpChain(asked) => {
+                let chain = self.newest(&asked);
+                Answer::Chain(ChainView {
+                    incarnation: chain.incarnation,
+                    ledger: self.end_of(&chain).map(|offset| LedgerEnd {
+                        offset,
+                        last: self.last_entry(&chain).and_then(|entry| entry.last),
+                    }),
+                    kafka_low: Offset(self.lows[place_of(&chain)]),
+                    kafka_high: Offset(self.ends[place_of(&chain)]),
+                })
+            }
             Request::CreateGenesis { chain, start, .. } => {
                 if *self.genesis.entry(chain).or_insert(start) == start {
                     Answer::Ours
@@ -210,14 +225,17 @@ impl World {
                 .end_of(&entry.chain)
                 .expect("a chain begins with its genesis");
             assert_eq!(entry.span.from, end, "SK-2: contiguous, no overlap");
-            let EntryKind::Flushed { flush, .. } = &entry.kind else {
-                panic!("no lost spans here");
-            };
-            let manifest = self.manifests.get(flush).map(|manifest| &manifest.body);
-            assert!(
-                matches!(manifest, Some(FlushBody::Written(_))),
-                "the manifest comes first"
-            );
+            match &entry.kind {
+                EntryKind::Flushed { flush, .. } => {
+                    let manifest = self.manifests.get(flush).map(|manifest| &manifest.body);
+                    let is_written = matches!(manifest, Some(FlushBody::Written(_)));
+                    assert!(is_written, "the manifest comes first");
+                }
+                EntryKind::LostSpan { .. } => {
+                    let low = self.lows[place_of(&entry.chain)];
+                    assert!(entry.span.to.0 <= low, "SK-3: only what Kafka lost is lost");
+                }
+            }
             self.ledger
                 .entry(entry.chain.clone())
                 .or_default()
@@ -262,12 +280,23 @@ impl World {
                 assert!(seen.insert((chain, offset)), "SK-3: exactly once");
             }
         }
+        let lost: Vec<&LedgerEntry> = self
+            .ledger
+            .values()
+            .flatten()
+            .filter(|entry| matches!(entry.kind, EntryKind::LostSpan { .. }))
+            .collect();
+        let is_lost = |chain: &Chain, offset: Offset| {
+            let mut of_chain = lost.iter().filter(|entry| entry.chain == *chain);
+            of_chain.any(|entry| entry.span.contains(offset))
+        };
         for (chain, start) in &self.genesis {
             let place = place_of(chain);
             let end = self.end_of(chain).unwrap();
             for offset in start.0..end.0 {
                 let is_there = seen.contains(&(chain.clone(), Offset(offset)));
-                let expected = is_record(offset, self.ends[place]);
+                let expected =
+                    is_record(offset, self.ends[place]) && !is_lost(chain, Offset(offset));
                 assert_eq!(is_there, expected, "SK-3: {chain} offset {offset}");
             }
         }

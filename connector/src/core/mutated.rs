@@ -38,7 +38,7 @@ impl Core {
         let purpose = self.requests.purpose(id)?;
         match (mutant, purpose) {
             (Mutant::DropsFlushOnError, Purpose::Manifest(flush)) => {
-                self.requests.finish(id);
+                self.requests.finish(id, actions);
                 for slot in self.flushes.slots(flush) {
                     self.cut_ledger(slot);
                 }

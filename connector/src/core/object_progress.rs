@@ -128,6 +128,7 @@ impl Core {
             | Purpose::Genesis(_)
             | Purpose::Manifest(_)
             | Purpose::Ledger(_)
+            | Purpose::LostSpan { .. }
             | Purpose::Status => false,
         });
         self.flush_voided(sealed.flush(), actions);

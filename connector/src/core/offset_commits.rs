@@ -77,7 +77,9 @@ pub(super) fn is_behind(partition: &Partition) -> bool {
     let ours = match partition.phase {
         Phase::Reading(_) | Phase::Draining => true,
         // A commit for a partition that is not ours could move another worker's offset back.
-        Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Stopped => false,
+        Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Doubted(_) | Phase::Stopped => {
+            false
+        }
     };
     ours && partition.committed < partition.ledger_end
 }

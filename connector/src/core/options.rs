@@ -3,6 +3,7 @@
 use skein_config::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
 use skein_shared::format::ledger_entry::StartPolicy;
 use skein_shared::ids::{SourceName, WorkerId};
+use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::TimestampMs;
 
@@ -13,6 +14,8 @@ use crate::core::mutant::Mutant;
 pub struct CoreOptions {
     /// The `[connector]` section.
     pub settings: ConnectorSettings,
+    /// How long failed requests wait before they are sent again.
+    pub retry: RetryPolicy,
     /// Name of the Kafka cluster.
     pub source: SourceName,
     /// This run of the process.

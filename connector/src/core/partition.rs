@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use skein_shared::format::frame::{LastRecord, RecordRef, Stream};
 use skein_shared::ids::{Chain, Incarnation, SourceName};
 use skein_shared::offset::{Offset, Span};
+use skein_shared::units::Millis;
 
 use crate::core::event::{LedgerEnd, TopicPartition};
 use crate::core::ledger_chain::LedgerChain;
@@ -30,6 +31,31 @@ pub(super) struct Partition {
     pub(super) tenures: u32,
     /// Why it was stopped, and what a person should do; empty before.
     pub(super) stopped_because: String,
+    /// Where Kafka was first seen to lack what comes next, and when that may be recorded. Kept when the
+    /// partition goes away: it only ever says how long somebody else had time to bring the records.
+    pub(super) hole: Option<Hole>,
+    /// Whether Kafka's log is known to be another than the chain's.
+    pub(super) log: Log,
+}
+
+/// Records that Kafka no longer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// The first of them.
+    pub(super) from: Offset,
+    /// When a fresh look may record them as lost.
+    pub(super) until: Millis,
+}
+
+/// What is known of Kafka's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    /// Nothing speaks against its being the one that the chain was written from.
+    Same,
+    /// It ended below the chain's end when it was looked at, which brokers may say wrongly for a moment.
+    Short,
+    /// It holds other records.
+    Replaced,
 }
 
 /// Where a partition is in its life.
@@ -45,6 +71,9 @@ pub(super) enum Phase {
     Reading(Tenure),
     /// Sealed, and to be given back as soon as the ledger has it all.
     Draining,
+    /// Ours, but what Kafka has does not fit the ledger: looked at again at this time, once everything that
+    /// was read is in the ledger.
+    Doubted(Millis),
     /// Ours, but not read any more: a person must act.
     Stopped,
 }
@@ -74,13 +103,26 @@ pub(super) enum ConsumerPosition {
 }
 
 impl Partition {
+    /// Takes note of the newest life of the topic that has a chain. What was held against the log of an
+    /// earlier one says nothing about it.
+    pub(super) fn take_incarnation(&mut self, newest: Incarnation) {
+        if self.chain.incarnation < newest {
+            self.chain.incarnation = newest;
+            self.log = Log::Same;
+            self.hole = None;
+        }
+    }
+
     /// The tenure that reads it, if any does.
     pub(super) fn tenure_mut(&mut self) -> Option<&mut Tenure> {
         match &mut self.phase {
             Phase::Reading(tenure) => Some(tenure),
-            Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Stopped => {
-                None
-            }
+            Phase::Away
+            | Phase::LookingUp
+            | Phase::Found(_)
+            | Phase::Draining
+            | Phase::Doubted(_)
+            | Phase::Stopped => None,
         }
     }
 
@@ -88,9 +130,12 @@ impl Partition {
     pub(super) fn tenure(&self) -> Option<&Tenure> {
         match &self.phase {
             Phase::Reading(tenure) => Some(tenure),
-            Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Stopped => {
-                None
-            }
+            Phase::Away
+            | Phase::LookingUp
+            | Phase::Found(_)
+            | Phase::Draining
+            | Phase::Doubted(_)
+            | Phase::Stopped => None,
         }
     }
 }
@@ -142,9 +187,9 @@ impl Tenure {
         }
     }
 
-    /// Whether it moved on since its position was captured.
-    pub(super) fn has_unsealed(&self) -> bool {
-        self.sealed_to < self.position
+    /// How far it moved on since its position was captured.
+    pub(super) fn unsealed_offsets(&self) -> u64 {
+        u64::try_from(self.position.0 - self.sealed_to.0).unwrap_or(0)
     }
 
     /// Captures the position: gives the span since the last capture, unless nothing came.
@@ -197,6 +242,8 @@ impl PartitionTable {
                 end_at_assignment: Offset::default(),
                 tenures: 0,
                 stopped_because: String::new(),
+                hole: None,
+                log: Log::Same,
             });
             Slot(self.all.len() - 1)
         })
@@ -234,11 +281,17 @@ impl PartitionTable {
             .map(|(place, partition)| (Slot(place), partition))
     }
 
-    /// The partitions that are being read.
-    pub(super) fn slots_reading(&self) -> Vec<Slot> {
+    /// The partitions in certain phases.
+    pub(super) fn slots_where(&self, wanted: impl Fn(&Phase) -> bool) -> Vec<Slot> {
         let all = self.all.iter().enumerate();
-        let reading = all.filter(|(_, partition)| partition.tenure().is_some());
-        reading.map(|(place, _)| Slot(place)).collect()
+        let fitting = all.filter(|(_, partition)| wanted(&partition.phase));
+        fitting.map(|(place, _)| Slot(place)).collect()
+    }
+
+    /// The lowest of the partitions that are read, topic before number.
+    pub(super) fn lowest_reading(&self) -> Option<&TopicPartition> {
+        let reading = self.all.iter().filter(|known| known.tenure().is_some());
+        reading.map(|partition| &partition.name).min()
     }
 
     /// What the consumer is to read, and from where.

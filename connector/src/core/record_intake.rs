@@ -87,7 +87,7 @@ impl Core {
             Seen::Again => self.stats.ignored_records += 1,
             Seen::Other => {
                 let offset = record.offset;
-                self.stop_partition(slot, StopReason::RecordsReplaced { offset }, actions);
+                self.record_differs(slot, StopReason::RecordsReplaced { offset }, actions);
                 self.settle(actions);
             }
         }
@@ -156,7 +156,11 @@ impl Core {
             let shard = *largest.expect("only open objects hold bytes").0;
             self.seal_object(shard, actions);
         }
-        let intake = self.budget.intake(self.intake);
+        let intake = if self.blockage.is_on() {
+            Intake::Closed
+        } else {
+            self.budget.intake(self.intake)
+        };
         if intake != self.intake {
             self.intake = intake;
             match intake {

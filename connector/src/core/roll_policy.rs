@@ -3,8 +3,10 @@
 use skein_config::connector::ConnectorSettings;
 use skein_shared::ids::WorkerId;
 use skein_shared::units::{MIB, Millis};
+use skein_shared::window::TimestampMs;
 
 use crate::core::byte_budget::ByteBudget;
+use crate::core::event::TopicPartition;
 use crate::core::options::Floors;
 
 /// Largest part: above it fewer requests save nothing that counts.
@@ -66,31 +68,56 @@ pub fn flush_is_full(settings: &ConnectorSettings, fill: ObjectFill) -> bool {
     fill.records >= settings.flush_records || fill.bytes >= settings.flush_bytes.0
 }
 
-/// When a worker's first flush by age is due. Its hash spreads the fleet over the interval, so that the
-/// fleet never flushes at once.
-pub fn first_flush_at(settings: &ConnectorSettings, worker: WorkerId, now: Millis) -> Millis {
-    let interval = settings.flush_interval.0.max(1);
-    let (high, low) = worker.0.as_u64_pair();
-    // At least half an interval, so that a restart does not begin with a tiny flush.
-    let phase = interval / 2 + (high ^ low) % interval.div_ceil(2);
-    Millis(now.0 + phase.max(1))
+/// When within the interval a worker flushes, as a part of 2^64 of it.
+///
+/// The fleet must not flush at once, and random phases cluster: of fifty workers' phases the fullest tenth of
+/// the interval holds twice its share. Lowest partitions are distinct numbers, mostly small or evenly spaced,
+/// and multiples of the golden ratio spread those evenly without anybody's knowing the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushPhase(u64);
+
+/// 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+impl FlushPhase {
+    /// Of a worker that has no partitions yet.
+    pub fn of_worker(worker: WorkerId) -> Self {
+        let (high, low) = worker.0.as_u64_pair();
+        Self((high ^ low).wrapping_mul(GOLDEN))
+    }
+
+    /// Of a worker by the lowest of its partitions, topic before number.
+    pub fn of_lowest(lowest: &TopicPartition) -> Self {
+        let topic = lowest.topic.as_str().bytes();
+        let topic = topic.fold(0_u64, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(GOLDEN)
+        });
+        let place = u64::from(lowest.partition.0).wrapping_mul(GOLDEN);
+        Self(topic.wrapping_add(place))
+    }
 }
 
-/// When the flush after the one due at `due` is due: on the same phase, and in the future.
-pub fn next_flush_at(settings: &ConnectorSettings, due: Millis, now: Millis) -> Millis {
+/// When the next flush by age is due: on the worker's phase of the wall clock, after `now` and at most an
+/// interval later. `epoch` is the wall clock at time zero.
+pub fn next_flush_at(
+    settings: &ConnectorSettings,
+    phase: FlushPhase,
+    epoch: TimestampMs,
+    now: Millis,
+) -> Millis {
     let interval = settings.flush_interval.0.max(1);
-    let missed = now.0.saturating_sub(due.0) / interval;
-    Millis(due.0 + (missed + 1) * interval)
-}
-
-/// How long to wait before a request is sent again after `attempts` failures: doubled each time up to 30 s.
-/// The bucket has retried within its own bounds before.
-pub fn retry_delay(attempts: u32) -> Millis {
-    Millis((500_u64 << attempts.min(6)).min(30_000))
+    let phase_ms = (u128::from(phase.0) * u128::from(interval)) >> 64;
+    // A part of the interval, so that it always fits.
+    let phase_ms = u64::try_from(phase_ms).unwrap_or(0);
+    let epoch_ms = epoch.0.rem_euclid(interval.cast_signed()).cast_unsigned();
+    let since = (epoch_ms + now.0 + interval - phase_ms) % interval;
+    Millis(now.0 + interval - since)
 }
 
 #[cfg(test)]
 mod tests {
+    use skein_shared::ids::{PartitionId, TopicName};
+
     use super::*;
     use crate::core::test_settings;
 
@@ -121,17 +148,21 @@ mod tests {
     }
 
     #[test]
-    fn the_fleet_never_flushes_at_once_and_each_worker_keeps_its_phase() {
+    fn a_flush_is_due_on_the_workers_phase_of_the_wall_clock_within_an_interval() {
         let settings = test_settings();
         let interval = settings.flush_interval.0;
-        let first = |n: u128| {
-            let worker = WorkerId(uuid::Uuid::from_u128(n << 64 | (n * 7919)));
-            first_flush_at(&settings, worker, Millis(0)).0
+        let lowest = TopicPartition {
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionId(7),
         };
-        let times: std::collections::BTreeSet<u64> = (0..50).map(first).collect();
-        assert!(times.len() > 40, "{times:?}");
-        assert!(times.iter().all(|time| (1..=interval).contains(time)));
-        let next = next_flush_at(&settings, Millis(1000), Millis(1000 + 3 * interval + 5));
-        assert_eq!(next.0, 1000 + 4 * interval);
+        let phase = FlushPhase::of_lowest(&lowest);
+        for (epoch, now) in [(0, 0), (1_700_000_000_123, 5), (999, 3 * interval)] {
+            let due = |now| next_flush_at(&settings, phase, TimestampMs(epoch), Millis(now)).0;
+            let first = due(now);
+            assert!((now + 1..=now + interval).contains(&first));
+            assert_eq!(due(first), first + interval);
+            let wall = epoch.cast_unsigned() + first;
+            assert_eq!(wall % interval, (due(0) + epoch.cast_unsigned()) % interval);
+        }
     }
 }

@@ -3,6 +3,11 @@
 mod ownership;
 mod status;
 mod void_flush;
+mod lost;
+mod memory;
+mod rebalances;
+mod requests;
+mod refused;
 
 use fastrand::Rng;
 use skein_shared::ErrorKind;

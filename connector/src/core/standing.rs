@@ -120,7 +120,9 @@ impl Core {
         for partition in self.partitions.iter() {
             match &partition.phase {
                 Phase::Away => {}
-                Phase::LookingUp | Phase::Found(_) => wellbeing.looking_up += 1,
+                Phase::LookingUp | Phase::Found(_) | Phase::Doubted(_) => {
+                    wellbeing.looking_up += 1;
+                }
                 Phase::Stopped => wellbeing.stopped += 1,
                 Phase::Draining => wellbeing.undurable += 1,
                 Phase::Reading(tenure) => {
@@ -139,6 +141,7 @@ fn standing_of(partition: &Partition) -> PartitionStanding {
         Phase::LookingUp => (PartitionState::LookingUp, partition.ledger_end),
         Phase::Found(end) => (PartitionState::LookingUp, end.offset),
         Phase::Reading(tenure) => (PartitionState::Reading, tenure.position),
+        Phase::Doubted(_) => (PartitionState::LookingUp, sealed_to),
         Phase::Draining => (PartitionState::Draining, sealed_to),
         Phase::Stopped => (PartitionState::Stopped, sealed_to),
     };

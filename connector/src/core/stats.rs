@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use skein_shared::payload::Refusal;
 use skein_shared::units::Millis;
 
+use crate::core::event::Remedy;
+
 /// Counts since the start of the worker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CoreStats {
@@ -32,9 +34,15 @@ pub struct CoreStats {
     pub lost_objects: u64,
     /// Spans that another worker covered first.
     pub conflicts: u64,
+    /// Spans that the ledger says are lost, by this worker.
+    pub lost_spans: u64,
+    /// Offsets in them.
+    pub lost_offsets: u64,
     /// Revocations that were answered before everything was flushed.
     pub missed_drains: u64,
-    /// Times that fetching was paused for want of memory.
+    /// Offsets that were read and left to the next owner in a storm of rebalances.
+    pub left_offsets: u64,
+    /// Times that fetching was paused for want of memory, or because the store refused.
     pub pauses: u64,
     /// Partitions that are read now.
     pub partitions_reading: u64,
@@ -53,5 +61,27 @@ impl CoreStats {
 
     pub(super) fn count_quarantined(&mut self, refusal: &Refusal) {
         *self.quarantined.entry(refusal.name()).or_default() += 1;
+    }
+}
+
+/// Tries of requests since the start of the worker.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RequestStats {
+    /// Requests that were sent, each once.
+    pub first_tries: u64,
+    /// Retries by the reason of the failure before; absent is zero.
+    pub retries: BTreeMap<&'static str, u64>,
+    /// Requests that were sent a second time because they took far longer than their peers.
+    pub hedges: u64,
+}
+
+impl RequestStats {
+    /// Retries for any reason.
+    pub fn retried(&self) -> u64 {
+        self.retries.values().sum()
+    }
+
+    pub(super) fn count_retry(&mut self, after: Remedy) {
+        *self.retries.entry(after.name()).or_default() += 1;
     }
 }

@@ -76,7 +76,7 @@ impl Core {
 fn standing(partition: &Partition) -> Option<Standing> {
     let stopped = match partition.phase {
         Phase::Away | Phase::LookingUp => return None,
-        Phase::Found(_) | Phase::Reading(_) | Phase::Draining => None,
+        Phase::Found(_) | Phase::Reading(_) | Phase::Draining | Phase::Doubted(_) => None,
         Phase::Stopped => Some(partition.stopped_because.clone()),
     };
     Some(Standing {

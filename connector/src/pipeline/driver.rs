@@ -280,6 +280,10 @@ impl Driver {
                 self.requests.send(id, request);
                 Ok(())
             }
+            Action::Hedge(id, request) => {
+                self.requests.hedge(id, request);
+                Ok(())
+            }
             Action::Commit(offsets) => {
                 if !self.holding.holds(HoldPoint::BeforeCommit) {
                     self.commit(&offsets);
@@ -293,6 +297,10 @@ impl Driver {
                     partition: partition.partition.0,
                     reason: reason.to_string(),
                 });
+                Ok(())
+            }
+            Action::Notify(notice) => {
+                metrics::noticed(&notice);
                 Ok(())
             }
             Action::Exit(reason) => {
@@ -320,6 +328,7 @@ impl Driver {
     fn show_progress(&self, now: Millis) {
         let (stats, buffered_bytes) = (self.core.stats(), self.core.buffered_bytes());
         metrics::progressed(stats, buffered_bytes);
+        metrics::requests_progressed(self.core.request_stats(), self.core.upload_limits());
         (self.controls.progress)(&Progress {
             elapsed_ms: now.0,
             records: stats.records,

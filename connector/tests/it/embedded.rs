@@ -13,7 +13,7 @@ use crate::fixture::{
 
 pub(crate) struct Embedded {
     pub(crate) broker: EmbeddedBroker,
-    _bucket: EmbeddedBucket,
+    pub(crate) bucket: EmbeddedBucket,
     pub(crate) place: Place,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn start(partitions: u32, conditions: Conditions) -> Embedded {
     };
     Embedded {
         broker,
-        _bucket: bucket,
+        bucket,
         place,
     }
 }

@@ -6,6 +6,7 @@ mod fixture;
 mod embedded;
 mod completeness;
 mod janitor;
+mod refused;
 mod real;
 mod topic_records;
 mod replay;

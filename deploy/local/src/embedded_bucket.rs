@@ -6,6 +6,7 @@
 //! Contents become visible atomically but are not synced to the disk: it survives the end of the
 //! process, not of the machine. Multipart uploads that are open when it stops are forgotten.
 
+mod mood;
 mod access;
 mod checksum;
 mod blob;
@@ -32,8 +33,11 @@ use tokio::runtime::Runtime;
 
 use crate::error::{Error, Result};
 use access::{KnownKey, RequestCounter};
+use mood::Moods;
 use object_store::ObjectStore;
 use service::EmbeddedS3;
+
+pub use mood::{Mood, Refusal};
 
 /// Smallest size of a part that is not the last of its upload, as in S3.
 pub const MIN_PART_BYTES: u64 = 5 * 1024 * 1024;
@@ -134,6 +138,7 @@ pub struct EmbeddedBucket {
     options: BucketOptions,
     store: Arc<ObjectStore>,
     counter: RequestCounter,
+    moods: Moods,
     /// Taken out when dropped. Its own, so that the server answers also while its user's runtime is
     /// busy, blocked or single-threaded.
     runtime: Option<Runtime>,
@@ -156,7 +161,8 @@ impl EmbeddedBucket {
             let _inside = runtime.enter();
             listen(options.listen).map_err(Error::start("the embedded bucket", "listen"))?
         };
-        let counter = RequestCounter::default();
+        let moods = Moods::new();
+        let counter = RequestCounter::new(moods.clone());
         let service = build_service(&options, Arc::clone(&store), counter.clone());
         runtime.spawn(accept(listener, service));
         Ok(Self {
@@ -164,6 +170,7 @@ impl EmbeddedBucket {
             options,
             store,
             counter,
+            moods,
             runtime: Some(runtime),
         })
     }
@@ -189,6 +196,16 @@ impl EmbeddedBucket {
     /// Its directory cannot be made.
     pub fn create_bucket(&self, name: &str) -> Result<()> {
         self.store.create_bucket(name)
+    }
+
+    /// How requests are treated from now on.
+    pub fn set_mood(&self, mood: Mood) {
+        self.moods.set(mood);
+    }
+
+    /// Requests since the start that came while the mood was not [`Mood::Serves`], let in or not.
+    pub fn mood_met(&self) -> u64 {
+        self.moods.met()
     }
 
     /// Requests that were let in since the start.

@@ -377,7 +377,7 @@ fn gone() -> Next {
 
 fn failed(refusal: Refusal) -> Next {
     let (remedy, reason) = match refusal {
-        Refusal::Throttled => (Remedy::Again, "SlowDown"),
+        Refusal::Throttled => (Remedy::SlowDown, "SlowDown"),
         Refusal::Unavailable => (Remedy::Again, "InternalError"),
         Refusal::TimedOut => (Remedy::Again, "no answer in time"),
         Refusal::Denied => (Remedy::AgainAndAlert, "AccessDenied"),

@@ -71,6 +71,8 @@ impl World {
                 Ok(())
             }
             Action::Alert { partition, reason } => self.alerted(who, &partition, &reason),
+            // Only time is lost without a second try, and nobody reads notices here.
+            Action::Hedge(..) | Action::Notify(_) => Ok(()),
             Action::Exit(reason) => self.exited(who, &reason),
         }
     }

@@ -5,6 +5,7 @@ use skein_connector::core::event::{Event, TopicPartition};
 use skein_connector::core::{CoreOptions, Mutant, Until};
 use skein_shared::ids::{SourceName, WorkerId};
 use skein_shared::offset::Offset;
+use skein_shared::retry::RetryPolicy;
 use skein_shared::window::TimestampMs;
 use uuid::Uuid;
 
@@ -39,6 +40,7 @@ impl World {
         let who = Who { slot, life };
         let options = CoreOptions {
             settings: self.plan.settings.clone(),
+            retry: RetryPolicy::default(),
             source: SourceName::new("s").expect("the name is valid"),
             worker: WorkerId(Uuid::from_u128(self.rng.u128(..))),
             seed: self.rng.u64(..),

@@ -11,6 +11,7 @@ use super::attempt::Attempt;
 use super::checksum_header;
 use super::head::{Expected, WRITE_ID, Whose, whose};
 use super::open_uploads;
+use super::part_list::{self, UploadPlace, UploadedPart};
 use super::request_count::Operation;
 use super::s3::Store;
 use crate::error::{BucketCause, Error, Result};
@@ -39,19 +40,6 @@ struct Upload {
     write_id: WriteId,
 }
 
-/// A part that the store has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UploadedPart {
-    /// Its number, from 1.
-    pub number: u32,
-    /// Its size.
-    pub part_bytes: u64,
-    /// Its CRC32C.
-    pub crc32c: u32,
-    /// The store's name for its content.
-    pub etag: String,
-}
-
 /// An object that a multipart upload has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompletedObject {
@@ -59,6 +47,15 @@ pub struct CompletedObject {
     pub object_bytes: u64,
     /// CRC32C of all of it.
     pub crc32c: u32,
+}
+
+/// How one try to complete ended.
+#[derive(Debug)]
+enum Completion {
+    /// The object is there.
+    Done,
+    /// The store knows some part under another name, or not at all.
+    PartsRenamed(Error),
 }
 
 /// Starts an upload.
@@ -162,10 +159,30 @@ impl MultipartUpload {
         let mut parts: Vec<&UploadedPart> = parts.iter().collect();
         parts.sort_unstable_by_key(|part| part.number);
         let object = whole(&parts);
-        self.store
+        let completed = self
+            .store
             .retrying(|| self.complete_once(&parts, object))
             .await?;
-        Ok(object)
+        let Completion::PartsRenamed(refused) = completed else {
+            return Ok(object);
+        };
+        let place = UploadPlace {
+            full_key: &self.upload.full_key,
+            id: &self.upload.id,
+        };
+        let current = part_list::as_stored(&self.store, place, &parts, refused).await?;
+        let current: Vec<&UploadedPart> = current.iter().collect();
+        let completed = self
+            .store
+            .retrying(|| self.complete_once(&current, object))
+            .await?;
+        match completed {
+            Completion::Done => Ok(object),
+            Completion::PartsRenamed(_) => Err(self.attempt(Operation::CompleteMultipart).failed(
+                BucketCause::Unavailable,
+                "a part was stored again meanwhile",
+            )),
+        }
     }
 
     /// Drops the upload and its parts. One that is gone already is no error.
@@ -176,7 +193,11 @@ impl MultipartUpload {
         open_uploads::abort(&self.store, &self.upload.key, &self.upload.id).await
     }
 
-    async fn complete_once(&self, parts: &[&UploadedPart], object: CompletedObject) -> Result<()> {
+    async fn complete_once(
+        &self,
+        parts: &[&UploadedPart],
+        object: CompletedObject,
+    ) -> Result<Completion> {
         let attempt = self.attempt(Operation::CompleteMultipart);
         let listed = parts.iter().map(|part| completed(part)).collect();
         let request = self
@@ -195,13 +216,17 @@ impl MultipartUpload {
             .checksum_crc32_c(checksum_header::write(object.crc32c))
             .mpu_object_size(object.object_bytes.cast_signed());
         let Err(refusal) = self.store.send_and_look(attempt, request.send()).await? else {
-            return Ok(());
+            return Ok(Completion::Done);
         };
         let error = attempt.refused(&refusal);
-        if refusal.code() == Some("NoSuchUpload") {
-            return self.resolve_missing_upload(object, error).await;
+        match refusal.code() {
+            Some("NoSuchUpload") => self
+                .resolve_missing_upload(object, error)
+                .await
+                .map(|()| Completion::Done),
+            Some("InvalidPart") => Ok(Completion::PartsRenamed(error)),
+            Some(_) | None => Err(error),
         }
-        Err(error)
     }
 
     /// An upload that is gone may be one that an earlier try has completed: the object itself tells.

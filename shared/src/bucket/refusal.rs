@@ -28,6 +28,15 @@ const PASSING: [&str; 8] = [
     "ConditionalRequestConflict",
 ];
 
+/// Codes of stores that have no room left, whatever the status: AWS has none, others do.
+const FULL: [&str; 5] = [
+    "QuotaExceeded",
+    "StorageFull",
+    "InsufficientStorage",
+    "XMinioStorageFull",
+    "XMinioAdminBucketQuotaExceeded",
+];
+
 /// Codes about who asks that come with status 400.
 const DENIED: [&str; 4] = [
     "ExpiredToken",
@@ -99,6 +108,12 @@ where
         if DENIED.contains(&code) {
             return BucketCause::Denied;
         }
+        if FULL.contains(&code) {
+            return BucketCause::Full;
+        }
+        if code == "NoSuchBucket" {
+            return BucketCause::NoBucket;
+        }
         if code == "NoSuchUpload" {
             return BucketCause::UploadGone;
         }
@@ -111,6 +126,7 @@ where
         401 | 403 => BucketCause::Denied,
         404 => BucketCause::NotFound,
         501 => BucketCause::Refused,
+        507 => BucketCause::Full,
         // A success that cannot be read is a lost answer; so is one with an unknown code in its body.
         200..300 | 408 | 409 | 500.. => BucketCause::Unavailable,
         _ => BucketCause::Refused,
@@ -171,9 +187,8 @@ where
         BucketCause::Denied => {
             "; check `bucket.credentials` and that their policy allows this request"
         }
-        BucketCause::NotFound if refusal.code() == Some("NoSuchBucket") => {
-            "; create the bucket or correct `bucket.url`"
-        }
+        BucketCause::NoBucket => "; create the bucket or correct `bucket.url`",
+        BucketCause::Full => "; make room in the store, or raise its quota",
         BucketCause::Refused if refusal.code() == Some("AuthorizationHeaderMalformed") => {
             "; correct `bucket.region`"
         }

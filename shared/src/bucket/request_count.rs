@@ -120,7 +120,7 @@ impl RequestCounts {
     }
 }
 
-const CAUSES: [BucketCause; 7] = [
+const CAUSES: [BucketCause; 9] = [
     BucketCause::Unavailable,
     BucketCause::Throttled,
     BucketCause::Denied,
@@ -128,6 +128,8 @@ const CAUSES: [BucketCause; 7] = [
     BucketCause::Refused,
     BucketCause::Damaged,
     BucketCause::UploadGone,
+    BucketCause::NoBucket,
+    BucketCause::Full,
 ];
 
 /// The running counts.
@@ -177,6 +179,8 @@ impl RequestCounter {
                 BucketCause::Refused => "refused",
                 BucketCause::Damaged => "damaged",
                 BucketCause::UploadGone => "upload gone",
+                BucketCause::NoBucket => "no bucket",
+                BucketCause::Full => "full",
             };
             metrics::counter!("skein_shared_retries_total", "reason" => reason).increment(1);
         }

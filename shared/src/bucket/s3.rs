@@ -1,5 +1,6 @@
 //! The S3 client: its settings, one try under a time limit, and the retry loop around it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -20,7 +21,7 @@ use super::request_count::RequestCounter;
 use super::settings::{BucketSettings, Credentials};
 use crate::aws_chain;
 use crate::error::{BucketCause, Error, Result};
-use crate::retry::Retrier;
+use crate::retry::{Retrier, RetryPolicy};
 
 /// Longest key that S3 takes.
 const MAX_KEY_BYTES: usize = 1024;
@@ -38,7 +39,7 @@ pub(super) struct Store {
     url: String,
     encryption: Encryption,
     retrier: Retrier,
-    requests: RequestCounter,
+    requests: Arc<RequestCounter>,
 }
 
 impl Store {
@@ -66,8 +67,25 @@ impl Store {
             url: settings.url(),
             encryption: settings.encryption.clone(),
             retrier,
-            requests: RequestCounter::new(),
+            requests: Arc::new(RequestCounter::new()),
         })
+    }
+
+    /// The same store, connections and counts, without a retry loop.
+    pub(super) fn single_attempts(&self) -> Self {
+        Self {
+            client: self.client.clone(),
+            bucket: self.bucket.clone(),
+            prefix: self.prefix.clone(),
+            url: self.url.clone(),
+            encryption: self.encryption.clone(),
+            retrier: Retrier::new(self.retrier.policy().single_attempt()),
+            requests: Arc::clone(&self.requests),
+        }
+    }
+
+    pub(super) fn retry_policy(&self) -> &RetryPolicy {
+        self.retrier.policy()
     }
 
     pub(super) fn client(&self) -> &Client {

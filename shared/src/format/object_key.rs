@@ -178,6 +178,17 @@ impl Prefix {
     }
 }
 
+/// First digit of the hash that a key of state, segments or quarantine begins with: which of 16 groups of
+/// keys it is in.
+///
+/// # Panics
+/// If the key is none of those.
+pub fn hash_digit(key: &str) -> u8 {
+    let first = key.chars().next().and_then(|first| first.to_digit(16));
+    let digit = first.expect("a hashed key begins with a hex digit");
+    u8::try_from(digit).expect("a digit is below 16")
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rest = self.without_hash();

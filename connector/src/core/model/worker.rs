@@ -10,7 +10,7 @@ use skein_shared::offset::Offset;
 use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
 
-use crate::core::action::{Action, ExitReason, ObjectNumber, Request, RequestId};
+use crate::core::action::{Action, ExitReason, Notice, ObjectNumber, Request, RequestId};
 use crate::core::event::{CommitOutcome, Event, Failure, Remedy, TopicPartition};
 use crate::core::model::{World, is_record, name, value_of};
 use crate::core::{Core, CoreOptions};
@@ -21,12 +21,14 @@ pub(in crate::core) struct Worker {
     pub(in crate::core) now: u64,
     pub(in crate::core) requests: BTreeMap<RequestId, Request>,
     pub(in crate::core) blocks: Vec<(ObjectNumber, EncodedBlock)>,
+    pub(in crate::core) hedged: Vec<RequestId>,
     pub(in crate::core) commit: Option<Vec<(TopicPartition, Offset)>>,
     /// What it fetches, and from where.
     pub(in crate::core) reads: BTreeMap<TopicPartition, i64>,
     pub(in crate::core) answered: u32,
     pub(in crate::core) paused: bool,
     pub(in crate::core) alerts: Vec<String>,
+    pub(in crate::core) notices: Vec<Notice>,
     pub(in crate::core) exit: Option<ExitReason>,
     pub(in crate::core) uploads: BTreeMap<ObjectNumber, (String, BTreeMap<u32, Bytes>)>,
 }
@@ -38,14 +40,21 @@ impl Worker {
             now: 0,
             requests: BTreeMap::new(),
             blocks: Vec::new(),
+            hedged: Vec::new(),
             commit: None,
             reads: BTreeMap::new(),
             answered: 0,
             paused: false,
             alerts: Vec::new(),
+            notices: Vec::new(),
             exit: None,
             uploads: BTreeMap::new(),
         }
+    }
+
+    /// The wall clock when it started.
+    pub(in crate::core) fn core_epoch(&self) -> TimestampMs {
+        self.core.options.epoch
     }
 
     pub(in crate::core) fn tell(&mut self, event: Event<'_>) {
@@ -80,9 +89,11 @@ impl Worker {
             Action::Send(id, request) => {
                 self.requests.insert(id, request);
             }
+            Action::Hedge(id, _) => self.hedged.push(id),
             // One that is still under way was given up: its outcome will never be told.
             Action::Commit(offsets) => self.commit = Some(offsets),
             Action::Alert { reason, .. } => self.alerts.push(reason.to_string()),
+            Action::Notify(notice) => self.notices.push(notice),
             Action::Exit(reason) => self.exit = Some(reason),
         }
     }

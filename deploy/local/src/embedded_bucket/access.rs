@@ -7,6 +7,8 @@ use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
 
+use super::mood::Moods;
+
 /// The one key pair that is let in.
 pub(super) struct KnownKey {
     access_key: String,
@@ -35,13 +37,23 @@ impl S3Auth for KnownKey {
     }
 }
 
-/// Counts requests by operation, and refuses unsigned ones.
-#[derive(Clone, Default)]
-pub(super) struct RequestCounter(Arc<Mutex<BTreeMap<String, u64>>>);
+/// Counts requests by operation, and refuses unsigned ones and those that the mood does not let in.
+#[derive(Clone)]
+pub(super) struct RequestCounter {
+    counts: Arc<Mutex<BTreeMap<String, u64>>>,
+    moods: Moods,
+}
 
 impl RequestCounter {
+    pub(super) fn new(moods: Moods) -> Self {
+        Self {
+            counts: Arc::default(),
+            moods,
+        }
+    }
+
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
-        self.0
+        self.counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -54,8 +66,9 @@ impl S3Access for RequestCounter {
         if cx.credentials().is_none() {
             return Err(s3_error!(AccessDenied, "requests must be signed"));
         }
+        self.moods.admit().await?;
         let name = cx.s3_op().name().to_owned();
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(name).or_default() += 1;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use skein_connector::core::event::{Answer, ChainView, LedgerEnd};
 use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
 use skein_shared::format::object_key::Prefix;
-use skein_shared::ids::Chain;
+use skein_shared::ids::{Chain, Incarnation};
 use skein_shared::offset::Offset;
 
 use crate::model_s3::{Ask, Intact, Refusal, Reply};
@@ -61,6 +61,8 @@ fn ask_kafka(stage: &mut Stage, chain: &Chain, end: Option<LedgerEnd>) -> Next {
 pub(super) fn answer(stage: &Stage, reach: Option<(Offset, Offset)>) -> Outcome {
     match (stage, reach) {
         (Stage::Kafka(ledger), Some((kafka_low, kafka_high))) => Ok(Answer::Chain(ChainView {
+            // Worlds stop what was made anew, so that there is no other.
+            incarnation: Incarnation::default(),
             ledger: *ledger,
             kafka_low,
             kafka_high,

@@ -224,6 +224,38 @@ async fn a_completion_that_answers_200_with_an_error_is_tried_again() {
 }
 
 #[tokio::test]
+async fn a_part_that_was_stored_again_is_named_as_the_store_has_it_now_and_only_if_it_is_the_same()
+{
+    let world = world().await;
+    let start = || world.bucket.start_multipart("m", WriteId::random());
+    let upload = start().await.unwrap();
+    let mut part = upload.upload_part(1, noise(5_000)).await.unwrap();
+    "stale".clone_into(&mut part.etag);
+    upload.complete(&[part]).await.unwrap();
+    assert_eq!(world.direct.get("m").await.unwrap(), noise(5_000));
+
+    let upload = start().await.unwrap();
+    let mut part = upload.upload_part(1, noise(5_000)).await.unwrap();
+    "stale".clone_into(&mut part.etag);
+    part.crc32c ^= 1;
+    let error = upload.complete(&[part]).await.unwrap_err();
+    assert_eq!(cause(&error), BucketCause::Refused, "{error}");
+}
+
+#[tokio::test]
+async fn a_handle_for_single_attempts_tries_once_and_counts_with_the_others() {
+    let world = world().await;
+    world.stub.next("PUT", Fault::Answer(503, SLOW_DOWN));
+    let single = world.bucket.single_attempts();
+    let error = single.put("k", body(), WriteId::random()).await;
+    assert_eq!(cause(&error.unwrap_err()), BucketCause::Throttled);
+    single.put("k", body(), WriteId::random()).await.unwrap();
+    let requests = world.bucket.requests();
+    assert_eq!(requests.of(Operation::Put), 2);
+    assert_eq!(requests.retried(), 0);
+}
+
+#[tokio::test]
 async fn an_upload_that_is_gone_is_no_success_even_if_another_wrote_the_key() {
     let world = world().await;
     let upload = world

@@ -1,0 +1,234 @@
+//! What is done when Kafka does not have what follows the ledger's end: never a silent jump (SK-3).
+
+use skein_config::connector::{OnLostOffsets, OnReplacedLog};
+use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry, StartPolicy};
+use skein_shared::ids::{Chain, Incarnation};
+use skein_shared::offset::Span;
+use skein_shared::units::Millis;
+
+use crate::core::Core;
+use crate::core::action::{Action, Notice, Request, StopReason};
+use crate::core::event::ChainView;
+use crate::core::partition::{Hole, Log, Phase, Slot};
+use crate::core::request_table::Purpose;
+
+impl Core {
+    /// Kafka refused a position of ours and reads that partition no more. It does not say which: all of
+    /// them are looked up.
+    pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
+        let reading = |phase: &Phase| matches!(phase, Phase::Reading(_));
+        for slot in self.partitions.slots_where(reading) {
+            let request = Request::LookUpChain(self.partitions.get(slot).chain.clone());
+            self.requests.send(Purpose::Recheck(slot), request, actions);
+        }
+    }
+
+    /// Flushes what was read of a partition whose position Kafka does not have any more, and stops or doubts
+    /// it. Any other may be the one that Kafka no longer reads, and its log may have been cut and have grown
+    /// again: it begins anew at the chain's end, where the last record is compared.
+    pub(super) fn rechecked(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
+        let Some(tenure) = self.partitions.get(slot).tenure() else {
+            return;
+        };
+        let position = tenure.position;
+        let settings = &self.options.settings;
+        if position < view.kafka_low {
+            let policy = settings.on_lost_offsets;
+            self.seal_flush(actions);
+            let span = Span::new(position, view.kafka_low);
+            match policy {
+                OnLostOffsets::Stop => self.stop_partition(slot, lost(span), actions),
+                OnLostOffsets::SkipAndRecord => self.wait_for_hole(slot, span, actions),
+            }
+        } else if view.kafka_high < position {
+            let policy = settings.on_replaced_log;
+            self.seal_flush(actions);
+            match policy {
+                OnReplacedLog::Stop => {
+                    let (ledger, kafka) = (position, view.kafka_high);
+                    let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
+                    self.stop_partition(slot, reason, actions);
+                }
+                OnReplacedLog::NewIncarnation => self.doubt(slot, self.now, actions),
+            }
+        } else {
+            self.read_again(slot, actions);
+        }
+    }
+
+    /// Kafka no longer has `span`, which begins at the chain's end.
+    ///
+    /// Somebody may still hold those records: a worker that was slow, or is no member any more. It has a
+    /// flush interval to bring them. What a fresh look then finds missing from the same offset on is lost.
+    pub(super) fn kafka_lacks(&mut self, slot: Slot, span: Span, actions: &mut Vec<Action>) {
+        match self.options.settings.on_lost_offsets {
+            OnLostOffsets::Stop => self.stop_partition(slot, lost(span), actions),
+            OnLostOffsets::SkipAndRecord => {
+                let known = self.partitions.get(slot).hole;
+                match known.filter(|hole| hole.from == span.from) {
+                    Some(hole) if hole.until <= self.now => self.record_lost(slot, span, actions),
+                    Some(hole) => self.doubt(slot, hole.until, actions),
+                    None => self.wait_for_hole(slot, span, actions),
+                }
+            }
+        }
+    }
+
+    /// The ledger has the lost span; reading goes on behind it.
+    pub(super) fn lost_recorded(&mut self, slot: Slot, span: Span, actions: &mut Vec<Action>) {
+        self.stats.lost_spans += 1;
+        self.stats.lost_offsets += u64::try_from(span.to.0 - span.from.0).unwrap_or(0);
+        let partition = self.partitions.get(slot).name.clone();
+        actions.push(Action::Notify(Notice::HoleRecorded { partition, span }));
+        self.look_up(slot, actions);
+    }
+
+    /// A record is not the one that the ledger ends with.
+    pub(super) fn record_differs(
+        &mut self,
+        slot: Slot,
+        reason: StopReason,
+        actions: &mut Vec<Action>,
+    ) {
+        match self.options.settings.on_replaced_log {
+            OnReplacedLog::Stop => self.stop_partition(slot, reason, actions),
+            OnReplacedLog::NewIncarnation => {
+                self.partitions.get_mut(slot).log = Log::Replaced;
+                self.doubt(slot, self.now, actions);
+            }
+        }
+    }
+
+    /// Kafka's log ends below the chain's end, or is known to hold other records. Brokers may tell an end that
+    /// is too low for a moment while they change leaders, so a short log is looked at twice.
+    pub(super) fn log_is_another(
+        &mut self,
+        slot: Slot,
+        view: ChainView,
+        actions: &mut Vec<Action>,
+    ) {
+        let partition = self.partitions.get_mut(slot);
+        match (self.options.settings.on_replaced_log, partition.log) {
+            (OnReplacedLog::Stop, _) => {
+                let (ledger, kafka) = (partition.ledger_end, view.kafka_high);
+                let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
+                self.stop_partition(slot, reason, actions);
+            }
+            (OnReplacedLog::NewIncarnation, Log::Same) => {
+                partition.log = Log::Short;
+                let again_at = Millis(self.now.0 + self.options.settings.lookup_timeout.0);
+                self.doubt(slot, again_at, actions);
+            }
+            (OnReplacedLog::NewIncarnation, Log::Short | Log::Replaced) => {
+                self.begin_incarnation(slot, view, actions);
+            }
+        }
+    }
+
+    /// Stops reading a partition until a person has acted.
+    pub(super) fn stop_partition(
+        &mut self,
+        slot: Slot,
+        reason: StopReason,
+        actions: &mut Vec<Action>,
+    ) {
+        let stopped = self.partitions.get_mut(slot);
+        stopped.stopped_because = reason.to_string();
+        let partition = stopped.name.clone();
+        actions.push(Action::Alert { partition, reason });
+        self.status.soon(self.now);
+        self.stop_reading(slot, Phase::Stopped, actions);
+    }
+
+    /// Looks again at what was doubted, once its time has come and everything that was read of it is in the
+    /// ledger.
+    pub(super) fn look_again(&mut self, actions: &mut Vec<Action>) {
+        if !self.life.is_running() {
+            return;
+        }
+        let now = self.now;
+        let waiting = |phase: &Phase| matches!(phase, Phase::Doubted(until) if now < *until);
+        if !self.partitions.slots_where(waiting).is_empty() {
+            // Waiting here is no stall: it has an end.
+            self.progress_at = now;
+        }
+        let due = |phase: &Phase| matches!(phase, Phase::Doubted(until) if *until <= now);
+        for slot in self.partitions.slots_where(due) {
+            if self.partitions.get(slot).ledger.is_settled() {
+                self.look_up(slot, actions);
+            }
+        }
+    }
+
+    fn wait_for_hole(&mut self, slot: Slot, span: Span, actions: &mut Vec<Action>) {
+        let wait = self.options.settings.flush_interval;
+        let until = Millis(self.now.0 + wait.0);
+        let from = span.from;
+        let known = self.partitions.get_mut(slot);
+        known.hole = Some(Hole { from, until });
+        let partition = known.name.clone();
+        actions.push(Action::Notify(Notice::HoleFound {
+            partition,
+            span,
+            wait,
+        }));
+        self.doubt(slot, until, actions);
+    }
+
+    fn record_lost(&mut self, slot: Slot, span: Span, actions: &mut Vec<Action>) {
+        let entry = LedgerEntry {
+            chain: self.partitions.get(slot).chain.clone(),
+            span,
+            kind: EntryKind::LostSpan {
+                reason: format!("kafka's oldest record was {}", span.to),
+            },
+            frames: 0,
+            times: None,
+            last: None,
+        };
+        let request = Request::AppendLedger {
+            entry: Box::new(entry),
+            write: self.write_id(),
+        };
+        let purpose = Purpose::LostSpan { slot, span };
+        self.requests.send(purpose, request, actions);
+    }
+
+    fn begin_incarnation(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
+        let partition = self.partitions.get(slot);
+        let incarnation = Incarnation(view.incarnation.0 + 1);
+        actions.push(Action::Notify(Notice::IncarnationBegun {
+            partition: partition.name.clone(),
+            incarnation,
+        }));
+        let request = Request::CreateGenesis {
+            chain: Chain {
+                incarnation,
+                ..partition.chain.clone()
+            },
+            // Never later, whatever the first position was: nothing of the new log was read.
+            start: view.kafka_low,
+            policy: StartPolicy::Earliest,
+        };
+        self.requests.send(Purpose::Genesis(slot), request, actions);
+    }
+
+    fn doubt(&mut self, slot: Slot, until: Millis, actions: &mut Vec<Action>) {
+        self.stop_reading(slot, Phase::Doubted(until), actions);
+    }
+
+    fn stop_reading(&mut self, slot: Slot, phase: Phase, actions: &mut Vec<Action>) {
+        let partition = self.partitions.get_mut(slot);
+        partition.phase = phase;
+        let removed = vec![partition.name.clone()];
+        if !self.is_awaited(slot) {
+            let rest = self.partitions.reading();
+            actions.push(Action::Unassign { removed, rest });
+        }
+    }
+}
+
+fn lost(span: Span) -> StopReason {
+    let (from, to) = (span.from, span.to);
+    StopReason::RecordsLost { from, to }
+}

@@ -1,0 +1,73 @@
+//! Rules about memory: whatever the shards, the skew and the store do, the buffers keep their share (SK-6).
+
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+use skein_config::settings::connector_floor;
+use skein_shared::shard_map::{Routing, ShardMap};
+use skein_shared::units::ByteCount;
+
+use crate::core::CoreOptions;
+use crate::core::event::Event;
+use crate::core::model::{World, options};
+use crate::core::rules::reading;
+
+const VALUE_BYTES: usize = 40_000;
+
+/// Which org the next record is of.
+type Draw = fn(&mut Rng, u16) -> u16;
+
+fn crowded(shards: u16) -> CoreOptions {
+    let mut options = options(1);
+    options.payload_limit_bytes = 1 << 20;
+    options.settings.roll_records = 1_000_000;
+    options.settings.memory_budget = connector_floor(u64::from(shards), ByteCount::mib(1));
+    options.shard_map = ShardMap::new(Routing {
+        modulus: u32::from(shards),
+        dedicated: BTreeSet::new(),
+    });
+    options
+}
+
+/// The smallest budget that the settings allow, a store that stalls twice until the intake is closed, and all
+/// of it caught up after.
+fn check(shards: u16, draw: Draw) {
+    let mut world = World::new(&[100_000]);
+    let options = crowded(shards);
+    let limit = options.settings.memory_shares().buffers.0;
+    let mut worker = reading(&mut world, options);
+    let mut rng = Rng::with_seed(u64::from(shards));
+    let mut given: i64 = 0;
+    for _ in 0..2 {
+        while !worker.paused {
+            let org = draw(&mut rng, shards);
+            let [low, high] = [org & 127, org >> 7].map(|part| u8::try_from(part).unwrap());
+            let mut value = vec![8, low | 128, high];
+            value.extend(std::iter::repeat_with(|| rng.u8(..)).take(VALUE_BYTES));
+            worker.give(0, given, &value);
+            given += 1;
+            let buffered = worker.core.buffered_bytes();
+            assert!(buffered <= limit, "{shards} shards: {buffered} of {limit}");
+            if given % 50 == 0 {
+                worker.encode(&mut rng);
+            }
+        }
+        worker.settle(&mut world, &mut rng);
+        assert!(!worker.paused, "{shards} shards: it goes on by itself");
+    }
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut rng);
+    let frames: u64 = world.ledger.values().flatten().map(|e| e.frames).sum();
+    assert_eq!(frames, given.cast_unsigned());
+    assert_eq!(worker.core.buffered_bytes(), 0);
+}
+
+#[test]
+fn the_smallest_budget_is_kept_with_one_shard_and_with_a_thousand_and_any_skew() {
+    let even: Draw = |rng, shards| rng.u16(0..shards);
+    let skewed: Draw = |rng, shards| rng.u16(0..shards).min(rng.u16(0..shards)) / 50;
+    for shards in [1, 70, 1000] {
+        check(shards, even);
+        check(shards, skewed);
+    }
+}
