@@ -186,12 +186,23 @@ impl Fleet {
             if records == self.records {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "cycle {cycle} {blow:?}: {records} of {} records are durable",
-                self.records
-            );
+            if Instant::now() >= deadline {
+                self.post_mortem().await;
+                panic!(
+                    "cycle {cycle} {blow:?}: {records} of {} records are durable",
+                    self.records
+                );
+            }
             sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Prints what a person would look at: how each partition stands, and what each worker has said.
+    async fn post_mortem(&self) {
+        let status = self.skein.run(&["status"]).await;
+        eprintln!("{}{}", status.stdout, status.stderr);
+        for (index, worker) in self.workers.iter().enumerate() {
+            eprintln!("worker {index} said:\n{}", worker.said());
         }
     }
 

@@ -210,6 +210,11 @@ impl Running {
         wait_for(&mut self.stdout, words, PATIENCE).await
     }
 
+    /// What it has said on stderr so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.borrow().clone()
+    }
+
     /// Ctrl-C.
     pub(crate) async fn interrupt(&self) {
         self.signal("INT").await;
