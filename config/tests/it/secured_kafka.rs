@@ -145,7 +145,9 @@ async fn every_login_is_let_in_and_every_refusal_says_why_in_time() {
         "kafka.sasl.token_file",
         "it expired at",
     ];
-    let told = refused("expired token", &by_token, expired).await.to_string();
+    let told = refused("expired token", &by_token, expired)
+        .await
+        .to_string();
     let age = told.split_once(" s ago").unwrap().0.rsplit(' ').next();
     assert!(age.unwrap().parse::<u64>().unwrap() >= 60, "{told}");
     secured.private("token", "signed-by-nobody");
