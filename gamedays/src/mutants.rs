@@ -71,7 +71,7 @@ pub const BUGS: [Bug; 18] = [
         "takes-missing-upload-for-success",
         Mutation::TakesMissingUploadForSuccess,
         "ClickHouse #118829, FoundationDB #14027: NoSuchUpload taken for success",
-        629,
+        1775,
     ),
     bug(
         "reads-own-write-as-fenced",
@@ -101,7 +101,7 @@ pub const BUGS: [Bug; 18] = [
         "trusts-stale-position",
         Mutation::Core(Mutant::TrustsStalePosition),
         "librdkafka #2782: a stale stored offset after a re-assignment",
-        59,
+        23,
     ),
     bug(
         "revoke-drops-all-buffers",
@@ -113,7 +113,7 @@ pub const BUGS: [Bug; 18] = [
         "swallows-throttled-complete",
         Mutation::SwallowsThrottledComplete,
         "Confluent #269: a throttled Complete was swallowed",
-        0,
+        48,
     ),
     bug(
         "overwrites-late",
@@ -155,7 +155,7 @@ pub const BUGS: [Bug; 18] = [
         "trusts-replaced-log",
         Mutation::Core(Mutant::TrustsReplacedLog),
         "a topic made anew is read on as if it were the old one",
-        321,
+        244,
     ),
 ];
 
