@@ -236,7 +236,9 @@ impl Core {
         }
         match (purpose, answer) {
             (Purpose::LookUp(slot), Answer::Chain(view)) => self.chain_found(slot, view, actions),
-            (Purpose::Recheck(slot), Answer::Chain(view)) => self.rechecked(slot, view, actions),
+            (Purpose::Recheck { slot, position }, Answer::Chain(view)) => {
+                self.rechecked((slot, position), view, actions);
+            }
             (Purpose::Genesis(slot), Answer::Ours | Answer::Taken)
             | (Purpose::LostSpan { slot, .. }, Answer::AppendTaken(_)) => {
                 self.look_up(slot, actions);
@@ -289,7 +291,7 @@ impl Core {
             Purpose::Status => {}
             Purpose::LookUp(slot)
             | Purpose::Genesis(slot)
-            | Purpose::Recheck(slot)
+            | Purpose::Recheck { slot, .. }
             | Purpose::LostSpan { slot, .. } => {
                 let reason = action::StopReason::LedgerUnreadable(failure.reason.clone());
                 self.stop_partition(slot, reason, actions);

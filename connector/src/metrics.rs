@@ -36,6 +36,7 @@ pub(crate) fn requests_progressed(
         counter!("skein_connector_retries_total", "reason" => *reason).absolute(*retries);
     }
     counter!("skein_connector_hedges_total").absolute(stats.hedges);
+    counter!("skein_connector_retries_held_back_total").absolute(stats.held_back);
     for (group, limit) in limits {
         gauge!("skein_connector_upload_limit_requests", "group" => group).set(to_f64(limit));
     }

@@ -3,7 +3,7 @@
 use skein_config::connector::{OnLostOffsets, OnReplacedLog};
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry, StartPolicy};
 use skein_shared::ids::{Chain, Incarnation};
-use skein_shared::offset::Span;
+use skein_shared::offset::{Offset, Span};
 use skein_shared::units::Millis;
 
 use crate::core::Core;
@@ -18,15 +18,28 @@ impl Core {
     pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
         let reading = |phase: &Phase| matches!(phase, Phase::Reading(_));
         for slot in self.partitions.slots_where(reading) {
-            let request = Request::LookUpChain(self.partitions.get(slot).chain.clone());
-            self.requests.send(Purpose::Recheck(slot), request, actions);
+            let partition = self.partitions.get(slot);
+            let Some(position) = partition.tenure().map(|tenure| tenure.position) else {
+                continue;
+            };
+            let request = Request::LookUpChain(partition.chain.clone());
+            let purpose = Purpose::Recheck { slot, position };
+            self.requests.send(purpose, request, actions);
         }
     }
 
     /// Flushes what was read of a partition whose position Kafka does not have any more, and stops or doubts
     /// it. Any other may be the one that Kafka no longer reads, and its log may have been cut and have grown
     /// again: it begins anew at the chain's end, where the last record is compared.
-    pub(super) fn rechecked(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
+    ///
+    /// `asked_at` is the position when Kafka was asked. Records came since, so that a log that goes on may by now
+    /// be read beyond the end that it had then.
+    pub(super) fn rechecked(
+        &mut self,
+        (slot, asked_at): (Slot, Offset),
+        view: ChainView,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(tenure) = self.partitions.get(slot).tenure() else {
             return;
         };
@@ -40,12 +53,12 @@ impl Core {
                 OnLostOffsets::Stop => self.stop_partition(slot, lost(span), actions),
                 OnLostOffsets::SkipAndRecord => self.wait_for_hole(slot, span, actions),
             }
-        } else if view.kafka_high < position {
+        } else if view.kafka_high < asked_at {
             let policy = settings.on_replaced_log;
             self.seal_flush(actions);
             match policy {
                 OnReplacedLog::Stop => {
-                    let (ledger, kafka) = (position, view.kafka_high);
+                    let (ledger, kafka) = (asked_at, view.kafka_high);
                     let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
                     self.stop_partition(slot, reason, actions);
                 }

@@ -120,6 +120,9 @@ impl Core {
     }
 
     pub(super) fn look_up(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        // What was asked about an earlier tenure says nothing about the next.
+        self.requests
+            .forget(|purpose| matches!(purpose, Purpose::Recheck { slot: of, .. } if of == slot));
         let partition = self.partitions.get_mut(slot);
         partition.phase = Phase::LookingUp;
         let request = Request::LookUpChain(partition.chain.clone());
@@ -263,7 +266,7 @@ impl Core {
         self.requests.forget(|purpose| match purpose {
             Purpose::LookUp(of)
             | Purpose::Genesis(of)
-            | Purpose::Recheck(of)
+            | Purpose::Recheck { slot: of, .. }
             | Purpose::LostSpan { slot: of, .. } => of == slot,
             Purpose::Put(_)
             | Purpose::Part { .. }

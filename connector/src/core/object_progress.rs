@@ -124,7 +124,7 @@ impl Core {
             | Purpose::Complete(other)
             | Purpose::Part { object: other, .. } => other == object,
             Purpose::LookUp(_)
-            | Purpose::Recheck(_)
+            | Purpose::Recheck { .. }
             | Purpose::Genesis(_)
             | Purpose::Manifest(_)
             | Purpose::Ledger(_)

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fastrand::Rng;
 
 use skein_shared::ids::FlushId;
-use skein_shared::offset::Span;
+use skein_shared::offset::{Offset, Span};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
 
@@ -26,8 +26,8 @@ use crate::core::upload_limit::{Lane, Round, UploadLimit};
 pub(super) enum Purpose {
     /// Where a partition stands.
     LookUp(Slot),
-    /// Whether Kafka still has a partition's position.
-    Recheck(Slot),
+    /// Whether Kafka still has the position that a partition had when it was asked.
+    Recheck { slot: Slot, position: Offset },
     /// The first entry of a partition's chain.
     Genesis(Slot),
     /// An object, put whole.
@@ -224,7 +224,11 @@ impl RequestTable {
     /// Sends again what has waited long enough, and hedges what takes too long.
     pub(super) fn send_due(&mut self, actions: &mut Vec<Action>) {
         while let Some((until, id)) = self.waiting.first().copied() {
-            if until > self.now || !self.budget.try_spend(self.now) {
+            if until > self.now {
+                break;
+            }
+            if !self.budget.try_spend(self.now) {
+                self.stats.held_back += 1;
                 break;
             }
             self.waiting.pop_first();

@@ -73,6 +73,8 @@ pub struct RequestStats {
     pub retries: BTreeMap<&'static str, u64>,
     /// Requests that were sent a second time because they took far longer than their peers.
     pub hedges: u64,
+    /// Looks at which a retry was due and the budget allowed none.
+    pub held_back: u64,
 }
 
 impl RequestStats {

@@ -7,10 +7,10 @@ use skein_shared::ids::Incarnation;
 use skein_shared::offset::{Offset, Span};
 
 use crate::core::CoreOptions;
-use crate::core::action::Notice;
+use crate::core::action::{Notice, Request};
 use crate::core::event::Event;
 use crate::core::model::{Worker, World, name, options};
-use crate::core::rules::{deliver_all, reading};
+use crate::core::rules::{deliver_all, find, reading};
 
 fn skipping(seed: u64) -> CoreOptions {
     let mut options = options(seed);
@@ -185,4 +185,38 @@ fn another_record_at_the_ledgers_end_begins_a_new_incarnation_before_anything_is
     wait(&mut worker, &mut world, 100);
     assert_eq!(world.genesis.len(), 2);
     assert_eq!(worker.reads[&name(0)], 0);
+}
+
+#[test]
+fn records_that_come_while_kafka_is_asked_for_its_ends_are_no_sign_of_another_log() {
+    for options in [options(1), skipping(1)] {
+        let mut world = World::new(&[100, 100]);
+        let mut worker = reading(&mut world, options);
+        for _ in 0..10 {
+            worker.deliver(&world, 0);
+            worker.deliver(&world, 1);
+        }
+        let ends: Vec<i64> = (0..2).map(|place| worker.reads[&name(place)]).collect();
+        worker.tell(Event::OffsetsLost);
+        for _ in 0..10 {
+            worker.deliver(&world, 0);
+            worker.deliver(&world, 1);
+        }
+        let later = std::mem::replace(&mut world.ends, ends);
+        for id in find(&worker, |request| {
+            matches!(request, Request::LookUpChain(_))
+        }) {
+            worker.answer(&mut world, id);
+        }
+        world.ends = later;
+        worker.settle(&mut world, &mut Rng::with_seed(1));
+        assert!(worker.alerts.is_empty(), "{:?}", worker.alerts);
+        assert!(worker.notices.is_empty(), "{:?}", worker.notices);
+        deliver_all(&mut worker, &world);
+        worker.tell(Event::FlushNow);
+        worker.settle(&mut world, &mut Rng::with_seed(1));
+        let chain = world.genesis.keys().next().unwrap();
+        assert!(world.end_of(chain).unwrap() >= Offset(99));
+        world.check_frames();
+    }
 }
