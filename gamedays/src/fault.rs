@@ -83,6 +83,39 @@ impl Family {
         Self::Expiry,
     ];
 
+    /// Its name in counts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Slow => "struck_slow",
+            Self::Throttle => "struck_throttle",
+            Self::Error => "struck_error",
+            Self::Lost => "struck_lost",
+            Self::Denied => "struck_denied",
+            Self::Refused => "struck_refused",
+            Self::Conflict => "struck_conflict",
+            Self::FalseCompletion => "struck_false_completion",
+            Self::Outage => "struck_outage",
+            Self::Damage => "struck_damage",
+            Self::CommitRefused => "struck_commit_refused",
+            Self::KafkaOutage => "struck_kafka_outage",
+            Self::Unreachable => "struck_unreachable",
+            Self::Rebalance => "struck_rebalance",
+            Self::LogLoss => "struck_log_loss",
+            Self::Crash => "struck_crash",
+            Self::Pause => "struck_pause",
+            Self::ClockJump => "struck_clock_jump",
+            Self::Shutdown => "struck_shutdown",
+            Self::ShardMap => "struck_shard_map",
+            Self::Janitor => "struck_janitor",
+            Self::Expiry => "struck_expiry",
+        }
+    }
+
+    /// Whether it leaves the bucket, the brokers and the clocks alone, so that everybody else works on as before.
+    const fn is_local(self) -> bool {
+        matches!(self, Self::Crash | Self::Shutdown | Self::ShardMap)
+    }
+
     /// Highest rate in a thousand occasions: a request, or a fifth of a second for what strikes by itself.
     const fn highest(self) -> u16 {
         match self {
@@ -96,7 +129,7 @@ impl Family {
             Self::Denied | Self::Conflict | Self::FalseCompletion | Self::Damage => 300,
             Self::Janitor | Self::Rebalance | Self::ShardMap | Self::Expiry => 200,
             Self::Unreachable | Self::Crash | Self::Pause | Self::ClockJump | Self::Shutdown => 60,
-            Self::LogLoss => 40,
+            Self::LogLoss => 80,
             Self::Refused => 20,
         }
     }
@@ -107,7 +140,12 @@ impl Family {
 pub struct FaultPlan {
     periods: Vec<Period>,
     ends_at: u64,
+    struck: Strikes,
+    trouble_at: Option<u64>,
 }
+
+/// How often each family has struck, at its place.
+pub type Strikes = [u64; FAMILIES];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Period {
@@ -124,7 +162,34 @@ impl FaultPlan {
         Self {
             periods: Vec::new(),
             ends_at,
+            struck: [0; FAMILIES],
+            trouble_at: None,
         }
+    }
+
+    /// One family alone, on so many of a thousand occasions, all the time until `ends_at`.
+    pub fn of_one(family: Family, rate: u16, ends_at: u64) -> Self {
+        let mut rates = [0; FAMILIES];
+        rates[family as usize] = rate;
+        let period = Period {
+            from: 0,
+            to: ends_at,
+            rates,
+            quarter: 0,
+        };
+        Self {
+            periods: vec![period],
+            ..Self::quiet(ends_at)
+        }
+    }
+
+    /// The same, but only in this time.
+    #[must_use]
+    pub fn between(mut self, from: u64, to: u64) -> Self {
+        for period in &mut self.periods {
+            (period.from, period.to) = (from, to);
+        }
+        self
     }
 
     /// Draws periods of faults and quiet.
@@ -144,7 +209,7 @@ impl FaultPlan {
         }
         Self {
             periods,
-            ends_at: now,
+            ..Self::quiet(now)
         }
     }
 
@@ -154,17 +219,34 @@ impl FaultPlan {
     }
 
     /// Whether a fault of this family strikes now.
-    pub fn strikes(&self, family: Family, now: u64, rng: &mut Rng) -> bool {
+    pub fn strikes(&mut self, family: Family, now: u64, rng: &mut Rng) -> bool {
         let rate = self.rate(family, now);
-        rate > 0 && rng.u16(..1000) < rate
+        let strikes = rate > 0 && rng.u16(..1000) < rate;
+        if strikes {
+            self.struck[family as usize] += 1;
+            if !family.is_local() {
+                self.trouble_at = Some(now);
+            }
+        }
+        strikes
+    }
+
+    /// How often each family has struck.
+    pub const fn struck(&self) -> &Strikes {
+        &self.struck
+    }
+
+    /// Whether nothing but processes that ended has disturbed the world since then.
+    pub fn is_calm_since(&self, then: u64) -> bool {
+        self.trouble_at.is_none_or(|at| at < then)
     }
 
     /// Whether a key lies in the part of the bucket that an outage takes.
-    pub fn is_out(&self, hash: u64, now: u64, rng: &mut Rng) -> bool {
-        let Some(period) = self.period(now) else {
+    pub fn is_out(&mut self, hash: u64, now: u64, rng: &mut Rng) -> bool {
+        let Some(quarter) = self.period(now).map(|period| period.quarter) else {
             return false;
         };
-        hash % 4 == period.quarter && self.strikes(Family::Outage, now, rng)
+        hash % 4 == quarter && self.strikes(Family::Outage, now, rng)
     }
 
     /// Occasions out of a thousand on which a family strikes.
@@ -193,10 +275,12 @@ fn draw_rates(enabled: &[Family], rng: &mut Rng) -> [u16; FAMILIES] {
 
 /// One family alone, a few, or many: single ones show what a dependency does, many what they do together.
 fn draw_families(rng: &mut Rng) -> Vec<Family> {
-    let share = match rng.u8(..8) {
+    let share = match rng.u8(..16) {
+        // A quiet world, or one whose processes are killed while nothing else goes wrong.
         0 => 0,
-        1..3 => 12,
-        3..6 => 30,
+        1 => return vec![Family::Crash],
+        2..6 => 12,
+        6..12 => 30,
         _ => 60,
     };
     let mut families: Vec<Family> = Family::ALL.to_vec();

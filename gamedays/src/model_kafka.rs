@@ -6,7 +6,7 @@ pub mod group;
 use std::collections::BTreeMap;
 
 use skein_connector::core::event::TopicPartition;
-use skein_shared::ids::{PartitionId, TopicName};
+use skein_shared::ids::{Chain, PartitionId, TopicName};
 use skein_shared::offset::Offset;
 
 use crate::model_kafka::group::{Group, MemberId};
@@ -63,6 +63,18 @@ impl ModelKafka {
     pub fn place_of(&self, name: &TopicPartition) -> Place {
         let place = self.partitions.iter().position(|(known, _)| known == name);
         place.expect("only partitions of this cluster are named")
+    }
+
+    /// Place of a chain's partition.
+    ///
+    /// # Panics
+    /// If there is none of that name: chains are those of this cluster's partitions.
+    pub fn place_of_chain(&self, chain: &Chain) -> Place {
+        let is_it = |(name, _): &(TopicPartition, Log)| {
+            name.topic == chain.topic && name.partition == chain.partition
+        };
+        let place = self.partitions.iter().position(is_it);
+        place.expect("chains are those of this cluster's partitions")
     }
 
     /// A partition's log.

@@ -3,11 +3,17 @@
 mod carry_out;
 pub mod fate;
 
+pub use carry_out::time_at;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use fastrand::Rng;
 use skein_shared::ids::WriteId;
+use skein_shared::window::TimestampMs;
+
+/// The bucket's clock at the beginning of every world.
+pub const EPOCH: i64 = 1_700_000_000_000;
 
 /// The bucket.
 #[derive(Debug, Default)]
@@ -66,6 +72,8 @@ pub enum Ask {
     Complete(UploadId, Vec<u32>, String),
     /// Drop an upload.
     Abort(UploadId),
+    /// What is the time?
+    Clock,
 }
 
 /// What it answers.
@@ -85,6 +93,8 @@ pub enum Reply {
     Upload(UploadId),
     /// There is no such upload.
     NoSuchUpload,
+    /// The time when it was asked.
+    Clock(TimestampMs),
     /// It was not done, or nobody knows.
     Refused(Refusal),
 }
@@ -182,7 +192,7 @@ impl Ask {
             | Self::Delete(key)
             | Self::StartUpload(key, _)
             | Self::Complete(_, _, key) => key,
-            Self::UploadPart(..) | Self::Abort(_) => "",
+            Self::UploadPart(..) | Self::Abort(_) | Self::Clock => "",
         }
     }
 
@@ -198,7 +208,8 @@ impl Ask {
             | Self::Delete(_)
             | Self::StartUpload(..)
             | Self::Complete(..)
-            | Self::Abort(_) => None,
+            | Self::Abort(_)
+            | Self::Clock => None,
         }
     }
 
@@ -215,6 +226,7 @@ impl Ask {
             Self::UploadPart(..) => "upload-part",
             Self::Complete(..) => "complete",
             Self::Abort(_) => "abort",
+            Self::Clock => "clock",
         }
     }
 }

@@ -23,6 +23,10 @@ pub enum Mutation {
     DeletesByAge,
     /// The janitor deletes void flush manifests, so that their ids can be used again.
     CollectsVoidFlushes,
+    /// A worker's status names the end that Kafka had when the worker came to its position, not the end that it has now.
+    RemembersLogEnd,
+    /// A worker's status names the bucket's time after Kafka was asked for its ends, not before.
+    ReadsClockLast,
 }
 
 /// A bug with its name and origin.
@@ -48,7 +52,7 @@ const fn bug(name: &'static str, mutation: Mutation, origin: &'static str, seed:
 }
 
 /// Every bug.
-pub const BUGS: [Bug; 18] = [
+pub const BUGS: [Bug; 20] = [
     bug(
         "commits-highest-offset",
         Mutation::Core(Mutant::CommitsHighestOffset),
@@ -65,13 +69,13 @@ pub const BUGS: [Bug; 18] = [
         "drops-flush-on-error",
         Mutation::Core(Mutant::DropsFlushOnError),
         "Lenses, commit a28a0b35: a transient error on the first commit step dropped the staged buffer",
-        0,
+        1,
     ),
     bug(
         "takes-missing-upload-for-success",
         Mutation::TakesMissingUploadForSuccess,
         "ClickHouse #118829, FoundationDB #14027: NoSuchUpload taken for success",
-        1775,
+        1163,
     ),
     bug(
         "reads-own-write-as-fenced",
@@ -83,25 +87,25 @@ pub const BUGS: [Bug; 18] = [
         "collects-void-flushes",
         Mutation::CollectsVoidFlushes,
         "SlateDB #1622: a garbage-collected manifest number was used again",
-        38,
+        47,
     ),
     bug(
         "commits-for-lost-partition",
         Mutation::Core(Mutant::CommitsForLostPartition),
         "librdkafka pull request 5604: offsets committed for a lost partition",
-        10,
+        4,
     ),
     bug(
         "checks-then-writes",
         Mutation::ChecksThenWrites,
         "versitygw #2288: a look before the write instead of create-if-absent",
-        7,
+        100,
     ),
     bug(
         "trusts-stale-position",
         Mutation::Core(Mutant::TrustsStalePosition),
         "librdkafka #2782: a stale stored offset after a re-assignment",
-        23,
+        104,
     ),
     bug(
         "revoke-drops-all-buffers",
@@ -113,7 +117,7 @@ pub const BUGS: [Bug; 18] = [
         "swallows-throttled-complete",
         Mutation::SwallowsThrottledComplete,
         "Confluent #269: a throttled Complete was swallowed",
-        48,
+        22,
     ),
     bug(
         "overwrites-late",
@@ -131,7 +135,7 @@ pub const BUGS: [Bug; 18] = [
         "skips-checksum",
         Mutation::SkipsChecksum,
         "stores and clients that never verify a checksum on reads",
-        221,
+        66,
     ),
     bug(
         "deletes-by-age",
@@ -149,13 +153,25 @@ pub const BUGS: [Bug; 18] = [
         "keeps-tenure",
         Mutation::Core(Mutant::KeepsTenure),
         "frames of an ended tenure counted with those of the next",
-        16,
+        27,
     ),
     bug(
         "trusts-replaced-log",
         Mutation::Core(Mutant::TrustsReplacedLog),
         "a topic made anew is read on as if it were the old one",
-        244,
+        295,
+    ),
+    bug(
+        "remembers-log-end",
+        Mutation::RemembersLogEnd,
+        "a stalled worker goes on claiming to be at the end: its heart beats, its reading does not",
+        1,
+    ),
+    bug(
+        "reads-clock-last",
+        Mutation::ReadsClockLast,
+        "a worker that is stalled between asking and telling claims what was true before",
+        395,
     ),
 ];
 

@@ -6,6 +6,7 @@
 mod routing;
 mod object_facts;
 mod chain_state;
+mod watermark_check;
 mod entry_check;
 mod process_check;
 
@@ -17,12 +18,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
+use skein_config::connector::{ConnectorSettings, OnReplacedLog};
 use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
 use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
-use skein_shared::ids::{Chain, FlushId, Incarnation};
+use skein_shared::format::worker_status::WorkerStatus;
+use skein_shared::ids::{FlushId, Incarnation, WorkerId};
 use skein_shared::promise::Promise;
+use skein_shared::units::Millis;
 
+use crate::model_kafka::log::Log;
 use crate::model_kafka::{Commit, ModelKafka, Place};
 use crate::model_s3::{Effect, ModelS3, Object};
 use crate::promise_check::object_facts::ObjectFacts;
@@ -40,7 +45,7 @@ pub struct Violation {
 pub type Verdict = Result<(), Violation>;
 
 /// Everything that was promised so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PromiseCheck {
     chains: BTreeMap<(Place, Incarnation), ChainState>,
     flushes: BTreeMap<FlushId, FlushContents>,
@@ -50,6 +55,11 @@ pub struct PromiseCheck {
     decoder: BlockDecoder,
     /// Every version of the shard map.
     pub routings: Routings,
+    statuses: BTreeMap<WorkerId, WorkerStatus>,
+    settings: ConnectorSettings,
+    delay: Millis,
+    /// How often the watermark of a chain was compared with what Kafka had.
+    pub watermarks: u64,
 }
 
 /// What the check may look at.
@@ -81,6 +91,22 @@ impl fmt::Display for Violation {
 }
 
 impl PromiseCheck {
+    /// Nothing is promised yet. `delay` is what readers grant to late records and to clocks that run ahead.
+    pub fn new(settings: ConnectorSettings, delay: Millis) -> Self {
+        Self {
+            chains: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            counting: BTreeSet::new(),
+            decoder: BlockDecoder::default(),
+            routings: Routings::default(),
+            statuses: BTreeMap::new(),
+            settings,
+            delay,
+            watermarks: 0,
+        }
+    }
+
     /// Checks what a request has changed in the bucket.
     ///
     /// # Errors
@@ -110,8 +136,7 @@ impl PromiseCheck {
         } else if key.starts_with("flushes/") {
             self.flush_written(key, bytes)
         } else if key.starts_with("status/") {
-            // Says nothing of what is durable.
-            Ok(())
+            self.status_written(truth.kafka, key, bytes)
         } else {
             let facts = ObjectFacts::read((&mut self.decoder, &self.routings), truth.kafka, bytes)
                 .map_err(|mut broken| {
@@ -141,8 +166,10 @@ impl PromiseCheck {
         };
         if key.ends_with("/genesis") {
             let (_, genesis) = Genesis::decode(bytes).map_err(unreadable)?;
-            let place = place_of(truth.kafka, &genesis.chain);
-            let chain = ChainState::begin(&genesis, truth.kafka.log(place))?;
+            let place = truth.kafka.place_of_chain(&genesis.chain);
+            let log = truth.kafka.log(place);
+            let chain = ChainState::begin(&genesis, log)?;
+            self.life_began(log, (place, genesis.chain.incarnation))?;
             self.chains
                 .insert((place, genesis.chain.incarnation), chain);
             return Ok(());
@@ -153,6 +180,20 @@ impl PromiseCheck {
             return broken(Promise::LedgerContiguous, words);
         }
         self.entry_written(truth, &entry)
+    }
+
+    /// SK-3: a topic has another life only where its log was replaced, and an operator said so.
+    fn life_began(&self, log: &Log, (place, life): (Place, Incarnation)) -> Verdict {
+        let Some(before) = life.0.checked_sub(1) else {
+            return Ok(());
+        };
+        let before = self.chains.get(&(place, Incarnation(before)));
+        let is_over = before.is_some_and(|chain| !chain.histories.holds(log.history()));
+        if is_over && self.settings.on_replaced_log == OnReplacedLog::NewIncarnation {
+            return Ok(());
+        }
+        let words = format!("partition {place} began its life {life:?} after {before:?}");
+        broken(Promise::NothingLost, words)
     }
 
     fn flush_written(&mut self, key: &str, bytes: &[u8]) -> Verdict {
@@ -219,11 +260,4 @@ impl PromiseCheck {
             chain.history_began(kafka.log(place));
         }
     }
-}
-
-fn place_of(kafka: &ModelKafka, chain: &Chain) -> Place {
-    let mut names = kafka.partitions.iter();
-    let place =
-        names.position(|(name, _)| name.topic == chain.topic && name.partition == chain.partition);
-    place.expect("chains are those of this cluster's partitions")
 }

@@ -59,18 +59,26 @@ pub struct Worker {
     pub maps_known: usize,
     /// When it last told its core the consumer's positions.
     pub positions_at: u64,
+    /// When it was started.
+    pub started_at: u64,
     limit_bytes: u64,
+    /// How many uploads each lane may have under way when nothing has gone wrong.
+    widest: Vec<u64>,
 }
 
 impl Worker {
     /// A process that has just started.
     pub fn start(who: Who, options: CoreOptions, now: u64) -> Self {
         let maps_known = options.shard_map.version_count();
+        let (id, limit_bytes) = (options.worker, options.settings.memory_shares().buffers.0);
+        let core = Core::new(options, Millis(now));
         Self {
             who,
-            id: options.worker,
-            limit_bytes: options.settings.memory_shares().buffers.0,
-            core: Core::new(options, Millis(now)),
+            id,
+            limit_bytes,
+            widest: core.upload_limits().map(|(_, limit)| limit).collect(),
+            core,
+            started_at: now,
             calls: BucketCalls::default(),
             consumer: Consumer::default(),
             member: None,
@@ -128,8 +136,14 @@ impl Worker {
         }
     }
 
-    /// The core's own counts.
-    pub fn stats(&self) -> &skein_connector::core::CoreStats {
-        self.core.stats()
+    /// Whether it uploads less at the same time than it may.
+    pub fn is_narrowed(&self) -> bool {
+        let limits = self.core.upload_limits().map(|(_, limit)| limit);
+        limits.zip(&self.widest).any(|(now, widest)| now < *widest)
+    }
+
+    /// Its decisions.
+    pub const fn core(&self) -> &Core {
+        &self.core
     }
 }

@@ -14,6 +14,7 @@ mod group_turns;
 mod obedience;
 mod producer;
 mod chaos;
+pub mod storm;
 
 use std::collections::BTreeMap;
 
@@ -104,6 +105,13 @@ impl World {
 
     /// What it has come to, up to here.
     pub fn end(mut self) -> Ended {
+        for slot in 0..self.slots.len() {
+            if let Some(worker) = self.slots[slot].worker.take() {
+                self.count_process(&worker);
+            }
+        }
+        self.counts.struck = *self.plan.faults.struck();
+        self.counts.watermarks = self.check.watermarks;
         self.counts.virtual_ms = self.now;
         self.counts.requests = self.s3.counts.requests;
         self.counts.uploads = self.s3.counts.completions;
@@ -120,21 +128,28 @@ impl World {
     /// The broken promise.
     pub fn run_all(&mut self) -> Verdict {
         while let Some((at, turn)) = self.agenda.next() {
-            self.now = self.now.max(at);
-            match self.state_of(&turn) {
-                State::Ready => {
-                    self.counts.steps += 1;
-                    self.note_turn(&turn);
-                    self.take(turn)?;
-                }
-                State::PausedUntil(until) => self.agenda.set(until, turn),
-                State::Gone => {}
-            }
+            self.take_at(at, turn)?;
             if self.is_done()? {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    fn take_at(&mut self, at: u64, turn: Turn) -> Verdict {
+        self.now = self.now.max(at);
+        match self.state_of(&turn) {
+            State::Ready => {
+                self.counts.steps += 1;
+                self.note_turn(&turn);
+                self.take(turn)
+            }
+            State::PausedUntil(until) => {
+                self.agenda.set(until, turn);
+                Ok(())
+            }
+            State::Gone => Ok(()),
+        }
     }
 
     fn take(&mut self, turn: Turn) -> Verdict {
@@ -143,7 +158,13 @@ impl World {
             Turn::Encoded(who, number) => self.encoded(who, number),
             Turn::Arrives(op) => self.arrives(op),
             Turn::Returns(op) => self.returns(op),
-            Turn::KafkaReturns(who, id, place) => self.kafka_returns(who, id, place),
+            Turn::KafkaAsked(who, call, places) => {
+                self.kafka_asked(who, call, &places);
+                Ok(())
+            }
+            Turn::KafkaReturns(who, call, reaches) => {
+                self.kafka_returns(who, call, reaches.as_deref())
+            }
             Turn::CommitArrives(who, commit) => self.commit_arrives(who, &commit),
             Turn::CommitReturns(who, outcome) => self.commit_returns(who, outcome),
             Turn::Asked(who, member, ask) => self.asked(who, member, ask),

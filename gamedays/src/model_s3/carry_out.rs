@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use skein_shared::ids::WriteId;
+use skein_shared::window::TimestampMs;
 
-use crate::model_s3::{Ask, Effect, Intact, ModelS3, Object, Refusal, Reply, Upload, UploadId};
+use crate::model_s3::{
+    Ask, EPOCH, Effect, Intact, ModelS3, Object, Refusal, Reply, Upload, UploadId,
+};
 
 impl ModelS3 {
     /// Does what is asked, at once and whole.
@@ -59,6 +62,7 @@ impl ModelS3 {
                 self.uploads.remove(id);
                 (Reply::Done, Effect::None)
             }
+            Ask::Clock => (Reply::Clock(time_at(now)), Effect::None),
         }
     }
 
@@ -105,6 +109,11 @@ impl ModelS3 {
         self.counts.completions += 1;
         self.write((&upload.key, upload.write), bytes.into(), now)
     }
+}
+
+/// The bucket's clock at a moment of the world.
+pub fn time_at(now: u64) -> TimestampMs {
+    TimestampMs(EPOCH + now.cast_signed())
 }
 
 #[cfg(test)]

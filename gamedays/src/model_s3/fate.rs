@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 /// Draws the fate of a request that is sent now.
-pub fn draw(plan: &FaultPlan, ask: &Ask, now: u64, rng: &mut Rng) -> Fate {
+pub fn draw(plan: &mut FaultPlan, ask: &Ask, now: u64, rng: &mut Rng) -> Fate {
     let mut fate = Fate {
         arrives_after_ms: Some(rng.u64(1..30)),
         returns_after_ms: rng.u64(1..30),
@@ -58,7 +58,12 @@ pub fn draw(plan: &FaultPlan, ask: &Ask, now: u64, rng: &mut Rng) -> Fate {
     fate
 }
 
-fn verdict(plan: &FaultPlan, (ask, hash): (&Ask, u64), now: u64, rng: &mut Rng) -> Option<Verdict> {
+fn verdict(
+    plan: &mut FaultPlan,
+    (ask, hash): (&Ask, u64),
+    now: u64,
+    rng: &mut Rng,
+) -> Option<Verdict> {
     if plan.is_out(hash, now, rng) || plan.strikes(Family::Throttle, now, rng) {
         return Some(Verdict::Refuses(Refusal::Throttled));
     }
@@ -98,6 +103,7 @@ fn verdict(plan: &FaultPlan, (ask, hash): (&Ask, u64), now: u64, rng: &mut Rng) 
         | Ask::LastKey(_)
         | Ask::Delete(_)
         | Ask::StartUpload(..)
-        | Ask::Abort(_) => None,
+        | Ask::Abort(_)
+        | Ask::Clock => None,
     }
 }

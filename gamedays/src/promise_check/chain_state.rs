@@ -1,6 +1,8 @@
 //! What is known of one chain of the ledger.
 
+use skein_shared::completeness::EntryTimes;
 use skein_shared::format::ledger_entry::{Genesis, StartPolicy};
+use skein_shared::ids::Chain;
 use skein_shared::offset::Offset;
 use skein_shared::promise::Promise;
 
@@ -10,6 +12,8 @@ use crate::promise_check::{Violation, violation};
 /// One chain.
 #[derive(Debug, Clone)]
 pub struct ChainState {
+    /// Its name.
+    pub chain: Chain,
     /// Where it begins.
     pub start: Offset,
     /// First offset that it does not cover.
@@ -18,6 +22,8 @@ pub struct ChainState {
     pub last: Option<Offset>,
     /// The histories of its log of which it may be the beginning: what it covers, and nothing else, is what each held.
     pub histories: Histories,
+    /// Times of the last entry's records.
+    pub(super) times: Option<EntryTimes>,
 }
 
 impl ChainState {
@@ -43,6 +49,8 @@ impl ChainState {
             return Err(violation(Promise::NothingLost, words));
         }
         Ok(Self {
+            chain: genesis.chain.clone(),
+            times: None,
             start,
             end: start,
             last: None,

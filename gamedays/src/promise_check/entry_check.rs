@@ -1,5 +1,6 @@
 //! SK-1, SK-2 and SK-3 for one ledger entry: what it says is durable, in order, and all that Kafka held.
 
+use skein_config::connector::OnLostOffsets;
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::ids::{FlushId, Tenure};
 use skein_shared::offset::Offset;
@@ -7,11 +8,12 @@ use skein_shared::promise::Promise;
 
 use crate::model_kafka::log::{Histories, Log};
 use crate::promise_check::object_facts::{FrameFact, StreamKey};
-use crate::promise_check::{PromiseCheck, Truth, Verdict, Violation, broken, place_of, violation};
+use crate::promise_check::watermark_check::times_of;
+use crate::promise_check::{PromiseCheck, Truth, Verdict, Violation, broken, violation};
 
 impl PromiseCheck {
     pub(super) fn entry_written(&mut self, truth: Truth<'_>, entry: &LedgerEntry) -> Verdict {
-        let place = place_of(truth.kafka, &entry.chain);
+        let place = truth.kafka.place_of_chain(&entry.chain);
         let key = (place, entry.chain.incarnation);
         let Some(chain) = self.chains.get(&key) else {
             let words = format!("{} has an entry and no genesis", entry.chain);
@@ -37,26 +39,29 @@ impl PromiseCheck {
                 histories = held_by(log, (entry, &frames), histories)?;
                 self.count(*flush);
             }
-            EntryKind::LostSpan { .. } => {
-                let (low, _) = log.reach(log.history());
-                if low < entry.span.to
-                    && log
-                        .next_at(entry.span.from)
-                        .is_some_and(|(at, _)| at < entry.span.to)
-                {
-                    let words = format!(
-                        "{} {} is called lost, kafka has it from {low} on",
-                        entry.chain, entry.span
-                    );
-                    return broken(Promise::NothingLost, words);
-                }
-            }
+            EntryKind::LostSpan { .. } => self.check_lost(log, entry)?,
         }
         let chain = self.chains.get_mut(&key).expect("it was just found");
         chain.end = entry.span.to;
         chain.last = entry.last.map(|last| last.offset);
         chain.histories = histories;
-        Ok(())
+        chain.times = times_of(entry);
+        self.watermarks_hold(truth.kafka)
+    }
+
+    /// SK-3: what is called lost is lost, and an operator said that it may be.
+    fn check_lost(&self, log: &Log, entry: &LedgerEntry) -> Verdict {
+        let (low, _) = log.reach(log.history());
+        let first = log.next_at(entry.span.from);
+        let is_there = low < entry.span.to && first.is_some_and(|(at, _)| at < entry.span.to);
+        if !is_there && self.settings.on_lost_offsets == OnLostOffsets::SkipAndRecord {
+            return Ok(());
+        }
+        let words = format!(
+            "{} {} is called lost, kafka has it from {low} on",
+            entry.chain, entry.span
+        );
+        broken(Promise::NothingLost, words)
     }
 
     /// The frames that the entry makes count, in order. SK-1: its manifest and all its objects are there.

@@ -12,7 +12,7 @@ use skein_shared::promise::Promise;
 use crate::model_kafka::log::Histories;
 use crate::model_kafka::{ModelKafka, Place};
 use crate::promise_check::routing::Routings;
-use crate::promise_check::{Verdict, Violation, broken, place_of, violation};
+use crate::promise_check::{Verdict, Violation, broken, violation};
 
 /// What is in an object.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl ObjectFacts {
                 .streams()
                 .iter()
                 .map(|stream| StreamKey {
-                    place: place_of(kafka, &stream.chain),
+                    place: kafka.place_of_chain(&stream.chain),
                     incarnation: stream.chain.incarnation,
                     tenure: stream.tenure,
                 })

@@ -3,12 +3,16 @@
 use skein_connector::core::action::StopReason;
 use skein_shared::offset::Offset;
 use skein_shared::promise::Promise;
+use skein_shared::units::Millis;
 
 use crate::model_kafka::{ModelKafka, Place};
 use crate::promise_check::{PromiseCheck, Verdict, broken};
 
 /// Bytes beyond the budget that a worker may hold: one record, and heads and footers of the objects on their way.
 const MEMORY_SLACK: u64 = 24 * 1024;
+
+/// How long a flush takes on its way in a quiet world: a dozen requests, one after the other.
+const FLUSH_MS: u64 = 1_000;
 
 /// What a process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +47,30 @@ impl PromiseCheck {
         let Reads { place, to } = reads;
         let words = format!(
             "a worker stopped after it read partition {place} to {to}, the ledger ends at {end:?}"
+        );
+        broken(Promise::BoundedReplay, words)
+    }
+
+    /// Whether the ledger covers an offset.
+    pub fn is_durable(&self, place: Place, offset: Offset) -> bool {
+        let chain = self.newest_chain(place);
+        chain.is_some_and(|chain| offset < chain.end)
+    }
+
+    /// SK-5: who is killed while nothing else goes wrong leaves to be read again what came within a flush interval, and
+    /// while a flush is on its way. `age` is that of the oldest record that the ledger does not cover.
+    ///
+    /// # Errors
+    /// SK-5.
+    pub fn killed(&self, reads: Reads, age: Millis) -> Verdict {
+        let interval = self.settings.flush_interval;
+        if age.0 <= interval.0 + FLUSH_MS {
+            return Ok(());
+        }
+        let Reads { place, to } = reads;
+        let words = format!(
+            "a worker was killed after it read partition {place} to {to}: the oldest record that is to be read again was \
+             given {age} before, the flush interval is {interval}"
         );
         broken(Promise::BoundedReplay, words)
     }

@@ -1,8 +1,11 @@
 //! A model of the bucket's client: one request of the core, in as many requests to the bucket as its protocol takes.
 //!
-//! Each try is a single one: the core decides what to send again. An unclear end is resolved by whose the object is.
+//! Each try is a single one: the core decides what to send again, and what to send twice at the same time. An unclear
+//! end is resolved by whose the object is.
 
+mod creation;
 mod chain_lookup;
+mod status_write;
 mod uploads;
 
 use std::collections::BTreeMap;
@@ -12,32 +15,47 @@ use fastrand::Rng;
 use skein_connector::core::action::{Request, RequestId};
 use skein_connector::core::event::{Answer, Failure, LedgerEnd, Remedy};
 use skein_shared::ErrorKind;
-use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::ids::{Chain, WriteId};
 use skein_shared::offset::Offset;
-use skein_shared::promise::Promise;
-use uuid::Uuid;
 
 use crate::model_s3::{Ask, Refusal, Reply};
 use crate::mutants::Mutation;
-use crate::promise_check::{Violation, violation};
+use crate::promise_check::Violation;
+use crate::worker::bucket_call::status_write::{EndsSeen, Told};
 use crate::worker::bucket_call::uploads::Uploads;
 
 /// What is under way.
 #[derive(Debug, Default)]
 pub struct BucketCalls {
-    calls: BTreeMap<RequestId, Call>,
+    calls: BTreeMap<CallId, Call>,
+    calls_made: u64,
+    under_way: BTreeMap<RequestId, Tries>,
+    /// How often each request was sent.
+    sent: BTreeMap<RequestId, u32>,
     uploads: Uploads,
+    ends_seen: EndsSeen,
     body_bytes: u64,
-    tries: BTreeMap<RequestId, u32>,
+}
+
+/// One try of a request; never used for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(u64);
+
+/// The tries of one request that have not come back.
+#[derive(Debug, Default)]
+struct Tries {
+    calls: Vec<CallId>,
+    body_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Call {
+    id: RequestId,
     request: Request,
     stage: Stage,
     small: Option<Small>,
+    told: Told,
 }
 
 /// A small object that is created if it is absent.
@@ -53,6 +71,8 @@ struct Small {
 enum Stage {
     /// Its first request is under way.
     First,
+    /// A later life of the topic is looked for; where the chain of this one begins.
+    NextLife(Offset),
     /// An upload is begun for it, or for another part of its object.
     Upload,
     /// A check comes before the write, which is a bug.
@@ -65,7 +85,7 @@ enum Stage {
     LastKey(Offset),
     /// The last entry is read.
     LastEntry,
-    /// Kafka is asked.
+    /// Kafka is asked where a partition begins and ends.
     Kafka(Option<LedgerEnd>),
 }
 
@@ -74,12 +94,14 @@ enum Stage {
 pub enum Next {
     /// Ask the bucket.
     Ask(Ask),
-    /// Ask Kafka where a partition begins and ends.
-    AskKafka(Chain),
+    /// Ask Kafka where partitions begin and end.
+    AskKafka(Vec<Chain>),
     /// Wait for another call.
     Wait,
-    /// It is over.
+    /// This try is over.
     Done(Outcome),
+    /// Its request is over.
+    Ended(RequestId, Outcome),
     /// The worker was told what is not true.
     Broken(Violation),
 }
@@ -114,16 +136,43 @@ impl BucketCalls {
     }
 
     /// Begins a request.
-    pub fn begin(&mut self, id: RequestId, request: Request, tools: &mut Tools<'_>) -> Next {
-        self.body_bytes += request.body_bytes();
-        let tries = self.tries.entry(id).or_default();
-        *tries += 1;
-        let is_again = *tries > 1;
-        let small = small_object(&request, tools.rng);
+    pub fn begin(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        tools: &mut Tools<'_>,
+    ) -> (CallId, Next) {
+        let tries = Tries {
+            calls: Vec::new(),
+            body_bytes: request.body_bytes(),
+        };
+        self.body_bytes += tries.body_bytes;
+        self.under_way.insert(id, tries);
+        *self.sent.entry(id).or_default() += 1;
+        self.start(id, request, tools)
+    }
+
+    /// Begins a second try of a request, unless its outcome is there already.
+    pub fn hedge(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        tools: &mut Tools<'_>,
+    ) -> Option<(CallId, Next)> {
+        self.under_way.contains_key(&id).then_some(())?;
+        Some(self.start(id, request, tools))
+    }
+
+    fn start(&mut self, id: RequestId, request: Request, tools: &mut Tools<'_>) -> (CallId, Next) {
+        self.calls_made += 1;
+        let call_id = CallId(self.calls_made);
+        let small = creation::small_object(&request, tools.rng);
         let mut call = Call {
+            id,
             request,
             stage: Stage::First,
             small,
+            told: Told::default(),
         };
         let next = match &call.request {
             Request::LookUpChain(chain) => {
@@ -133,29 +182,30 @@ impl BucketCalls {
                 Next::Ask(Ask::Put(key.clone(), body.clone(), *write))
             }
             Request::UploadPart { .. } => {
-                self.uploads.begin_part(id, &mut call.stage, &call.request)
+                self.uploads
+                    .begin_part(call_id, &mut call.stage, &call.request)
             }
             Request::CompleteUpload(object) => Next::Ask(self.uploads.complete(*object)),
-            Request::WriteStatus { worker, write, .. } => {
-                let key = ObjectKey::Status(*worker).to_string();
-                Next::Ask(Ask::Put(key, Bytes::new(), *write))
-            }
+            Request::WriteStatus { standings, .. } => status_write::begin(standings, tools),
             Request::CreateGenesis { .. }
             | Request::CreateFlushManifest { .. }
             | Request::AppendLedger { .. } => {
                 if tools.has(Mutation::ChecksThenWrites) {
                     call.stage = Stage::Check;
                 }
-                let overwrites = is_again && tools.has(Mutation::OverwritesLate);
+                let overwrites = self.sent[&id] > 1 && tools.has(Mutation::OverwritesLate);
                 call.create(if overwrites { Ask::Put } else { Ask::Create })
             }
         };
-        self.calls.insert(id, call);
-        next
+        self.calls.insert(call_id, call);
+        if let Some(tries) = self.under_way.get_mut(&id) {
+            tries.calls.push(call_id);
+        }
+        (call_id, next)
     }
 
     /// The bucket answered.
-    pub fn replied(&mut self, id: RequestId, reply: Reply, tools: &mut Tools<'_>) -> Next {
+    pub fn replied(&mut self, id: CallId, reply: Reply, tools: &mut Tools<'_>) -> Next {
         let Some(mut call) = self.calls.remove(&id) else {
             return Next::Wait;
         };
@@ -164,27 +214,41 @@ impl BucketCalls {
         } else {
             self.went_on(id, &mut call, reply, tools)
         };
-        if let Next::Done(outcome) = &next {
-            self.body_bytes -= call.request.body_bytes();
-            if outcome.is_ok() {
-                self.tries.remove(&id);
-            }
-        } else {
-            self.calls.insert(id, call);
-        }
-        next
+        self.go_on(id, call, next)
     }
 
-    /// Kafka answered, or did not.
-    pub fn kafka_replied(&mut self, id: RequestId, reach: Option<(Offset, Offset)>) -> Next {
-        let Some(call) = self.calls.remove(&id) else {
+    /// Kafka answered where the partitions begin and end, or did not.
+    pub fn kafka_replied(
+        &mut self,
+        id: CallId,
+        reaches: Option<&[(Offset, Offset)]>,
+        tools: &mut Tools<'_>,
+    ) -> Next {
+        let Some(mut call) = self.calls.remove(&id) else {
             return Next::Wait;
         };
-        Next::Done(chain_lookup::answer(&call.stage, reach))
+        let next = match &call.request {
+            // The ends that it does not tell may be left out.
+            Request::WriteStatus { .. } if reaches.is_none() && tools.rng.bool() => {
+                failed(Refusal::TimedOut)
+            }
+            Request::WriteStatus { standings, .. } => {
+                let claims = self.ends_seen.of(standings, reaches, tools);
+                status_write::claims_made(&mut call, claims)
+            }
+            Request::LookUpChain(chain) => chain_lookup::answer(&call.stage, chain, reaches),
+            Request::CreateGenesis { .. }
+            | Request::PutObject { .. }
+            | Request::UploadPart { .. }
+            | Request::CompleteUpload(_)
+            | Request::CreateFlushManifest { .. }
+            | Request::AppendLedger { .. } => unreachable!("only these two ask Kafka"),
+        };
+        self.go_on(id, call, next)
     }
 
     /// A part that waited for its upload and may go on.
-    pub fn next_waiting(&mut self) -> Option<(RequestId, Next)> {
+    pub fn next_waiting(&mut self) -> Option<(CallId, Next)> {
         loop {
             let id = self.uploads.next_ready()?;
             let Some(call) = self.calls.get_mut(&id) else {
@@ -195,7 +259,38 @@ impl BucketCalls {
         }
     }
 
-    fn refused(&mut self, id: RequestId, call: &Call, refusal: Refusal, tools: &Tools<'_>) -> Next {
+    /// Keeps a try that goes on. One that is over ends its request if it was answered, or if no other try can be.
+    fn go_on(&mut self, id: CallId, call: Call, next: Next) -> Next {
+        let Next::Done(outcome) = next else {
+            self.calls.insert(id, call);
+            return next;
+        };
+        let Some(tries) = self.under_way.get_mut(&call.id) else {
+            return Next::Wait;
+        };
+        tries.calls.retain(|other| *other != id);
+        if outcome.is_err() && !tries.calls.is_empty() {
+            return Next::Wait;
+        }
+        let tries = self.under_way.remove(&call.id).unwrap_or_default();
+        for other in tries.calls {
+            self.drop_call(other);
+        }
+        self.body_bytes -= tries.body_bytes;
+        if outcome.is_ok() {
+            self.sent.remove(&call.id);
+        }
+        Next::Ended(call.id, outcome)
+    }
+
+    fn drop_call(&mut self, id: CallId) {
+        let call = self.calls.remove(&id);
+        if let Some(Request::UploadPart { object, .. }) = call.map(|call| call.request) {
+            self.uploads.start_failed(object, id);
+        }
+    }
+
+    fn refused(&mut self, id: CallId, call: &Call, refusal: Refusal, tools: &Tools<'_>) -> Next {
         if let Request::UploadPart { object, .. } = &call.request
             && call.stage == Stage::Upload
         {
@@ -211,19 +306,15 @@ impl BucketCalls {
 
     fn went_on(
         &mut self,
-        id: RequestId,
+        id: CallId,
         call: &mut Call,
         reply: Reply,
         tools: &mut Tools<'_>,
     ) -> Next {
         match &call.request {
-            Request::LookUpChain(chain) => {
-                let chain = chain.clone();
-                chain_lookup::replied(&mut call.stage, &chain, reply, tools)
-            }
-            Request::PutObject { .. } | Request::WriteStatus { .. } => {
-                Next::Done(Ok(Answer::Stored))
-            }
+            Request::LookUpChain(_) => chain_lookup::replied(call, reply, tools),
+            Request::PutObject { .. } => Next::Done(Ok(Answer::Stored)),
+            Request::WriteStatus { .. } => status_write::replied(call, &reply),
             Request::UploadPart { object, .. } => {
                 if let Reply::Upload(upload) = reply {
                     self.uploads.started(*object, upload);
@@ -254,121 +345,6 @@ impl BucketCalls {
             | Request::AppendLedger { .. } => call.created(reply, tools),
         }
     }
-}
-
-impl Call {
-    fn created(&mut self, reply: Reply, tools: &mut Tools<'_>) -> Next {
-        let meant = {
-            let small = self.small.as_ref().expect("it creates a small object");
-            (small.write, small.body.len())
-        };
-        match (self.stage, reply) {
-            (Stage::Check, Reply::Meta(None)) => {
-                self.stage = Stage::First;
-                self.create(Ask::Put)
-            }
-            (Stage::First, Reply::Done) => Next::Done(Ok(self.ours())),
-            (Stage::First, Reply::Precondition) if tools.has(Mutation::ReadsOwnWriteAsFenced) => {
-                self.taken()
-            }
-            (Stage::First, Reply::Precondition) => {
-                self.stage = Stage::Whose;
-                Next::Ask(Ask::Head(self.key()))
-            }
-            (Stage::Check | Stage::Whose, Reply::Meta(Some(meta))) if meta == meant => {
-                Next::Done(Ok(self.ours()))
-            }
-            (Stage::Check | Stage::Whose, Reply::Meta(Some(_))) => self.taken(),
-            (Stage::Read, Reply::Body(Some(bytes), _)) => match LedgerEntry::decode(&bytes) {
-                Ok((_, entry)) => self.taken_by(entry),
-                Err(_) => failed(Refusal::Unavailable),
-            },
-            // Among them: the key is taken, and then there is nothing, because somebody removed it in between.
-            _ => failed(Refusal::Unavailable),
-        }
-    }
-
-    /// The request that writes the small object, or that looks for it first.
-    fn create(&self, write: fn(String, Bytes, WriteId) -> Ask) -> Next {
-        let small = self.small.clone().expect("it creates a small object");
-        if self.stage == Stage::Check {
-            return Next::Ask(Ask::Head(small.key));
-        }
-        Next::Ask(write(small.key, small.body, small.write))
-    }
-
-    fn key(&self) -> String {
-        let small = self.small.as_ref().expect("it creates a small object");
-        small.key.clone()
-    }
-
-    fn taken(&mut self) -> Next {
-        if matches!(self.request, Request::AppendLedger { .. }) {
-            self.stage = Stage::Read;
-            return Next::Ask(Ask::Get(self.key()));
-        }
-        Next::Done(Ok(Answer::Taken))
-    }
-
-    /// Another's entry. That it is never the own one is SK-4: who is not fenced must not believe to be.
-    fn taken_by(&self, standing: LedgerEntry) -> Next {
-        if let Request::AppendLedger { entry, .. } = &self.request
-            && **entry == standing
-        {
-            let words = format!("{} {} is the worker's own", entry.chain, entry.span);
-            let words = format!("{words}, and was read as another's");
-            return Next::Broken(violation(Promise::Fenced, words));
-        }
-        Next::Done(Ok(Answer::AppendTaken(Box::new(standing))))
-    }
-
-    fn ours(&self) -> Answer {
-        if matches!(self.request, Request::AppendLedger { .. }) {
-            return Answer::Appended;
-        }
-        Answer::Ours
-    }
-}
-
-/// What a request creates if it is absent.
-fn small_object(request: &Request, rng: &mut Rng) -> Option<Small> {
-    let (key, body, write) = match request {
-        Request::CreateGenesis {
-            chain,
-            start,
-            policy,
-        } => {
-            let genesis = Genesis {
-                chain: chain.clone(),
-                start: *start,
-                policy: *policy,
-            };
-            let write = WriteId(Uuid::from_u128(rng.u128(..)));
-            let key = ObjectKey::Genesis(chain.clone());
-            (key, genesis.encode(write), write)
-        }
-        Request::CreateFlushManifest { manifest, write } => {
-            let key = ObjectKey::Flush(manifest.flush);
-            (key, manifest.encode(*write), *write)
-        }
-        Request::AppendLedger { entry, write } => {
-            let key = ObjectKey::LedgerEntry {
-                chain: entry.chain.clone(),
-                from: entry.span.from,
-            };
-            (key, entry.encode(*write), *write)
-        }
-        Request::LookUpChain(_)
-        | Request::PutObject { .. }
-        | Request::UploadPart { .. }
-        | Request::CompleteUpload(_)
-        | Request::WriteStatus { .. } => return None,
-    };
-    Some(Small {
-        key: key.to_string(),
-        body,
-        write,
-    })
 }
 
 fn gone() -> Next {

@@ -50,6 +50,8 @@ struct Reading {
     history: usize,
     state: Position,
     given: Given,
+    /// When each record was given.
+    given_at: Vec<(Offset, u64)>,
 }
 
 /// What was given to the core since the assignment.
@@ -103,6 +105,7 @@ impl Consumer {
                 history: kafka.log(*place).history(),
                 state: Position::Good,
                 given: Given::Nothing,
+                given_at: Vec::new(),
             };
             self.reads.insert(*place, reading);
         }
@@ -120,7 +123,7 @@ impl Consumer {
 
     /// The next record of the partition whose turn it is. Nothing comes while the group waits for an answer, or while
     /// the application is full.
-    pub fn fetch(&mut self, kafka: &ModelKafka) -> Option<Fetched> {
+    pub fn fetch(&mut self, kafka: &ModelKafka, now: u64) -> Option<Fetched> {
         if self.asked.is_some() || self.intake == Intake::Closed {
             return None;
         }
@@ -128,7 +131,7 @@ impl Consumer {
         let before = self.reads.range(..self.turn).map(|(place, _)| *place);
         let order: Vec<Place> = behind.chain(before).collect();
         for place in order {
-            if let Some(fetched) = self.fetch_from(kafka, place) {
+            if let Some(fetched) = self.fetch_from(kafka, (place, now)) {
                 self.turn = place + 1;
                 return Some(fetched);
             }
@@ -136,7 +139,7 @@ impl Consumer {
         None
     }
 
-    fn fetch_from(&mut self, kafka: &ModelKafka, place: Place) -> Option<Fetched> {
+    fn fetch_from(&mut self, kafka: &ModelKafka, (place, now): (Place, u64)) -> Option<Fetched> {
         let log = kafka.log(place);
         let reading = self.reads.get_mut(&place)?;
         if reading.state == Position::Lost {
@@ -158,6 +161,7 @@ impl Consumer {
         reading.next = offset.next();
         if reading.given != Given::InVain && self.counting == Counting::Yes {
             reading.given = Given::To(reading.next);
+            reading.given_at.push((offset, now));
         }
         self.positions.insert(place, reading.next);
         Some(Fetched::Record(place, offset, record))
@@ -178,6 +182,13 @@ impl Consumer {
             Given::Nothing | Given::InVain => None,
         });
         given.collect()
+    }
+
+    /// When the first record of a partition was given that does not lie where `is_behind` says.
+    pub fn given_from(&self, place: Place, is_behind: impl Fn(Offset) -> bool) -> Option<u64> {
+        let reading = self.reads.get(&place)?;
+        let mut left = reading.given_at.iter().filter(|(at, _)| !is_behind(*at));
+        left.next().map(|(_, at)| *at)
     }
 
     /// The core was told to end: what it is given from now on it leaves to the next.

@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use skein_connector::core::action::RequestId;
+use skein_shared::offset::Offset;
 
 use crate::model_kafka::group::{Ask, MemberId};
 use crate::model_kafka::{Commit, Place};
 use crate::worker::Who;
+use crate::worker::bucket_call::CallId;
 
 /// Something that happens at a time.
 #[derive(Debug)]
@@ -20,8 +21,10 @@ pub(super) enum Turn {
     Arrives(usize),
     /// Its answer comes back, or is given up.
     Returns(usize),
-    /// Kafka answers where a partition begins and ends, or does not.
-    KafkaReturns(Who, RequestId, Option<Place>),
+    /// Kafka is asked where partitions begin and end.
+    KafkaAsked(Who, CallId, Vec<Place>),
+    /// It answers, or does not.
+    KafkaReturns(Who, CallId, Option<Vec<(Offset, Offset)>>),
     /// A commit reaches the coordinator.
     CommitArrives(Who, Commit),
     /// What became of a commit comes back.
@@ -49,6 +52,7 @@ impl Turn {
             | Self::Asked(who, ..) => Some(*who),
             Self::Arrives(_)
             | Self::Returns(_)
+            | Self::KafkaAsked(..)
             | Self::CommitArrives(..)
             | Self::Group
             | Self::Produce
@@ -64,6 +68,7 @@ impl Turn {
             Self::Encoded(..) => "encoded",
             Self::Arrives(_) => "arrives",
             Self::Returns(_) => "returns",
+            Self::KafkaAsked(..) => "kafka-asked",
             Self::KafkaReturns(..) => "kafka-returns",
             Self::CommitArrives(..) => "commit-arrives",
             Self::CommitReturns(..) => "commit-returns",
@@ -95,6 +100,11 @@ impl Agenda {
         self.set += 1;
         let order = self.set;
         self.heap.push(Reverse(Entry { at, order, turn }));
+    }
+
+    /// When the next turn is due.
+    pub(super) fn due_at(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
     pub(super) fn next(&mut self) -> Option<(u64, Turn)> {

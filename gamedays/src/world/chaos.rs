@@ -9,14 +9,14 @@ use skein_shared::shard_map::Routing;
 use skein_shared::window::{TimestampMs, Window};
 
 use crate::fault::Family;
-use crate::janitor::{Janitor, Reach};
+use crate::janitor::{Janitor, Reach, Temper};
 use crate::model_kafka::Place;
+use crate::model_s3::EPOCH;
 use crate::promise_check::{Verdict, Version};
 use crate::worker::Who;
 use crate::world::World;
 use crate::world::agenda::Turn;
 use crate::world::network::Caller;
-use crate::world::processes::EPOCH;
 
 /// How often something may strike.
 const CHAOS_MS: u64 = 200;
@@ -76,8 +76,7 @@ impl World {
         if self.strikes(Family::Crash) {
             self.counts.crashes += 1;
             self.trace.note(self.now, "crash", &[who.slot as u64]);
-            self.kill(who.slot);
-            return Ok(());
+            return self.kill(who.slot);
         }
         if self.strikes(Family::Shutdown) {
             self.trace.note(self.now, "shutdown", &[who.slot as u64]);
@@ -142,7 +141,13 @@ impl World {
         let place: Place = self.rng.usize(..self.plan.partitions);
         let kind = self.rng.u8(..4);
         let (low, high) = (self.kafka.log(place).low(), self.kafka.log(place).high());
-        let to = Offset(self.rng.i64(low.0..=high.0));
+        let mut to = Offset(self.rng.i64(low.0..=high.0));
+        if let Some(chain) = self.check.newest_chain(place)
+            && self.rng.bool()
+        {
+            // Close to where the ledger ends.
+            to = Offset((chain.end.0 - self.rng.i64(..3)).clamp(low.0, high.0));
+        }
         let can_be_told = self.can_be_told(place, to);
         self.trace
             .note(self.now, "log-loss", &[place as u64, u64::from(kind)]);
@@ -205,8 +210,12 @@ impl World {
         } else {
             Reach::AllBut(&alive)
         };
-        let bounds = (self.now, self.mutation);
-        if let Some((janitor, ask)) = Janitor::begin(&self.s3, reach, bounds, &mut self.rng) {
+        let temper = Temper {
+            patience: self.plan.janitor_patience,
+            mutation: self.mutation,
+        };
+        let as_it_is = (self.now, temper);
+        if let Some((janitor, ask)) = Janitor::begin(&self.s3, reach, as_it_is, &mut self.rng) {
             self.janitor = Some(janitor);
             self.send(Caller::Janitor, ask);
         }

@@ -30,7 +30,7 @@ impl World {
         }
         if self.liveness.person_at <= self.now {
             self.liveness.person_at = self.now + PERSON_MS;
-            self.heal();
+            self.heal()?;
         }
         self.liveness.look_at = self.now + LOOK_MS;
         let stuck: Vec<Place> = (0..self.plan.partitions)
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// The faults are over: what was cut off is reached again, and a person restarts what said that it needs one.
-    fn heal(&mut self) {
+    fn heal(&mut self) -> Verdict {
         self.trace.note(self.now, "heal", &[]);
         for slot in 0..self.slots.len() {
             let Some(worker) = self.slots[slot].worker.as_mut() else {
@@ -52,9 +52,10 @@ impl World {
             };
             worker.unreachable_until = 0;
             if worker.needs_a_person {
-                self.kill(slot);
+                self.kill(slot)?;
             }
         }
+        Ok(())
     }
 
     /// Whether everything that Kafka has of a partition is durable and committed, or a person knows why not.

@@ -1,7 +1,7 @@
 //! Requests on their way to the bucket and to Kafka, and answers on their way back.
 
-use skein_connector::core::action::RequestId;
 use skein_connector::core::event::{CommitOutcome, Event};
+use skein_shared::offset::Offset;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fault::Family;
@@ -10,15 +10,15 @@ use crate::model_s3::fate::{self, PATIENCE_MS, Verdict as FateVerdict};
 use crate::model_s3::{Ask, Effect, Intact, Refusal, Reply};
 use crate::promise_check::{Truth, Verdict};
 use crate::worker::Who;
-use crate::worker::bucket_call::Tools;
+use crate::worker::bucket_call::{CallId, Tools};
 use crate::world::World;
 use crate::world::agenda::Turn;
 
 /// Who waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// A request of a worker's core.
-    Call(Who, RequestId),
+    /// One try of a request of a worker's core.
+    Call(Who, CallId),
     /// The janitor.
     Janitor,
     /// Nobody.
@@ -44,7 +44,7 @@ enum Returning {
 
 impl World {
     pub(super) fn send(&mut self, caller: Caller, ask: Ask) {
-        let fate = fate::draw(&self.plan.faults, &ask, self.now, &mut self.rng);
+        let fate = fate::draw(&mut self.plan.faults, &ask, self.now, &mut self.rng);
         self.note_ask(caller, &ask);
         self.trace.explain(|| format!("{} {fate:?}", ask.key()));
         let number = self.ops.len();
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    fn call_returns(&mut self, who: Who, id: RequestId, reply: Reply) -> Verdict {
+    fn call_returns(&mut self, who: Who, id: CallId, reply: Reply) -> Verdict {
         let Some(worker) = self.slots[who.slot]
             .worker
             .as_mut()
@@ -154,40 +154,58 @@ impl World {
         let Some(mut janitor) = self.janitor.take() else {
             return;
         };
-        if let Some(ask) = janitor.replied(&self.s3, reply, self.now, &mut self.rng) {
+        if let Some(ask) = janitor.replied(reply, self.now, &mut self.rng) {
             self.janitor = Some(janitor);
             self.send(Caller::Janitor, ask);
+        } else {
+            self.counts.voided += janitor.voided;
         }
     }
 
-    pub(super) fn ask_kafka(&mut self, who: Who, id: RequestId, place: Place) {
+    pub(super) fn ask_kafka(&mut self, who: Who, id: CallId, places: Vec<Place>) {
         let is_away = self
             .plan
             .faults
             .strikes(Family::KafkaOutage, self.now, &mut self.rng);
-        let (after, answer) = if is_away {
-            (PATIENCE_MS, None)
+        if is_away {
+            let at = self.now + PATIENCE_MS;
+            self.agenda.set(at, Turn::KafkaReturns(who, id, None));
         } else {
-            (self.rng.u64(2..40), Some(place))
+            let at = self.now + self.rng.u64(1..20);
+            self.agenda.set(at, Turn::KafkaAsked(who, id, places));
+        }
+    }
+
+    /// What Kafka answers was so when it was asked, whenever that is heard.
+    pub(super) fn kafka_asked(&mut self, who: Who, id: CallId, places: &[Place]) {
+        let reach = |place: &Place| {
+            let log = self.kafka.log(*place);
+            (log.low(), log.high())
         };
+        let reaches = places.iter().map(reach).collect();
+        let at = self.now + self.rng.u64(1..20);
         self.agenda
-            .set(self.now + after, Turn::KafkaReturns(who, id, answer));
+            .set(at, Turn::KafkaReturns(who, id, Some(reaches)));
     }
 
     pub(super) fn kafka_returns(
         &mut self,
         who: Who,
-        id: RequestId,
-        place: Option<Place>,
+        id: CallId,
+        reaches: Option<&[(Offset, Offset)]>,
     ) -> Verdict {
-        let reach = place.map(|place| {
-            let log = self.kafka.log(place);
-            (log.low(), log.high())
-        });
-        let Some(worker) = self.worker_mut(who) else {
+        let Some(worker) = self.slots[who.slot]
+            .worker
+            .as_mut()
+            .filter(|w| w.who == who)
+        else {
             return Ok(());
         };
-        let next = worker.calls.kafka_replied(id, reach);
+        let mut tools = Tools {
+            rng: &mut self.rng,
+            mutation: self.mutation,
+        };
+        let next = worker.calls.kafka_replied(id, reaches, &mut tools);
         self.pursue(who, id, next)
     }
 

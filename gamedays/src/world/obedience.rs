@@ -1,6 +1,6 @@
 //! What the cores want done.
 
-use skein_connector::core::action::{Action, RequestId, StopReason};
+use skein_connector::core::action::{Action, Notice, RequestId, StopReason};
 use skein_connector::core::byte_budget::Intake;
 use skein_connector::core::event::{Answer, Event, TopicPartition};
 use skein_shared::offset::Offset;
@@ -10,7 +10,7 @@ use crate::fault::Family;
 use crate::model_kafka::{Commit, Place};
 use crate::promise_check::{Verdict, broken};
 use crate::worker::Who;
-use crate::worker::bucket_call::{Next, Outcome, Tools};
+use crate::worker::bucket_call::{CallId, Next, Outcome, Tools};
 use crate::world::World;
 use crate::world::agenda::Turn;
 use crate::world::group_turns::Answered;
@@ -63,16 +63,26 @@ impl World {
                     rng: &mut self.rng,
                     mutation: self.mutation,
                 };
-                let next = worker.calls.begin(id, request, &mut tools);
-                self.pursue(who, id, next)
+                let (call, next) = worker.calls.begin(id, request, &mut tools);
+                self.pursue(who, call, next)
+            }
+            Action::Hedge(id, request) => {
+                let mut tools = Tools {
+                    rng: &mut self.rng,
+                    mutation: self.mutation,
+                };
+                let hedged = worker.calls.hedge(id, request, &mut tools);
+                hedged.map_or(Ok(()), |(call, next)| self.pursue(who, call, next))
+            }
+            Action::Notify(notice) => {
+                self.count_notice(&notice);
+                Ok(())
             }
             Action::Commit(offsets) => {
                 self.send_commit(who, &offsets);
                 Ok(())
             }
             Action::Alert { partition, reason } => self.alerted(who, &partition, &reason),
-            // Only time is lost without a second try, and nobody reads notices here.
-            Action::Hedge(..) | Action::Notify(_) => Ok(()),
             Action::Exit(reason) => self.exited(who, &reason),
         }
     }
@@ -123,21 +133,19 @@ impl World {
     }
 
     /// Goes on with a request.
-    pub(super) fn pursue(&mut self, who: Who, id: RequestId, next: Next) -> Verdict {
+    pub(super) fn pursue(&mut self, who: Who, id: CallId, next: Next) -> Verdict {
         let mut next = Some((id, next));
         while let Some((id, step)) = next {
             match step {
                 Next::Ask(ask) => self.send(Caller::Call(who, id), ask),
-                Next::AskKafka(chain) => {
-                    let name = TopicPartition {
-                        topic: chain.topic,
-                        partition: chain.partition,
-                    };
-                    let place = self.kafka.place_of(&name);
-                    self.ask_kafka(who, id, place);
+                Next::AskKafka(chains) => {
+                    let places = chains.iter().map(|chain| self.kafka.place_of_chain(chain));
+                    let places = places.collect();
+                    self.ask_kafka(who, id, places);
                 }
                 Next::Wait => {}
-                Next::Done(outcome) => self.finish(who, id, outcome)?,
+                Next::Done(outcome) => unreachable!("its request ends as well: {outcome:?}"),
+                Next::Ended(id, outcome) => self.finish(who, id, outcome)?,
                 Next::Broken(violation) => return Err(violation),
             }
             let worker = self.worker_mut(who);
@@ -179,6 +187,17 @@ impl World {
         if let Some(worker) = self.worker_mut(who) {
             worker.consumer.forget_given();
         }
+    }
+
+    fn count_notice(&mut self, notice: &Notice) {
+        let count = match notice {
+            Notice::HoleFound { .. } => &mut self.counts.holes,
+            Notice::HoleRecorded { .. } => &mut self.counts.lost_spans,
+            Notice::IncarnationBegun { .. } => &mut self.counts.incarnations,
+            Notice::StoreRefuses { .. } => &mut self.counts.refusals,
+            Notice::StoreAccepts => &mut self.counts.acceptances,
+        };
+        *count += 1;
     }
 
     fn alerted(&mut self, who: Who, partition: &TopicPartition, reason: &StopReason) -> Verdict {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use fastrand::Rng;
-use skein_config::connector::ConnectorSettings;
+use skein_config::connector::{ConnectorSettings, OnLostOffsets, OnReplacedLog};
 use skein_config::load::{Layers, load};
 use skein_connector::core::Floors;
 use skein_shared::format::ledger_entry::StartPolicy;
@@ -32,6 +32,10 @@ pub(super) struct Plan {
     pub(super) backlog: u32,
     /// Longest time between two appends.
     pub(super) produce_every_ms: u64,
+    /// What readers grant to late records and to producers whose clocks run ahead, half of it to each.
+    pub(super) delay: Millis,
+    /// How old a thing is, and how silent its worker, before the janitor fences.
+    pub(super) janitor_patience: Millis,
 }
 
 /// How a restarted process joins its group.
@@ -85,6 +89,8 @@ impl Plan {
             membership,
             backlog: rng.u32(..40),
             produce_every_ms: rng.u64(50..500),
+            delay: Millis(rng.u64(..2_000)),
+            janitor_patience: Millis(*rng.choice(&[0, 300, 3_000]).expect("there are three")),
         }
     }
 }
@@ -100,6 +106,14 @@ fn draw_settings(rng: &mut Rng, floors: Floors) -> ConnectorSettings {
     settings.block_bytes = ByteCount(rng.u64(200..4_000));
     settings.part_bytes = ByteCount(floors.part_bytes + rng.u64(..2_000));
     settings.small_object_bytes = ByteCount(floors.part_bytes + rng.u64(..4_000));
+    settings.upload_concurrency = rng.u32(1..=8);
+    settings.status_interval = Millis(rng.u64(300..5_000));
+    if rng.bool() {
+        settings.on_lost_offsets = OnLostOffsets::SkipAndRecord;
+    }
+    if rng.bool() {
+        settings.on_replaced_log = OnReplacedLog::NewIncarnation;
+    }
     settings.lookup_timeout = Millis(rng.u64(100..1_500));
     settings.drain_timeout = Millis(rng.u64(100..2_500));
     settings.shutdown_timeout = Millis(rng.u64(500..5_000));

@@ -6,12 +6,13 @@ use skein_connector::core::{CoreOptions, Mutant, Until};
 use skein_shared::ids::{SourceName, WorkerId};
 use skein_shared::offset::Offset;
 use skein_shared::retry::RetryPolicy;
+use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
 use uuid::Uuid;
 
 use crate::fault::Family;
 use crate::model_kafka::Place;
-use crate::model_s3::Ask;
+use crate::model_s3::{Ask, EPOCH};
 use crate::mutants::Mutation;
 use crate::promise_check::{PromiseCheck, Verdict};
 use crate::worker::consumer::Fetched;
@@ -20,9 +21,6 @@ use crate::world::World;
 use crate::world::agenda::Turn;
 use crate::world::network::Caller;
 use crate::world::plan::{MembershipKind, PAYLOAD_LIMIT};
-
-/// Wall clock at the beginning of every world.
-pub(super) const EPOCH: i64 = 1_700_000_000_000;
 
 /// How often the driver tells positions.
 const POSITIONS_MS: u64 = 250;
@@ -95,6 +93,7 @@ impl World {
         };
         PromiseCheck::holds(worker.held())?;
         let wait = if worker.is_idle() { 60..200 } else { 10..60 };
+        self.counts.narrowed += u64::from(worker.is_narrowed());
         let at = now + self.rng.u64(wait);
         self.agenda.set(at, Turn::Poll(who));
         Ok(())
@@ -109,7 +108,7 @@ impl World {
             else {
                 return Ok(());
             };
-            match worker.consumer.fetch(&self.kafka) {
+            match worker.consumer.fetch(&self.kafka, self.now) {
                 None => return Ok(()),
                 Some(Fetched::OffsetLost(place)) => {
                     self.trace.note(self.now, "offset-lost", &[place as u64]);
@@ -193,14 +192,30 @@ impl World {
         self.tell(who, Event::BlockEncoded { object, block })
     }
 
-    /// A process is gone: nothing of what it held in memory is left.
-    pub(super) fn kill(&mut self, slot: usize) {
-        if let Some(worker) = self.slots[slot].worker.take() {
-            self.count_process(&worker);
-            self.slots[slot].left_member = worker.member;
-            let at = self.now + self.rng.u64(20..3_000);
-            self.agenda.set(at, Turn::Start(slot));
+    /// A process is gone: nothing of what it held in memory is left, and what it read is read again (SK-5).
+    pub(super) fn kill(&mut self, slot: usize) -> Verdict {
+        let Some(worker) = self.slots[slot].worker.take() else {
+            return Ok(());
+        };
+        self.count_process(&worker);
+        self.slots[slot].left_member = worker.member;
+        let at = self.now + self.rng.u64(20..3_000);
+        self.agenda.set(at, Turn::Start(slot));
+        if !self.plan.faults.is_calm_since(worker.started_at) {
+            return Ok(());
         }
+        for reads in worker.consumer.given() {
+            let read_again = worker.consumer.given_from(reads.place, |offset| {
+                self.check.is_durable(reads.place, offset)
+            });
+            let Some(oldest) = read_again else {
+                continue;
+            };
+            self.counts.bounded_replays += 1;
+            let age = Millis(self.now - oldest);
+            self.check.killed(reads, age)?;
+        }
+        Ok(())
     }
 
     /// A process has ended by itself: it leaves the group and drops what it will never complete.
@@ -232,11 +247,18 @@ impl World {
         Ok(())
     }
 
-    fn count_process(&mut self, worker: &Worker) {
-        let stats = worker.stats();
+    /// Adds what a process has counted; once, at its end or the world's.
+    pub(super) fn count_process(&mut self, worker: &Worker) {
+        let (stats, requests) = (worker.core().stats(), worker.core().request_stats());
         self.counts.conflicts += stats.conflicts;
         self.counts.missed_drains += stats.missed_drains;
         self.counts.full += stats.pauses;
+        self.counts.left_offsets += stats.left_offsets;
+        self.counts.quarantined += stats.quarantined.values().sum::<u64>();
+        self.counts.lost_objects += stats.lost_objects;
+        self.counts.retries += requests.retried();
+        self.counts.held_back += requests.held_back;
+        self.counts.hedges += requests.hedges;
     }
 
     /// The places of some names.

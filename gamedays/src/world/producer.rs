@@ -7,10 +7,10 @@ use skein_shared::window::TimestampMs;
 
 use crate::model_kafka::Place;
 use crate::model_kafka::log::Record;
+use crate::model_s3::EPOCH;
 use crate::world::World;
 use crate::world::agenda::Turn;
 use crate::world::plan::PAYLOAD_LIMIT;
-use crate::world::processes::EPOCH;
 
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
@@ -31,7 +31,8 @@ impl World {
         let place = self.rng.usize(..self.plan.partitions);
         // A log made anew has a record wherever the ledger's last one may have been.
         let is_gap = self.kafka.log(place).history() == 0 && self.rng.u8(..8) == 0;
-        let record = (!is_gap).then(|| record(&mut self.rng, self.now));
+        let ahead_ms = self.plan.delay.0 / 2;
+        let record = (!is_gap).then(|| record(&mut self.rng, self.now, ahead_ms));
         if self.may_grow(place) {
             let (_, log) = &mut self.kafka.partitions[place];
             log.append(record);
@@ -53,7 +54,8 @@ impl World {
     }
 }
 
-fn record(rng: &mut Rng, now: u64) -> Record {
+/// A record that is produced now, by a clock that runs ahead by at most so much.
+fn record(rng: &mut Rng, now: u64, ahead_ms: u64) -> Record {
     let org = rng.u64(..9);
     let kind = rng.u8(..100);
     let mut headers = HeaderBuffer::default();
@@ -76,7 +78,7 @@ fn record(rng: &mut Rng, now: u64) -> Record {
         (value, poison) = poisoned(rng, &mut headers);
     }
     Record {
-        timestamp: timestamp(rng, now),
+        timestamp: timestamp(rng, now, ahead_ms),
         key: (rng.u8(..3) == 0).then(|| vec![rng.u8(..); rng.usize(..9)]),
         value,
         headers,
@@ -97,7 +99,7 @@ fn poisoned(rng: &mut Rng, headers: &mut HeaderBuffer) -> (Option<Vec<u8>>, bool
     }
 }
 
-fn timestamp(rng: &mut Rng, now: u64) -> RecordTimestamp {
+fn timestamp(rng: &mut Rng, now: u64, ahead_ms: u64) -> RecordTimestamp {
     let time = EPOCH + now.cast_signed();
     match rng.u8(..30) {
         0 => RecordTimestamp::Missing,
@@ -105,6 +107,10 @@ fn timestamp(rng: &mut Rng, now: u64) -> RecordTimestamp {
         2 => RecordTimestamp::Created(TimestampMs(-time)),
         3..6 => RecordTimestamp::Created(TimestampMs(time + rng.i64(-2..3) * DAY_MS)),
         6..10 => RecordTimestamp::Appended(TimestampMs(time)),
+        10..15 => {
+            let ahead = rng.u64(0..=ahead_ms).cast_signed();
+            RecordTimestamp::Created(TimestampMs(time + ahead))
+        }
         _ => RecordTimestamp::Created(TimestampMs(time - rng.i64(0..5_000))),
     }
 }

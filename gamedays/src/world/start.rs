@@ -19,7 +19,15 @@ use crate::world::{Slot, World};
 pub(super) fn world_of(seed: u64, mutation: Option<Mutation>, trace: Trace) -> World {
     let mut rng = Rng::with_seed(seed);
     let plan = Plan::draw(&mut rng);
-    let mut check = PromiseCheck::default();
+    world_with((plan, rng), mutation, trace)
+}
+
+pub(super) fn world_with(
+    (plan, rng): (Plan, Rng),
+    mutation: Option<Mutation>,
+    trace: Trace,
+) -> World {
+    let mut check = PromiseCheck::new(plan.settings.clone(), plan.delay);
     check.routings.0.push(Version {
         from: i64::MIN,
         modulus: plan.routing.modulus,

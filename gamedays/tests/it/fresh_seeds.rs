@@ -47,11 +47,18 @@ fn fresh_seeds_break_no_promise_and_reach_every_kind_of_trouble() {
         })
         .collect();
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
-    if seeds.end - seeds.start >= 1_000 {
+    let run = seeds.end - seeds.start;
+    if run >= FRESH_SEEDS {
         for (name, count) in report.counts.named() {
+            // Little is left to others where workers flush often.
+            let least = if name == "left_offsets" {
+                1
+            } else {
+                run / 1_000
+            };
             assert!(
-                count > 0,
-                "no world has seen `{name}`: it proves nothing about it"
+                count >= least,
+                "`{name}` was seen {count} times in {run} worlds: they prove little about it"
             );
         }
     }

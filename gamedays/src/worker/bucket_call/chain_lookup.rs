@@ -1,28 +1,43 @@
-//! The look-up of a chain: genesis, last entry, and then where Kafka stands.
+//! The look-up of a chain: genesis, the topic's later lives, last entry, and then where Kafka stands.
 
+use skein_connector::core::action::Request;
 use skein_connector::core::event::{Answer, ChainView, LedgerEnd};
 use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
-use skein_shared::format::object_key::Prefix;
+use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::ids::{Chain, Incarnation};
 use skein_shared::offset::Offset;
 
 use crate::model_s3::{Ask, Intact, Refusal, Reply};
 use crate::mutants::Mutation;
-use crate::worker::bucket_call::{Next, Outcome, Stage, Tools, failed};
+use crate::worker::bucket_call::{Call, Next, Stage, Tools, failed};
 
-pub(super) fn replied(stage: &mut Stage, chain: &Chain, reply: Reply, tools: &Tools<'_>) -> Next {
+/// Goes on with a look-up. Its chain becomes the newest life's that has one.
+pub(super) fn replied(call: &mut Call, reply: Reply, tools: &Tools<'_>) -> Next {
+    let Request::LookUpChain(chain) = &mut call.request else {
+        unreachable!("only chains are looked up");
+    };
+    let stage = &mut call.stage;
     match (*stage, reply) {
         (Stage::First, Reply::Body(None, _)) => ask_kafka(stage, chain, None),
+        (Stage::NextLife(start), Reply::Body(None, _)) => {
+            *stage = Stage::LastKey(start);
+            Next::Ask(Ask::LastKey(Prefix::chain(chain)))
+        }
         (_, Reply::Body(_, Intact::FlippedBit(_))) if !tools.has(Mutation::SkipsChecksum) => {
             failed(Refusal::Unavailable)
         }
-        (Stage::First, Reply::Body(Some(bytes), _)) => match Genesis::decode(&bytes) {
-            Ok((_, genesis)) => {
-                *stage = Stage::LastKey(genesis.start);
-                Next::Ask(Ask::LastKey(Prefix::chain(chain)))
-            }
-            Err(_) => failed(Refusal::Invalid),
-        },
+        (Stage::First | Stage::NextLife(_), Reply::Body(Some(bytes), _)) => {
+            let Ok((_, genesis)) = Genesis::decode(&bytes) else {
+                return failed(Refusal::Invalid);
+            };
+            *stage = Stage::NextLife(genesis.start);
+            *chain = genesis.chain;
+            let next = Chain {
+                incarnation: Incarnation(chain.incarnation.0 + 1),
+                ..chain.clone()
+            };
+            Next::Ask(Ask::Get(ObjectKey::Genesis(next).to_string()))
+        }
         (Stage::LastKey(start), Reply::Key(None)) => {
             let end = LedgerEnd {
                 offset: start,
@@ -54,24 +69,20 @@ pub(super) fn replied(stage: &mut Stage, chain: &Chain, reply: Reply, tools: &To
 
 fn ask_kafka(stage: &mut Stage, chain: &Chain, end: Option<LedgerEnd>) -> Next {
     *stage = Stage::Kafka(end);
-    Next::AskKafka(chain.clone())
+    Next::AskKafka(vec![chain.clone()])
 }
 
 /// What is told when Kafka has answered, or has not.
-pub(super) fn answer(stage: &Stage, reach: Option<(Offset, Offset)>) -> Outcome {
-    match (stage, reach) {
-        (Stage::Kafka(ledger), Some((kafka_low, kafka_high))) => Ok(Answer::Chain(ChainView {
-            // Worlds stop what was made anew, so that there is no other.
-            incarnation: Incarnation::default(),
-            ledger: *ledger,
-            kafka_low,
-            kafka_high,
-        })),
-        _ => match failed(Refusal::TimedOut) {
-            Next::Done(outcome) => outcome,
-            Next::Ask(_) | Next::AskKafka(_) | Next::Wait | Next::Broken(_) => {
-                unreachable!("a failure is an end")
-            }
-        },
+pub(super) fn answer(stage: &Stage, chain: &Chain, reaches: Option<&[(Offset, Offset)]>) -> Next {
+    match (stage, reaches) {
+        (Stage::Kafka(ledger), Some([(kafka_low, kafka_high)])) => {
+            Next::Done(Ok(Answer::Chain(ChainView {
+                incarnation: chain.incarnation,
+                ledger: *ledger,
+                kafka_low: *kafka_low,
+                kafka_high: *kafka_high,
+            })))
+        }
+        _ => failed(Refusal::TimedOut),
     }
 }

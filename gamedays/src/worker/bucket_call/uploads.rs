@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use skein_connector::core::action::{ObjectNumber, Request, RequestId};
+use skein_connector::core::action::{ObjectNumber, Request};
 use skein_shared::ids::WriteId;
 
 use crate::model_s3::{Ask, UploadId};
-use crate::worker::bucket_call::{Next, Stage};
+use crate::worker::bucket_call::{CallId, Next, Stage};
 
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
     all: BTreeMap<ObjectNumber, Upload>,
-    ready: VecDeque<RequestId>,
+    ready: VecDeque<CallId>,
 }
 
 #[derive(Debug)]
@@ -19,19 +19,14 @@ struct Upload {
     key: String,
     write: WriteId,
     id: Option<UploadId>,
-    starter: Option<RequestId>,
-    waiting: Vec<RequestId>,
+    starter: Option<CallId>,
+    waiting: Vec<CallId>,
     parts: BTreeMap<u32, usize>,
 }
 
 impl Uploads {
     /// What a part needs first: its upload, or nothing but itself.
-    pub(super) fn begin_part(
-        &mut self,
-        id: RequestId,
-        stage: &mut Stage,
-        request: &Request,
-    ) -> Next {
+    pub(super) fn begin_part(&mut self, id: CallId, stage: &mut Stage, request: &Request) -> Next {
         let Request::UploadPart {
             object,
             key,
@@ -72,7 +67,7 @@ impl Uploads {
     }
 
     /// Another part begins the upload, if one waits.
-    pub(super) fn start_failed(&mut self, object: ObjectNumber, starter: RequestId) {
+    pub(super) fn start_failed(&mut self, object: ObjectNumber, starter: CallId) {
         if let Some(upload) = self.all.get_mut(&object)
             && upload.starter == Some(starter)
         {
@@ -81,7 +76,7 @@ impl Uploads {
         }
     }
 
-    pub(super) fn next_ready(&mut self) -> Option<RequestId> {
+    pub(super) fn next_ready(&mut self) -> Option<CallId> {
         self.ready.pop_front()
     }
 
