@@ -3,3 +3,4 @@
 mod bug_bank;
 mod fresh_seeds;
 mod same_history;
+mod storm;
