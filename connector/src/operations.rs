@@ -7,6 +7,7 @@ mod ends;
 mod status;
 mod routes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -20,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 pub use ends::Ends;
 pub use status::ConnectStatus;
 
-use crate::core::CoreStats;
 use crate::core::event::TopicPartition;
 use crate::core::standing::Standing;
+use crate::core::{CoreStats, RequestStats};
 use crate::report::StoppedPartition;
 
 /// Orders that may wait at once; who comes later is sent away.
@@ -54,8 +55,10 @@ pub struct Snapshot {
     pub flushed_at_ms: Option<u64>,
     /// Requests of this process to the bucket.
     pub requests: RequestCounts,
-    /// Requests with data that may be under way at once.
-    pub upload_limit: u64,
+    /// First tries, retries and hedges of the core's own requests.
+    pub tries: RequestStats,
+    /// Requests that may be under way at once, by the group of keys that shares a limit.
+    pub upload_limits: BTreeMap<&'static str, u64>,
     /// What is read.
     pub topics: Vec<String>,
 }

@@ -63,12 +63,18 @@ struct FlushStatus {
 #[derive(Debug, Clone, Serialize)]
 struct RequestStatus {
     open: u64,
-    /// Requests with data that may be under way at once.
-    upload_limit: u64,
+    /// Requests that may be under way at once: of each group of data keys (the first digit of their
+    /// hash), of all `data` together, and of everything `small`. A group that stays below the others is
+    /// one that the store refuses.
+    upload_limits: BTreeMap<&'static str, u64>,
+    /// Of this whole process.
     writes: u64,
     reads: u64,
-    retries: u64,
-    retries_by_cause: BTreeMap<String, u64>,
+    /// Of what the worker writes: sent once, sent again by the reason of the failure before, and sent a
+    /// second time because the first took far longer than its peers.
+    first_tries: u64,
+    retries: BTreeMap<&'static str, u64>,
+    hedges: u64,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -151,17 +157,15 @@ impl ConnectStatus {
 
 impl RequestStatus {
     fn of(snapshot: &Snapshot) -> Self {
-        let requests = &snapshot.requests;
-        let by_cause = requests.retries.iter();
+        let (requests, tries) = (&snapshot.requests, &snapshot.tries);
         Self {
             open: snapshot.standing.open_requests,
-            upload_limit: snapshot.upload_limit,
+            upload_limits: snapshot.upload_limits.clone(),
             writes: requests.writes(),
             reads: requests.reads(),
-            retries: requests.retried(),
-            retries_by_cause: by_cause
-                .map(|(cause, count)| (format!("{cause:?}").to_lowercase(), *count))
-                .collect(),
+            first_tries: tries.first_tries,
+            retries: tries.retries.clone(),
+            hedges: tries.hedges,
         }
     }
 }

@@ -21,8 +21,6 @@ pub(super) struct OrderDesk {
     vitals: Vitals,
     /// What is read.
     pub(super) topics: Vec<String>,
-    /// Requests with data that may be under way at once.
-    pub(super) upload_limit: u64,
     flush_interval: Millis,
     waiting: Vec<WaitingFlush>,
     flushes: FlushClock,
@@ -57,7 +55,6 @@ impl OrderDesk {
         Self {
             vitals,
             topics: setup.kafka.topics.clone(),
-            upload_limit: u64::from(setup.connector.upload_concurrency),
             flush_interval: setup.connector.flush_interval,
             waiting: Vec::new(),
             flushes: FlushClock::default(),

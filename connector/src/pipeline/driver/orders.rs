@@ -42,7 +42,8 @@ impl Driver {
             stopped: self.stopped.clone(),
             flushed_at_ms: self.desk.flushed_at().map(|at| at.0),
             requests: self.bucket.requests(),
-            upload_limit: self.desk.upload_limit,
+            tries: self.core.request_stats().clone(),
+            upload_limits: self.core.upload_limits().collect(),
             topics: self.desk.topics.clone(),
         }
     }
