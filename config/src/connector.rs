@@ -86,6 +86,10 @@ pub const MIN_BLOCK_BYTES: ByteCount = ByteCount(64 * 1024);
 /// Smallest part that S3 takes, other than an object's last.
 pub const MIN_PART_BYTES: ByteCount = ByteCount::mib(5);
 
+/// What a connector takes at most beside its memory budget: code, threads, the clients' own state, and what an
+/// allocator keeps. Measured by `skein loadtest memory`; a container's limit is the budget and this.
+pub const MEMORY_BESIDE_BUDGET: ByteCount = ByteCount::mib(96);
+
 impl ConnectorSettings {
     /// Splits the budget: a quarter to librdkafka's queue, at most 256 MiB, the rest to buffers.
     pub fn memory_shares(&self) -> MemoryShares {

@@ -1,6 +1,7 @@
 //! Where a partition stands: the ledger's end in the bucket, low and high watermark in Kafka.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skein_config::kafka::KafkaSettings;
 use skein_config::kafka::lookup_client::LookupClient;
@@ -12,10 +13,35 @@ use skein_shared::offset::Offset;
 use crate::core::event::{ChainView, LedgerEnd};
 use crate::error::{Error, Result};
 
+/// Tells where partitions begin and end. It may take as long as it likes to answer.
+pub trait PartitionEnds: Send + Sync {
+    /// The lowest offset that a partition has, and the one behind its highest.
+    ///
+    /// # Errors
+    /// Why it is not told.
+    fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)>;
+
+    /// For each partition the offset behind its newest record, if that is told.
+    ///
+    /// # Errors
+    /// Why nothing is told.
+    fn ends(&self, partitions: &[(String, i32)]) -> Result<Vec<Option<i64>>>;
+}
+
+impl PartitionEnds for LookupClient {
+    fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
+        Ok(Self::watermarks(self, topic, partition)?)
+    }
+
+    fn ends(&self, partitions: &[(String, i32)]) -> Result<Vec<Option<i64>>> {
+        Ok(Self::ends(self, partitions)?)
+    }
+}
+
 /// Asks Kafka and the bucket. Its client is no member of any group, so it may wait as long as it likes.
 #[derive(Clone)]
 pub struct ChainLookup {
-    client: LookupClient,
+    ends: Arc<dyn PartitionEnds>,
     brokers: String,
 }
 
@@ -25,15 +51,16 @@ impl ChainLookup {
     /// # Errors
     /// `Invalid` when librdkafka refuses a setting.
     pub fn connect(kafka: &KafkaSettings) -> Result<Self> {
-        Ok(Self {
-            client: kafka.lookup_client()?,
-            brokers: kafka.brokers.clone(),
-        })
+        let client = kafka.lookup_client()?;
+        Ok(Self::new(Arc::new(client), &kafka.brokers))
     }
 
-    /// The client, for questions about the cluster.
-    pub fn client(&self) -> &LookupClient {
-        &self.client
+    /// Asks `ends`, which stands for the cluster at `brokers`.
+    pub fn new(ends: Arc<dyn PartitionEnds>, brokers: &str) -> Self {
+        Self {
+            ends,
+            brokers: brokers.to_owned(),
+        }
     }
 
     /// Looks a chain up.
@@ -66,7 +93,7 @@ impl ChainLookup {
             (topic, chain.partition.0.cast_signed())
         };
         let asked: Vec<(String, i32)> = chains.iter().map(place).collect();
-        let client = self.client.clone();
+        let client = Arc::clone(&self.ends);
         let answered = tokio::task::spawn_blocking(move || client.ends(&asked)).await;
         let ends = answered.map_err(|error| Error::Kafka {
             operation: "fetch ends",
@@ -80,7 +107,7 @@ impl ChainLookup {
     }
 
     async fn watermarks(&self, chain: &Chain) -> Result<(Offset, Offset)> {
-        let client = self.client.clone();
+        let client = Arc::clone(&self.ends);
         let (topic, partition) = (
             chain.topic.as_str().to_owned(),
             chain.partition.0.cast_signed(),

@@ -14,6 +14,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use skein_config::Settings;
 use skein_config::connector::ConnectorSettings;
+use skein_config::kafka::lookup_client::LookupClient;
 use skein_config::kafka::{FirstPosition, KafkaSettings};
 use skein_shared::bucket::Bucket;
 use skein_shared::format::ledger_entry::StartPolicy;
@@ -38,6 +39,7 @@ use crate::hold_point::Holding;
 use crate::operations::{Operations, Order};
 use crate::pipeline::driver::Driver;
 use crate::pipeline::order_desk::OrderDesk;
+use crate::record_source::RecordSource;
 use crate::record_source::kafka::{ClusterView, KafkaSource, look};
 use crate::report::{ConnectReport, Progress};
 
@@ -140,35 +142,57 @@ impl fmt::Debug for Controls {
 /// Not cancel safe: dropped before its end it goes on in the background. Cancel [`Controls::stop`] instead.
 pub async fn run(setup: Setup, controls: Controls) -> Result<ConnectReport> {
     setup.bucket.probe().await?;
-    let lookup = ChainLookup::connect(&setup.kafka)?;
-    let cluster = look_at_cluster(&lookup, &setup.kafka).await?;
+    let client = setup.kafka.lookup_client()?;
+    let cluster = look_at_cluster(&client, &setup.kafka).await?;
     let source = setup.kafka.source_name();
     source_binding::bind(&setup.bucket, &source, &cluster.cluster_id).await?;
-    let epoch = wall_clock();
-    let map = shard_map_log::load_or_publish(&setup.bucket, &setup.routing, epoch).await?;
     tracing::info!(
         cluster = cluster.cluster_id,
         partitions = cluster.partitions,
         bucket = setup.bucket.url(),
         "connecting"
     );
+    let lookup = ChainLookup::new(Arc::new(client), &setup.kafka.brokers);
+    let (kafka, queue) = (
+        setup.kafka.clone(),
+        setup.connector.memory_shares().kafka_queue,
+    );
+    run_on(setup, controls, lookup, move || {
+        KafkaSource::join(&kafka, queue)
+    })
+    .await
+}
+
+/// Runs a connector on any source of records: `join` makes it, on the thread that polls it, and `lookup` knows where
+/// its partitions end.
+///
+/// # Errors
+/// As [`run`], but for what only Kafka can refuse.
+///
+/// # Cancel safety
+/// As [`run`].
+pub async fn run_on<S: RecordSource>(
+    setup: Setup,
+    controls: Controls,
+    lookup: ChainLookup,
+    join: impl FnOnce() -> Result<S> + Send + 'static,
+) -> Result<ConnectReport> {
+    let epoch = wall_clock();
+    let map = shard_map_log::load_or_publish(&setup.bucket, &setup.routing, epoch).await?;
     end_watch::start(&lookup, &controls.operations, &controls.stop);
     let map_changes = shard_map_watch::start(&setup.bucket, map.version_count(), &controls.stop);
     janitor_turns::start(&setup.bucket, &setup.connector, &controls.stop);
     let runtime = Handle::current();
     let (outbox, report) = oneshot::channel();
     let polling = move || {
-        let driven = drive(
-            setup,
-            controls,
-            Start {
-                runtime,
-                lookup,
-                epoch,
-                map,
-                map_changes,
-            },
-        );
+        let start = Start {
+            runtime,
+            lookup,
+            epoch,
+            map,
+            map_changes,
+        };
+        let driven = join().and_then(|source| drive(setup, controls, start, source));
         // The receiver is gone only when `run` was dropped.
         let _ = outbox.send(driven);
     };
@@ -194,7 +218,12 @@ struct Start {
     map_changes: shard_map_watch::MapChanges,
 }
 
-fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport> {
+fn drive<S: RecordSource>(
+    setup: Setup,
+    controls: Controls,
+    start: Start,
+    source: S,
+) -> Result<ConnectReport> {
     let holding = Arc::new(Holding::from_env());
     let services = Services::new(&setup.bucket, start.lookup, Arc::clone(&holding));
     let worker = WorkerId::random();
@@ -215,11 +244,10 @@ fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport
         floors: Floors::S3,
         mutant: None,
     };
-    let queue = setup.connector.memory_shares().kafka_queue;
     let desk = OrderDesk::new(&setup, controls.operations.vitals().clone());
     let driver = Driver {
         core: Core::new(options, Millis(0)),
-        source: KafkaSource::join(&setup.kafka, queue)?,
+        source,
         compressor: BlockCompressor::start(setup.connector.compression_threads)?,
         requests: BucketRequests::new(start.runtime.clone(), services),
         holding,
@@ -239,13 +267,14 @@ fn drive(setup: Setup, controls: Controls, start: Start) -> Result<ConnectReport
 /// # Errors
 /// As [`run`] at its start.
 pub async fn check_topics(kafka: &KafkaSettings) -> Result<()> {
-    let lookup = ChainLookup::connect(kafka)?;
-    look_at_cluster(&lookup, kafka).await.map(drop)
+    look_at_cluster(&kafka.lookup_client()?, kafka)
+        .await
+        .map(drop)
 }
 
-async fn look_at_cluster(lookup: &ChainLookup, kafka: &KafkaSettings) -> Result<ClusterView> {
-    let (lookup, kafka) = (lookup.clone(), kafka.clone());
-    let asked = tokio::task::spawn_blocking(move || look(lookup.client(), &kafka));
+async fn look_at_cluster(client: &LookupClient, kafka: &KafkaSettings) -> Result<ClusterView> {
+    let (client, kafka) = (client.clone(), kafka.clone());
+    let asked = tokio::task::spawn_blocking(move || look(&client, &kafka));
     asked.await.map_err(|error| Error::Ended {
         what: "the first question to the brokers",
         reason: error.to_string(),

@@ -9,5 +9,6 @@ pub mod generator;
 pub mod producer;
 pub mod demo;
 pub mod connector_load;
+pub mod memory_load;
 
 pub use error::{Error, Result};

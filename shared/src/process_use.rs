@@ -16,10 +16,17 @@ pub fn cpu_ms() -> u64 {
 
 /// The most memory that was ever resident; `None` where the system does not tell.
 pub fn peak_memory_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+/// The memory that is resident now; `None` where the system does not tell.
+pub fn memory_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+fn status_bytes(name: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -34,6 +41,7 @@ mod tests {
         let before = peak_memory_bytes().unwrap();
         let touched = std::hint::black_box(vec![1_u8; BYTES]);
         assert!(peak_memory_bytes().unwrap() >= before.max(BYTES as u64));
+        assert!(memory_bytes().unwrap() >= BYTES as u64);
         drop(touched);
     }
 }

@@ -1,5 +1,7 @@
 //! `skein loadtest`: what a role costs on this machine.
 
+mod memory;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skein_config::settings::Need;
@@ -9,6 +11,7 @@ use skein_loadtest::connector_load::{self, ConnectorLoadOptions};
 use skein_shared::ids::TopicName;
 use skein_shared::units::ByteCount;
 
+use crate::cli::loadtest::memory::{MemoryArgs, MemoryWorkerArgs};
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -24,8 +27,11 @@ pub(crate) struct LoadtestArgs {
 #[derive(Debug, Subcommand)]
 enum LoadtestCommand {
     Connector(ConnectorArgs),
+    Memory(MemoryArgs),
     #[command(hide = true)]
     BareLoop(BareLoopArgs),
+    #[command(hide = true)]
+    MemoryWorker(MemoryWorkerArgs),
 }
 
 /// The connector beside the cheapest consumers of the same topic, in one run
@@ -77,7 +83,9 @@ struct Shown<'a> {
 pub(crate) fn run(args: &LoadtestArgs, settings: &SettingsArgs) -> Outcome {
     match &args.command {
         LoadtestCommand::Connector(args) => connector(args),
+        LoadtestCommand::Memory(args) => memory::memory(args, settings.assignments()),
         LoadtestCommand::BareLoop(args) => bare_loop(args, settings),
+        LoadtestCommand::MemoryWorker(args) => memory::memory_worker(args, settings),
     }
 }
 

@@ -61,6 +61,11 @@ impl SettingsArgs {
         Ok(load(&self.layers()?)?)
     }
 
+    /// What `--set` says, as it stands.
+    pub(crate) fn assignments(&self) -> &[String] {
+        &self.set
+    }
+
     /// What lies over the defaults.
     pub(crate) fn layers(&self) -> Result<Layers, Failure> {
         Ok(Layers::of_process(self.config.clone(), self.flags()?))

@@ -6,9 +6,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::message::Message;
 use skein_shared::bucket::Bucket;
-use skein_shared::format::frame::HeaderBuffer;
 use skein_shared::units::Millis;
 use tokio::runtime::Handle;
 
@@ -24,8 +22,7 @@ use crate::metrics;
 use crate::pipeline::Controls;
 use crate::pipeline::order_desk::OrderDesk;
 use crate::pipeline::shard_map_watch::MapChanges;
-use crate::record_source::GroupEvent;
-use crate::record_source::kafka::{KafkaSource, Polled, record_of};
+use crate::record_source::{GroupEvent, Polled, RecordSource};
 use crate::report::{ConnectReport, Ended, Outcome, Progress, StoppedPartition};
 
 /// Records taken before anything else is looked at.
@@ -39,9 +36,9 @@ const POSITIONS_MS: u64 = 250;
 const PROGRESS_MS: u64 = 500;
 
 /// Everything that the poll loop holds.
-pub(super) struct Driver {
+pub(super) struct Driver<S> {
     pub(super) core: Core,
-    pub(super) source: KafkaSource,
+    pub(super) source: S,
     pub(super) compressor: BlockCompressor,
     pub(super) requests: BucketRequests,
     pub(super) holding: Arc<Holding>,
@@ -67,7 +64,6 @@ pub(super) struct Clock {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     actions: Vec<Action>,
-    headers: HeaderBuffer,
     stop_was_told: bool,
     exit: Option<ExitReason>,
 }
@@ -96,7 +92,7 @@ fn is_due(at: &mut u64, now: Millis, every_ms: u64) -> bool {
     due
 }
 
-impl Driver {
+impl<S: RecordSource> Driver<S> {
     /// Drives the core to its end, then leaves the group and ends what is under way.
     pub(super) fn run(mut self, runtime: &Handle) -> Result<ConnectReport> {
         let driven = self.drive();
@@ -138,16 +134,17 @@ impl Driver {
         let now = self.clock.now();
         let mut patience = self.patience();
         for _ in 0..RECORDS_PER_TURN {
-            match self.source.poll(patience)? {
-                Polled::Record(message) => {
-                    let record = record_of(&message, &mut self.turn.headers);
-                    let event = Event::Record {
-                        topic: message.topic(),
-                        partition: message.partition().cast_unsigned(),
-                        record,
-                    };
-                    self.core.step(now, event, &mut self.turn.actions);
-                }
+            let (core, actions) = (&mut self.core, &mut self.turn.actions);
+            let polled = self.source.poll(patience, |topic, partition, record| {
+                let event = Event::Record {
+                    topic,
+                    partition,
+                    record,
+                };
+                core.step(now, event, actions);
+            })?;
+            match polled {
+                Polled::Record => {}
                 Polled::OffsetsLost => {
                     self.core
                         .step(now, Event::OffsetsLost, &mut self.turn.actions);

@@ -1,4 +1,4 @@
-//! A member of a Kafka consumer group. Only one thread uses it, and it never waits for anything but records.
+//! A member of a Kafka consumer group.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +22,9 @@ pub use crate::record_source::topics::{ClusterView, look};
 use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::error::{Error, Result};
-use crate::record_source::GroupEvent;
 use crate::record_source::commit_thread::CommitThread;
 use crate::record_source::group_context::{GroupContext, names_of};
+use crate::record_source::{GroupEvent, Polled, RecordSource};
 
 /// The consumer, and what is assigned to it.
 pub struct KafkaSource {
@@ -34,16 +34,7 @@ pub struct KafkaSource {
     assigned: BTreeSet<TopicPartition>,
     intake: Intake,
     unanswered: Option<GroupEvent>,
-}
-
-/// What a poll brought.
-pub enum Polled<'a> {
-    /// A record.
-    Record(BorrowedMessage<'a>),
-    /// A position of ours does not exist any more.
-    OffsetsLost,
-    /// Nothing in this time, or only notes.
-    Nothing,
+    headers: HeaderBuffer,
 }
 
 impl KafkaSource {
@@ -77,165 +68,8 @@ impl KafkaSource {
             assigned: BTreeSet::new(),
             intake: Intake::Open,
             unanswered: None,
+            headers: HeaderBuffer::default(),
         })
-    }
-
-    /// Reads other topics, or patterns, from now on. What is not read any more is taken away by the group.
-    ///
-    /// # Errors
-    /// When the consumer refuses.
-    pub fn subscribe(&self, topics: &[String]) -> Result<()> {
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.checked("subscribe", self.consumer.subscribe(&topics))
-    }
-
-    /// Waits up to `patience` for a record.
-    ///
-    /// # Errors
-    /// `Invalid` when the consumer cannot go on.
-    #[inline]
-    pub fn poll(&self, patience: Duration) -> Result<Polled<'_>> {
-        match self.consumer.poll(patience) {
-            None => Ok(Polled::Nothing),
-            Some(Ok(message)) => Ok(Polled::Record(message)),
-            Some(Err(error)) => self.poll_error(error),
-        }
-    }
-
-    /// Whether callbacks came that [`group_event`](Self::group_event) and
-    /// [`commit_outcome`](Self::commit_outcome) tell of.
-    #[inline]
-    pub fn has_notes(&self) -> bool {
-        self.consumer.context().has_notes()
-    }
-
-    /// The next decision of the group.
-    pub fn group_event(&mut self) -> Option<GroupEvent> {
-        let event = self.consumer.context().take_group_event()?;
-        self.unanswered = Some(event.clone());
-        Some(event)
-    }
-
-    /// How the next commit ended.
-    pub fn commit_outcome(&self) -> Option<CommitOutcome> {
-        self.consumer.context().take_commit_outcome()
-    }
-
-    /// How far the consumer has come, as far as it knows.
-    pub fn positions(&self) -> Vec<(TopicPartition, Offset)> {
-        let Ok(positions) = self.consumer.position() else {
-            return Vec::new();
-        };
-        let names = names_of(&positions);
-        let elements = positions.elements();
-        let pairs = names.into_iter().zip(elements.iter());
-        let known = pairs.filter_map(|(name, element)| match element.offset() {
-            KafkaOffset::Offset(offset) => Some((name, Offset(offset))),
-            KafkaOffset::Beginning
-            | KafkaOffset::End
-            | KafkaOffset::Stored
-            | KafkaOffset::Invalid
-            | KafkaOffset::OffsetTail(_) => None,
-        });
-        known.collect()
-    }
-
-    /// Begins to read `added` and goes on with the rest of `all`. What was being read starts anew.
-    ///
-    /// # Errors
-    /// When the consumer refuses.
-    pub fn assign(
-        &mut self,
-        added: &[(TopicPartition, Offset)],
-        all: &[(TopicPartition, Offset)],
-    ) -> Result<()> {
-        self.unanswered = None;
-        if self.is_cooperative() {
-            let again = added
-                .iter()
-                .filter(|(name, _)| self.assigned.contains(name));
-            let again: Vec<TopicPartition> = again.map(|(name, _)| name.clone()).collect();
-            if !again.is_empty() {
-                self.checked(
-                    "unassign",
-                    self.consumer.incremental_unassign(&names(&again)),
-                )?;
-            }
-            self.checked("assign", self.consumer.incremental_assign(&offsets(added)))?;
-        } else {
-            self.checked("assign", self.consumer.assign(&offsets(all)))?;
-        }
-        self.assigned = all.iter().map(|(name, _)| name.clone()).collect();
-        self.apply_intake()
-    }
-
-    /// Stops reading `removed` and goes on with `rest`.
-    ///
-    /// # Errors
-    /// When the consumer refuses.
-    pub fn unassign(
-        &mut self,
-        removed: &[TopicPartition],
-        rest: &[(TopicPartition, Offset)],
-    ) -> Result<()> {
-        self.unanswered = None;
-        if self.is_cooperative() {
-            let ours = removed.iter().filter(|name| self.assigned.contains(name));
-            let ours: Vec<TopicPartition> = ours.cloned().collect();
-            self.checked(
-                "unassign",
-                self.consumer.incremental_unassign(&names(&ours)),
-            )?;
-        } else if rest.is_empty() {
-            self.checked("unassign", self.consumer.unassign())?;
-        } else {
-            self.checked("assign", self.consumer.assign(&offsets(rest)))?;
-        }
-        self.assigned = rest.iter().map(|(name, _)| name.clone()).collect();
-        self.apply_intake()
-    }
-
-    /// Fetches, or does not, whatever is assigned. What was fetched ahead is thrown away.
-    ///
-    /// # Errors
-    /// When the consumer refuses.
-    pub fn set_intake(&mut self, intake: Intake) -> Result<()> {
-        self.intake = intake;
-        let all: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
-        match intake {
-            Intake::Open => self.checked("resume", self.consumer.resume(&names(&all))),
-            Intake::Closed => self.checked("pause", self.consumer.pause(&names(&all))),
-        }
-    }
-
-    /// Begins to commit; [`commit_outcome`](Self::commit_outcome) tells how it ended.
-    ///
-    /// # Errors
-    /// Why it does not even begin.
-    pub fn commit(&self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
-        self.commits.commit(offsets(to))
-    }
-
-    /// Leaves the group. What the group still waits for is answered at once.
-    pub fn leave(self) {
-        self.consumer.context().begin_closing();
-        let answered = match &self.unanswered {
-            None => Ok(()),
-            Some(GroupEvent::Assigned(_)) if self.is_cooperative() => {
-                self.consumer.incremental_assign(&TopicPartitionList::new())
-            }
-            Some(GroupEvent::Revoked(_) | GroupEvent::Lost(_)) if self.is_cooperative() => {
-                let ours: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
-                self.consumer.incremental_unassign(&names(&ours))
-            }
-            Some(_) => self.consumer.unassign(),
-        };
-        if let Err(error) = answered {
-            tracing::debug!(%error, "an answer to the group was not taken while leaving");
-        }
-        self.commits.end();
-        // Dropping the consumer closes it and polls until it is closed.
-        drop(self.consumer);
     }
 
     fn is_cooperative(&self) -> bool {
@@ -257,7 +91,7 @@ impl KafkaSource {
         clippy::wildcard_enum_match_arm,
         reason = "the client library's errors are many and grow; all others are tried again by itself"
     )]
-    fn poll_error(&self, error: KafkaError) -> Result<Polled<'_>> {
+    fn poll_error(&self, error: KafkaError) -> Result<Polled> {
         match error {
             KafkaError::MessageConsumptionFatal(code) => Err(Error::Kafka {
                 operation: "consume",
@@ -290,22 +124,150 @@ impl KafkaSource {
     }
 }
 
+impl RecordSource for KafkaSource {
+    fn subscribe(&mut self, topics: &[String]) -> Result<()> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.checked("subscribe", self.consumer.subscribe(&topics))
+    }
+
+    #[inline]
+    fn poll(
+        &mut self,
+        patience: Duration,
+        take: impl FnOnce(&str, u32, RecordRef<'_>),
+    ) -> Result<Polled> {
+        match self.consumer.poll(patience) {
+            None => Ok(Polled::Nothing),
+            Some(Ok(message)) => {
+                let record = record_of(&message, &mut self.headers);
+                take(message.topic(), message.partition().cast_unsigned(), record);
+                Ok(Polled::Record)
+            }
+            Some(Err(error)) => self.poll_error(error),
+        }
+    }
+
+    #[inline]
+    fn has_notes(&self) -> bool {
+        self.consumer.context().has_notes()
+    }
+
+    fn group_event(&mut self) -> Option<GroupEvent> {
+        let event = self.consumer.context().take_group_event()?;
+        self.unanswered = Some(event.clone());
+        Some(event)
+    }
+
+    fn commit_outcome(&mut self) -> Option<CommitOutcome> {
+        self.consumer.context().take_commit_outcome()
+    }
+
+    fn positions(&self) -> Vec<(TopicPartition, Offset)> {
+        let Ok(positions) = self.consumer.position() else {
+            return Vec::new();
+        };
+        let names = names_of(&positions);
+        let elements = positions.elements();
+        let pairs = names.into_iter().zip(elements.iter());
+        let known = pairs.filter_map(|(name, element)| match element.offset() {
+            KafkaOffset::Offset(offset) => Some((name, Offset(offset))),
+            KafkaOffset::Beginning
+            | KafkaOffset::End
+            | KafkaOffset::Stored
+            | KafkaOffset::Invalid
+            | KafkaOffset::OffsetTail(_) => None,
+        });
+        known.collect()
+    }
+
+    fn assign(
+        &mut self,
+        added: &[(TopicPartition, Offset)],
+        all: &[(TopicPartition, Offset)],
+    ) -> Result<()> {
+        self.unanswered = None;
+        if self.is_cooperative() {
+            let again = added
+                .iter()
+                .filter(|(name, _)| self.assigned.contains(name));
+            let again: Vec<TopicPartition> = again.map(|(name, _)| name.clone()).collect();
+            if !again.is_empty() {
+                self.checked(
+                    "unassign",
+                    self.consumer.incremental_unassign(&names(&again)),
+                )?;
+            }
+            self.checked("assign", self.consumer.incremental_assign(&offsets(added)))?;
+        } else {
+            self.checked("assign", self.consumer.assign(&offsets(all)))?;
+        }
+        self.assigned = all.iter().map(|(name, _)| name.clone()).collect();
+        self.apply_intake()
+    }
+
+    fn unassign(
+        &mut self,
+        removed: &[TopicPartition],
+        rest: &[(TopicPartition, Offset)],
+    ) -> Result<()> {
+        self.unanswered = None;
+        if self.is_cooperative() {
+            let ours = removed.iter().filter(|name| self.assigned.contains(name));
+            let ours: Vec<TopicPartition> = ours.cloned().collect();
+            self.checked(
+                "unassign",
+                self.consumer.incremental_unassign(&names(&ours)),
+            )?;
+        } else if rest.is_empty() {
+            self.checked("unassign", self.consumer.unassign())?;
+        } else {
+            self.checked("assign", self.consumer.assign(&offsets(rest)))?;
+        }
+        self.assigned = rest.iter().map(|(name, _)| name.clone()).collect();
+        self.apply_intake()
+    }
+
+    fn set_intake(&mut self, intake: Intake) -> Result<()> {
+        self.intake = intake;
+        let all: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
+        match intake {
+            Intake::Open => self.checked("resume", self.consumer.resume(&names(&all))),
+            Intake::Closed => self.checked("pause", self.consumer.pause(&names(&all))),
+        }
+    }
+
+    fn commit(&mut self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
+        self.commits.commit(offsets(to))
+    }
+
+    fn leave(self) {
+        self.consumer.context().begin_closing();
+        let answered = match &self.unanswered {
+            None => Ok(()),
+            Some(GroupEvent::Assigned(_)) if self.is_cooperative() => {
+                self.consumer.incremental_assign(&TopicPartitionList::new())
+            }
+            Some(GroupEvent::Revoked(_) | GroupEvent::Lost(_)) if self.is_cooperative() => {
+                let ours: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
+                self.consumer.incremental_unassign(&names(&ours))
+            }
+            Some(_) => self.consumer.unassign(),
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, "an answer to the group was not taken while leaving");
+        }
+        self.commits.end();
+        // Dropping the consumer closes it and polls until it is closed.
+        drop(self.consumer);
+    }
+}
+
 impl std::fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSource")
             .field("brokers", &self.brokers)
             .field("assigned", &self.assigned)
             .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Polled<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Record(_) => "Record",
-            Self::OffsetsLost => "OffsetsLost",
-            Self::Nothing => "Nothing",
-        })
     }
 }
 

@@ -4,8 +4,9 @@ use crate::core::event::Event;
 use crate::error::Result;
 use crate::operations::{Order, Snapshot};
 use crate::pipeline::driver::Driver;
+use crate::record_source::RecordSource;
 
-impl Driver {
+impl<S: RecordSource> Driver<S> {
     /// Takes one order at most, so that records go on coming whatever is asked.
     pub(super) fn take_order(&mut self) -> Result<()> {
         let Ok(order) = self.controls.orders.try_recv() else {
