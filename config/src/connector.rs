@@ -27,7 +27,7 @@ pub struct ConnectorSettings {
     pub part_bytes: ByteCount,
     /// Objects that end below this go out as one request.
     pub small_object_bytes: ByteCount,
-    /// Threads that compress blocks; 0 is one for each core.
+    /// Threads that compress blocks; 0 is one for each core. Fewer run where memory is small.
     pub compression_threads: u32,
     /// Requests to the bucket at the same time.
     pub upload_concurrency: u32,
@@ -86,6 +86,9 @@ pub const MIN_BLOCK_BYTES: ByteCount = ByteCount(64 * 1024);
 /// Smallest part that S3 takes, other than an object's last.
 pub const MIN_PART_BYTES: ByteCount = ByteCount::mib(5);
 
+/// What a partition that is read takes of the budget, records apart: the client library's state and the connector's.
+pub const PARTITION_BYTES: ByteCount = ByteCount(6 * 1024);
+
 /// What a connector takes at most beside its memory budget: code, threads, the clients' own state, and what an
 /// allocator keeps. Measured by `skein loadtest memory`; a container's limit is the budget and this.
 pub const MEMORY_BESIDE_BUDGET: ByteCount = ByteCount::mib(96);
@@ -98,6 +101,24 @@ impl ConnectorSettings {
             kafka_queue: ByteCount(queue),
             buffers: ByteCount(self.memory_budget.0 - queue),
         }
+    }
+
+    /// How many threads compress, where one for each core would be `cores`: fewer where an eighth of the buffers
+    /// does not hold what they take.
+    pub fn compressors(&self, cores: u32) -> u32 {
+        let wanted = match self.compression_threads {
+            0 => cores,
+            some => some,
+        };
+        let fitting = self.memory_shares().buffers.0 / 8 / self.compressor_bytes().0;
+        wanted
+            .min(u32::try_from(fitting).unwrap_or(u32::MAX))
+            .max(1)
+    }
+
+    /// What a thread that compresses takes beside the block that it was given: its own state, and its output twice.
+    pub fn compressor_bytes(&self) -> ByteCount {
+        ByteCount(MIB + 2 * self.block_bytes.0)
     }
 
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {

@@ -9,7 +9,7 @@ use skein_shared::units::{ByteCount, MIB};
 use crate::bound::{Bounds, Breach};
 use crate::bucket::BucketSection;
 use crate::compactor::CompactorSettings;
-use crate::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
+use crate::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES, PARTITION_BYTES};
 use crate::error::{Error, Fault, Result};
 use crate::http::HttpSection;
 use crate::kafka::KafkaSettings;
@@ -126,7 +126,10 @@ impl Settings {
         let budget = self.connector.memory_budget;
         if budget < floor {
             let shards = self.shards.shard_count();
-            let allowed = format!("at least {floor} for {shards} shards (and quarantine)");
+            let allowed = format!(
+                "at least {floor} for {shards} shards (and quarantine); fewer shards, or a smaller \
+                 limits.payload_bytes, need less"
+            );
             Bounds::of("connector", breaches).refuse("memory_budget", &budget, allowed);
         }
     }
@@ -162,15 +165,21 @@ fn write_section(name: &str, section: &Dict, into: &mut String) {
 
 /// The smallest budget with which a connector makes progress, rounded up to whole MiB:
 /// two of the smallest blocks for each shard and for the quarantine (one filling, one compressed), two parts in flight, four of the
-/// largest payloads on their way, all of which is three quarters of the budget, and at least 32 MiB of
-/// librdkafka's queue, which is the last quarter.
+/// largest payloads on their way, and a seventh of all that for the threads that compress; that is three quarters of
+/// the budget, and at least 32 MiB of librdkafka's queue are the last quarter.
 pub fn connector_floor(shards: u64, payload_bytes: ByteCount) -> ByteCount {
     let blocks = (shards + 1) * 2 * MIN_BLOCK_BYTES.0;
     // A limit beyond all bounds is refused by its own check, and must not overflow here.
     let payload_bytes = payload_bytes.0.min(1 << 40);
-    let buffers = blocks + 2 * MIN_PART_BYTES.0 + 4 * payload_bytes;
+    let buffers = (blocks + 2 * MIN_PART_BYTES.0 + 4 * payload_bytes).div_ceil(7) * 8;
     let budget = (buffers.div_ceil(3) * 4).max(4 * 32 * MIB);
     ByteCount::mib(budget.div_ceil(MIB))
+}
+
+/// What a worker needs beyond [`connector_floor`] to read so many partitions, rounded up to whole MiB.
+pub fn partitions_need(partitions: u64) -> ByteCount {
+    let bytes = partitions.saturating_mul(PARTITION_BYTES.0);
+    ByteCount::mib((bytes.div_ceil(3).saturating_mul(4)).div_ceil(MIB))
 }
 
 #[cfg(test)]
@@ -188,6 +197,9 @@ mod tests {
             last = floor;
         }
         assert!(connector_floor(1000, payload) <= ByteCount::mib(1024));
+        assert_eq!(partitions_need(0), ByteCount(0));
+        assert_eq!(partitions_need(1), ByteCount::mib(1));
+        assert_eq!(partitions_need(10_000), ByteCount::mib(79));
     }
 
     #[test]

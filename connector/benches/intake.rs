@@ -46,6 +46,7 @@ impl Driven {
             start: StartPolicy::Earliest,
             until: Until::Asked,
             floors: Floors::S3,
+            compressors: 0,
             retry: RetryPolicy::default(),
             mutant: None,
         };

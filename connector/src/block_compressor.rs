@@ -32,15 +32,12 @@ pub struct BlockCompressor {
 }
 
 impl BlockCompressor {
-    /// Starts `threads` threads; 0 is one for each core.
+    /// Starts `threads` threads.
     ///
     /// # Errors
     /// The operating system refuses a thread.
     pub fn start(threads: u32) -> Result<Self> {
-        let count = match threads {
-            0 => thread::available_parallelism().map_or(1, usize::from),
-            some => some as usize,
-        };
+        let count = threads as usize;
         let (jobs, inbox) = bounded::<Job>(count * 2);
         let (outbox, done) = bounded(count * 2);
         let start = |number: usize| {

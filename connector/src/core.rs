@@ -111,7 +111,10 @@ impl Core {
     /// fixed instant.
     pub fn new(options: CoreOptions, now: Millis) -> Self {
         let settings = &options.settings;
-        let budget = ByteBudget::new(settings.memory_shares().buffers.0);
+        let compression = u64::from(options.compressors) * settings.compressor_bytes().0;
+        let buffers = settings.memory_shares().buffers.0;
+        // One compressor runs also where an eighth does not hold it.
+        let budget = ByteBudget::new(buffers - compression.min(buffers / 8));
         let flush_phase = FlushPhase::of_worker(options.worker);
         Self {
             now,

@@ -227,6 +227,10 @@ fn drive<S: RecordSource>(
     let holding = Arc::new(Holding::from_env());
     let services = Services::new(&setup.bucket, start.lookup, Arc::clone(&holding));
     let worker = WorkerId::random();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let compressors = setup
+        .connector
+        .compressors(u32::try_from(cores).unwrap_or(u32::MAX));
     let options = CoreOptions {
         settings: setup.connector.clone(),
         retry: setup.bucket.retry_policy().clone(),
@@ -242,13 +246,14 @@ fn drive<S: RecordSource>(
         },
         until: setup.until,
         floors: Floors::S3,
+        compressors,
         mutant: None,
     };
     let desk = OrderDesk::new(&setup, controls.operations.vitals().clone());
     let driver = Driver {
         core: Core::new(options, Millis(0)),
         source,
-        compressor: BlockCompressor::start(setup.connector.compression_threads)?,
+        compressor: BlockCompressor::start(compressors)?,
         requests: BucketRequests::new(start.runtime.clone(), services),
         holding,
         controls,

@@ -4,11 +4,12 @@
 //! its own memory counts. Once it reads, the bucket stops answering, for longer than the group's session after
 //! fetching has paused; then it answers again, and everything has to be caught up.
 
-mod cage;
-mod made_records;
 pub mod scenario;
+mod made_records;
 pub mod worker;
+mod cage;
 pub mod report;
+pub mod compressed_topic;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -86,7 +87,6 @@ fn start(
             "connector.memory_budget=\"{} MiB\"",
             scenario.budget_bytes >> 20
         ),
-        "connector.flush_interval=\"20 s\"".to_owned(),
     ];
     let mut command = cage.command(&options.binary);
     command.args(["--bucket", "s3://skein/memory"]);
@@ -96,7 +96,7 @@ fn start(
     command
         .args(["loadtest", "memory-worker", "--scenario"])
         .arg(scenario.to_json())
-        .env("SKEIN_LOG", "warn")
+        .env("SKEIN_LOG", "error")
         .env("AWS_ACCESS_KEY_ID", bucket.access_key())
         .env("AWS_SECRET_ACCESS_KEY", bucket.secret_key())
         .stdin(Stdio::null())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -26,11 +27,11 @@ pub struct SeriesKey {
 
 /// Operator's name of a Kafka cluster: `[a-z0-9-]{1,64}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceName(String);
+pub struct SourceName(Arc<str>);
 
 /// A Kafka topic's name: `[A-Za-z0-9._-]{1,249}`, not `.` or `..`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicName(String);
+pub struct TopicName(Arc<str>);
 
 /// One life of a topic; 0 is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -127,7 +128,7 @@ impl SourceName {
         let name = name.into();
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if (1..=64).contains(&name.len()) && name.chars().all(legal) {
-            return Ok(Self(name));
+            return Ok(Self(name.into()));
         }
         Err(format!(
             "source name `{name}` must be 1 to 64 of a-z, 0-9 and `-`"
@@ -150,7 +151,7 @@ impl TopicName {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if (1..=249).contains(&name.len()) && name.chars().all(legal) && name != "." && name != ".."
         {
-            return Ok(Self(name));
+            return Ok(Self(name.into()));
         }
         Err(format!(
             "topic name `{name}` must be 1 to 249 of A-Z, a-z, 0-9, `.`, `_` and `-`"

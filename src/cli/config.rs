@@ -3,8 +3,10 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skein_config::Settings;
-use skein_config::settings::{Need, connector_floor};
+use skein_config::kafka::KafkaSettings;
+use skein_config::settings::{Need, connector_floor, partitions_need};
 use skein_config::show::ShownKey;
+use skein_connector::record_source::kafka::look;
 use skein_connector::retention::state_warnings;
 use skein_shared::bucket::Bucket;
 use skein_shared::shard_map_log;
@@ -27,7 +29,8 @@ enum ConfigCommand {
     /// Checks all layers and prints the settings that they give
     ///
     /// Names every fault at once: key, value, what is allowed, and the layer that set it. Where the brokers can be
-    /// reached, it also warns of topics that Kafka keeps for more than half as long as state is kept.
+    /// reached, it also warns of topics that Kafka keeps for more than half as long as state is kept, and of a memory
+    /// budget with which one worker cannot read all their partitions.
     Check {
         /// Form of the report
         #[arg(long, default_value = "text")]
@@ -70,7 +73,7 @@ pub(crate) fn run(args: &ConfigArgs, settings: &SettingsArgs) -> Outcome {
         ConfigCommand::Check { format } => {
             let settings = settings.load()?;
             check(&settings, format)?;
-            warn_of_retention(&settings)?;
+            warn_of_cluster(&settings)?;
         }
         ConfigCommand::Show { format } => {
             show(&skein_config::show::show(&settings.layers()?)?, format)?;
@@ -116,8 +119,24 @@ fn publish_shards(settings: &SettingsArgs, format: ReportFormat) -> Result<(), F
     }
 }
 
-/// Asks the cluster how long it keeps the topics, if it is there: that is no matter of the settings alone.
-fn warn_of_retention(settings: &Settings) -> Result<(), Failure> {
+/// Whether one worker could hold all partitions there are.
+fn memory_warning(settings: &Settings, kafka: &KafkaSettings) -> Option<String> {
+    let client = kafka.lookup_client().ok()?;
+    let partitions = look(&client, kafka).ok()?.partitions;
+    let (shards, payload) = (settings.shards.shard_count(), settings.limits.payload_bytes);
+    let need = ByteCount(connector_floor(shards, payload).0 + partitions_need(partitions).0);
+    let budget = settings.connector.memory_budget;
+    (budget < need).then(|| {
+        format!(
+            "connector.memory_budget {budget} is too little for one worker that reads all {partitions} partitions, \
+             which takes {need}: raise it, or run enough workers that each reads fewer"
+        )
+    })
+}
+
+/// Asks the cluster how long it keeps the topics and how many partitions they have, if it is there: that is no matter
+/// of the settings alone.
+fn warn_of_cluster(settings: &Settings) -> Result<(), Failure> {
     if settings.kafka.brokers.is_empty() || settings.kafka.topics.is_empty() {
         return Ok(());
     }
@@ -126,6 +145,9 @@ fn warn_of_retention(settings: &Settings) -> Result<(), Failure> {
     if kafka.look().is_err() {
         eprintln!("kafka did not answer at once: how long it keeps the topics was not looked at");
         return Ok(());
+    }
+    if let Some(warning) = memory_warning(settings, &kafka) {
+        eprintln!("warning: {warning}");
     }
     let warnings = runtime()?.block_on(state_warnings(&kafka, &settings.retention));
     for warning in warnings {

@@ -19,6 +19,7 @@ mod janitor;
 mod status;
 mod replay;
 mod operate;
+mod memory;
 mod real_dev_up;
 mod settings_watch;
 mod otlp;

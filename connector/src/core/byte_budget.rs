@@ -12,7 +12,9 @@ pub struct Load {
 /// The bytes on the way from Kafka to the bucket, and how many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteBudget {
-    limit_bytes: u64,
+    whole_bytes: u64,
+    /// What others take of it.
+    aside_bytes: u64,
     load: Load,
 }
 
@@ -38,12 +40,19 @@ impl ByteBudget {
     /// An empty budget of `limit_bytes`.
     pub const fn new(limit_bytes: u64) -> Self {
         Self {
-            limit_bytes,
+            whole_bytes: limit_bytes,
+            aside_bytes: 0,
             load: Load {
                 held_bytes: 0,
                 leaving_bytes: 0,
             },
         }
+    }
+
+    /// Sets aside what others take, in place of what was set aside before; never more than a quarter, so that
+    /// records go on.
+    pub fn set_aside(&mut self, bytes: u64) {
+        self.aside_bytes = bytes.min(self.whole_bytes / 4);
     }
 
     /// Counts bytes that an object took in.
@@ -73,18 +82,18 @@ impl ByteBudget {
 
     /// What is not used.
     pub const fn free_bytes(&self) -> u64 {
-        self.limit_bytes.saturating_sub(self.used_bytes())
+        self.limit_bytes().saturating_sub(self.used_bytes())
     }
 
-    /// All of it.
+    /// All of it, but for what is set aside.
     pub const fn limit_bytes(&self) -> u64 {
-        self.limit_bytes
+        self.whole_bytes - self.aside_bytes
     }
 
     /// Half of the budget may be held; the other half is room for what leaves. So what is held can never
     /// keep the intake closed.
     pub const fn pressure(&self) -> Pressure {
-        if self.load.held_bytes > self.limit_bytes / 2 {
+        if self.load.held_bytes > self.limit_bytes() / 2 {
             Pressure::SealLargest
         } else {
             Pressure::Ease
@@ -94,7 +103,7 @@ impl ByteBudget {
     /// Closed above seven eighths, open again below five eighths: a pause throws away what was fetched
     /// ahead, so it must not flutter.
     pub const fn intake(&self, now: Intake) -> Intake {
-        let eighth = self.limit_bytes / 8;
+        let eighth = self.limit_bytes() / 8;
         match now {
             Intake::Open if self.used_bytes() > 7 * eighth => Intake::Closed,
             Intake::Closed if self.used_bytes() < 5 * eighth => Intake::Open,
@@ -113,6 +122,20 @@ mod tests {
         budget.hold(400);
         assert_eq!(budget.pressure(), Pressure::Ease);
         assert_eq!(budget.intake(Intake::Closed), Intake::Open);
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_to_be_used_and_never_more_than_a_quarter() {
+        let mut budget = ByteBudget::new(800);
+        budget.hold(360);
+        assert_eq!(budget.pressure(), Pressure::Ease);
+        budget.set_aside(100);
+        assert_eq!((budget.limit_bytes(), budget.free_bytes()), (700, 340));
+        assert_eq!(budget.pressure(), Pressure::SealLargest);
+        budget.set_aside(10_000);
+        assert_eq!(budget.limit_bytes(), 600);
+        budget.set_aside(0);
+        assert_eq!(budget.pressure(), Pressure::Ease);
     }
 
     #[test]

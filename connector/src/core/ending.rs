@@ -142,6 +142,8 @@ impl Core {
             }
         }
         self.stats.partitions_reading = reading;
+        self.budget
+            .set_aside(reading * self.options.floors.partition_bytes);
         self.stats.partitions_stopped = stopped;
         self.stats.records_behind = behind;
     }

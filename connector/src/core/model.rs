@@ -88,6 +88,7 @@ pub(super) fn options(seed: u64) -> CoreOptions {
         start: StartPolicy::Earliest,
         until: Until::Asked,
         floors: Floors::S3,
+        compressors: 0,
         mutant: None,
     }
 }

@@ -10,6 +10,7 @@ use skein_shared::ids::{FlushId, OrgId};
 
 use crate::core::action::{ObjectNumber, Request};
 use crate::core::byte_budget::Load;
+use crate::core::options::Floors;
 use crate::core::roll_policy::ObjectFill;
 
 /// An object that takes records.
@@ -34,13 +35,32 @@ struct ObjectBytes {
     key: String,
     writer: Option<StateObjectWriter>,
     head: Head,
-    unsent: Vec<u8>,
+    unsent: Unsent,
     sent_bytes: u64,
     parts_sent: u32,
     parts_stored: u32,
     blocks_out: u32,
     encoding_bytes: u64,
     sending_bytes: u64,
+    floors: Floors,
+    /// What its index takes until it is stored.
+    index_bytes: u64,
+}
+
+/// What an object grew by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grown {
+    /// Bytes of frames.
+    pub(super) raw_bytes: u64,
+    /// Bytes of memory.
+    pub(super) held_bytes: u64,
+}
+
+/// Bytes that are in no part yet, as they came: a buffer that grows would take up to twice as much memory, and copy.
+#[derive(Debug, Default)]
+struct Unsent {
+    chunks: Vec<Bytes>,
+    bytes: u64,
 }
 
 /// What a sealed object needs next.
@@ -61,14 +81,14 @@ impl OpenObject {
         (number, key): (ObjectNumber, String),
         head: Head,
         made_with: MadeWith,
-        block_bytes: u64,
+        (block_bytes, floors): (u64, Floors),
     ) -> Self {
         let writer = StateObjectWriter::new(head, made_with);
         Self {
             bytes: ObjectBytes {
                 number,
                 key,
-                unsent: writer.head_bytes().to_vec(),
+                unsent: Unsent::of(writer.head_bytes()),
                 writer: Some(writer),
                 head,
                 sent_bytes: 0,
@@ -77,23 +97,30 @@ impl OpenObject {
                 blocks_out: 0,
                 encoding_bytes: 0,
                 sending_bytes: 0,
+                floors,
+                index_bytes: floors.entry_bytes,
             },
             block: new_block(block_bytes),
             records: 0,
         }
     }
 
-    /// Copies a record in; gives the bytes that the block grew by.
+    /// Copies a record in.
     pub(super) fn append(
         &mut self,
         stream: &Stream,
         org: Option<OrgId>,
         record: &RecordRef<'_>,
-    ) -> u64 {
-        let before = self.block.raw_bytes();
+    ) -> Grown {
+        let (before, streams) = (self.block.raw_bytes(), self.block.stream_count());
         self.block.append(stream, org, record);
         self.records += 1;
-        (self.block.raw_bytes() - before) as u64
+        let raw_bytes = (self.block.raw_bytes() - before) as u64;
+        let streams = (self.block.stream_count() - streams) as u64;
+        Grown {
+            raw_bytes,
+            held_bytes: raw_bytes + streams * self.bytes.floors.stream_bytes,
+        }
     }
 
     /// Takes the block out if it has reached `full_bytes`.
@@ -112,7 +139,7 @@ impl OpenObject {
 
     /// Takes a part out once `part_bytes` are there.
     pub(super) fn take_part(&mut self, part_bytes: u64) -> Option<Request> {
-        (self.bytes.unsent.len() as u64 >= part_bytes).then(|| self.bytes.take_part())
+        (self.bytes.unsent.bytes >= part_bytes).then(|| self.bytes.take_part())
     }
 
     /// What it holds; bytes that are still to be compressed count as they are.
@@ -126,7 +153,11 @@ impl OpenObject {
     /// Its share of the budget.
     pub(super) fn load(&self) -> Load {
         Load {
-            held_bytes: (self.bytes.unsent.len() + self.block.raw_bytes()) as u64,
+            held_bytes: self.bytes.unsent.bytes
+                + self.bytes.index_bytes
+                + self
+                    .bytes
+                    .weight_of(self.block.raw_bytes(), self.block.stream_count()),
             leaving_bytes: self.bytes.leaving_bytes(),
         }
     }
@@ -179,7 +210,7 @@ impl SealedObject {
         }
         if let Some(writer) = self.bytes.writer.take() {
             let finished = writer.finish();
-            self.bytes.unsent.extend_from_slice(&finished.tail);
+            self.bytes.unsent.push(finished.tail);
             self.summary = Some(finished.summary);
             if self.bytes.parts_sent > 0 {
                 return NextStep::LastPart(self.bytes.take_part());
@@ -211,7 +242,9 @@ impl SealedObject {
     pub(super) fn load(&self) -> Load {
         Load {
             held_bytes: 0,
-            leaving_bytes: self.bytes.unsent.len() as u64 + self.bytes.leaving_bytes(),
+            leaving_bytes: self.bytes.unsent.bytes
+                + self.bytes.index_bytes
+                + self.bytes.leaving_bytes(),
         }
     }
 
@@ -225,20 +258,53 @@ impl SealedObject {
     }
 }
 
+impl Unsent {
+    fn of(chunk: Bytes) -> Self {
+        Self {
+            bytes: chunk.len() as u64,
+            chunks: vec![chunk],
+        }
+    }
+
+    fn push(&mut self, chunk: Bytes) {
+        self.bytes += chunk.len() as u64;
+        self.chunks.push(chunk);
+    }
+
+    /// All of it as one, and nothing is left.
+    fn take(&mut self) -> Bytes {
+        let Self { chunks, bytes } = mem::take(self);
+        let bytes = usize::try_from(bytes).expect("it is in memory");
+        let mut whole = Vec::with_capacity(bytes);
+        // Each goes as soon as it is copied.
+        for chunk in chunks {
+            whole.extend_from_slice(&chunk);
+        }
+        whole.into()
+    }
+}
+
 impl ObjectBytes {
     fn absorb(&mut self, block: &EncodedBlock) {
         self.writer
             .as_mut()
             .expect("an object is finished after its last block")
             .push(&block.summary);
-        self.unsent.extend_from_slice(&block.bytes);
+        self.unsent.push(block.bytes.clone());
         self.blocks_out -= 1;
-        self.encoding_bytes -= block.summary.raw_bytes;
+        let streams = block.summary.streams.len();
+        self.encoding_bytes -= block.summary.raw_bytes + self.weight_of(0, streams);
+        self.index_bytes += self.floors.entry_bytes + self.weight_of(0, streams);
+    }
+
+    /// What frames and their streams take in memory.
+    fn weight_of(&self, raw_bytes: usize, streams: usize) -> u64 {
+        raw_bytes as u64 + streams as u64 * self.floors.stream_bytes
     }
 
     fn block_leaves(&mut self, block: &BlockBuffer) {
         self.blocks_out += 1;
-        self.encoding_bytes += block.raw_bytes() as u64;
+        self.encoding_bytes += self.weight_of(block.raw_bytes(), block.stream_count());
     }
 
     fn take_part(&mut self) -> Request {
@@ -254,7 +320,7 @@ impl ObjectBytes {
     }
 
     fn take_unsent(&mut self) -> Bytes {
-        let body = Bytes::from(mem::take(&mut self.unsent));
+        let body = self.unsent.take();
         self.sent_bytes += body.len() as u64;
         self.sending_bytes += body.len() as u64;
         body
@@ -270,13 +336,12 @@ impl ObjectBytes {
     }
 
     fn stored_bytes(&self) -> u64 {
-        self.sent_bytes + self.unsent.len() as u64
+        self.sent_bytes + self.unsent.bytes
     }
 }
 
-/// A block with room for `full_bytes` and one record more; memory is taken only as it is written to.
+/// A block with room for `full_bytes` and most of the records that may make it full.
 fn new_block(full_bytes: u64) -> BlockBuffer {
-    const ROOM_FOR_ONE_MORE: u64 = 16 * 1024;
-    let capacity = usize::try_from(full_bytes + ROOM_FOR_ONE_MORE);
+    let capacity = usize::try_from(full_bytes + full_bytes / 16);
     BlockBuffer::with_capacity(capacity.expect("a block is smaller than memory"))
 }

@@ -1,6 +1,8 @@
 //! What a core is made with.
 
-use skein_config::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES};
+use skein_config::connector::{
+    ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES, PARTITION_BYTES,
+};
 use skein_shared::format::ledger_entry::StartPolicy;
 use skein_shared::ids::{SourceName, WorkerId};
 use skein_shared::retry::RetryPolicy;
@@ -34,17 +36,26 @@ pub struct CoreOptions {
     pub until: Until,
     /// Least sizes, whatever the budget.
     pub floors: Floors,
+    /// Threads that compress, each of which takes memory of its own; 0 in a simulation, which has none.
+    pub compressors: u32,
     /// A bug, for a simulator to find.
     pub mutant: Option<Mutant>,
 }
 
-/// Sizes below which nothing is cut: S3's, or small ones in a simulation.
+/// Sizes that are not for settings to decide: S3's and memory's, or small ones in a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Floors {
     /// Least raw size of a full block.
     pub block_bytes: u64,
     /// Least size of a part that is not the last.
     pub part_bytes: u64,
+    /// What an object takes beside its bytes, and each block in its index, with what an allocator loses on them.
+    pub entry_bytes: u64,
+    /// What each stream takes beside its frames, in a block and in an object's index: with thousands of
+    /// partitions that is more than the frames.
+    pub stream_bytes: u64,
+    /// What each partition that is read takes, here and in the client library.
+    pub partition_bytes: u64,
 }
 
 impl Floors {
@@ -52,6 +63,9 @@ impl Floors {
     pub const S3: Self = Self {
         block_bytes: MIN_BLOCK_BYTES.0,
         part_bytes: MIN_PART_BYTES.0,
+        entry_bytes: 8192,
+        stream_bytes: 256,
+        partition_bytes: PARTITION_BYTES.0,
     };
 }
 

@@ -42,16 +42,16 @@ impl Core {
         let object = self.open.get_mut(&route.shard).expect("it was just opened");
         let tenure = self.partitions.get_mut(slot).tenure_mut();
         let tenure = tenure.expect("only what is being read is next");
-        let grown_bytes = object.append(&tenure.stream, route.org, record);
+        let grown = object.append(&tenure.stream, route.org, record);
         tenure.pass(record.offset);
 
         self.progress_at = self.now;
-        self.budget.hold(grown_bytes);
+        self.budget.hold(grown.held_bytes);
         self.stats.records += 1;
         self.stats.first_record_at.get_or_insert(self.now);
-        self.stats.raw_bytes += grown_bytes;
+        self.stats.raw_bytes += grown.raw_bytes;
         self.flushes.fill.records += 1;
-        self.flushes.fill.bytes += grown_bytes;
+        self.flushes.fill.bytes += grown.raw_bytes;
         self.roll(route.shard, actions);
         self.relieve_pressure(actions);
         if roll_policy::flush_is_full(&self.options.settings, self.flushes.fill) {
@@ -119,7 +119,8 @@ impl Core {
             self.open.len() + 1,
         );
         let made_with = self.made_with();
-        let opened = OpenObject::new((object, key.to_string()), head, made_with, self.block_bytes);
+        let sizes = (self.block_bytes, self.options.floors);
+        let opened = OpenObject::new((object, key.to_string()), head, made_with, sizes);
         self.budget.change(Load::default(), opened.load());
         self.open.insert(shard, opened);
         self.homes.insert(object, shard);

@@ -63,6 +63,9 @@ impl Plan {
         let floors = Floors {
             block_bytes: rng.u64(200..2_000),
             part_bytes: rng.u64(300..4_000),
+            entry_bytes: 0,
+            stream_bytes: 0,
+            partition_bytes: 0,
         };
         let start = if rng.u8(..6) == 0 {
             StartPolicy::Latest

@@ -48,6 +48,7 @@ impl World {
             start: self.plan.start,
             until: Until::Asked,
             floors: self.plan.floors,
+            compressors: 0,
             mutant: self.core_mutant(),
         };
         let mut worker = Worker::start(who, options, self.now);

@@ -25,22 +25,22 @@ const FIRST_TIME: i64 = 1_700_000_000_000;
 
 /// What is to be known of a member from outside.
 #[derive(Debug, Default)]
-pub struct Gauges {
+pub(super) struct Gauges {
     /// Whether fetching waits for memory.
-    pub is_paused: AtomicBool,
+    pub(super) is_paused: AtomicBool,
     /// Time that it waited so far.
-    pub paused_ms: AtomicU64,
+    pub(super) paused_ms: AtomicU64,
     /// The longest time between two polls: beyond the session the group puts a member out.
-    pub longest_silence_ms: AtomicU64,
+    pub(super) longest_silence_ms: AtomicU64,
 }
 
 /// The ends of a made topic.
 #[derive(Debug, Clone, Copy)]
-pub struct MadeEnds(pub Scenario);
+pub(super) struct MadeEnds(pub(super) Scenario);
 
 /// A member of a group of one.
 #[derive(Debug)]
-pub struct MadeRecords {
+pub(super) struct MadeRecords {
     scenario: Scenario,
     topic: TopicName,
     gauges: Arc<Gauges>,
@@ -83,7 +83,7 @@ impl MadeRecords {
     ///
     /// # Panics
     /// Never: the topic's name is valid.
-    pub fn join(scenario: Scenario, queue: ByteCount, gauges: Arc<Gauges>) -> Self {
+    pub(super) fn join(scenario: Scenario, queue: ByteCount, gauges: Arc<Gauges>) -> Self {
         let topic = TopicName::new(TOPIC).expect("a word is a topic's name");
         let mut rng = Rng::with_seed(u64::from(scenario.partitions));
         let mut bytes = vec![0; queue.as_usize()];
@@ -161,7 +161,12 @@ impl MadeRecords {
         self.value.extend_from_slice(&random[self.value.len()..]);
     }
 
+    /// Nothing is read before everything is assigned: what comes first would meet a store that still answers.
     fn read_only(&mut self, all: &[(TopicPartition, Offset)]) {
+        if all.len() < self.scenario.partitions as usize {
+            self.active.clear();
+            return;
+        }
         let scenario = self.scenario;
         let at_end = |partition: u32, position: i64| {
             position >= scenario.records_of(partition).cast_signed()

@@ -1,7 +1,7 @@
 //! What a worker goes through: how many partitions and shards, and how records lie in them.
 
 use serde::{Deserialize, Serialize};
-use skein_config::settings::connector_floor;
+use skein_config::settings::{connector_floor, partitions_need};
 use skein_shared::units::ByteCount;
 
 use crate::error::{Error, Result};
@@ -62,9 +62,10 @@ pub struct Scenario {
 pub const PAYLOAD_LIMIT: ByteCount = ByteCount::mib(8);
 
 impl Scenario {
-    /// The smallest budget that the settings allow for the shards.
-    pub fn floor(shards: u32) -> ByteCount {
-        connector_floor(u64::from(shards), PAYLOAD_LIMIT)
+    /// The smallest budget that a worker of so many shards and partitions is to have.
+    pub fn floor(shards: u32, partitions: u32) -> ByteCount {
+        let floor = connector_floor(u64::from(shards), PAYLOAD_LIMIT);
+        ByteCount(floor.0 + partitions_need(u64::from(partitions)).0)
     }
 
     /// All records.

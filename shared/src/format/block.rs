@@ -21,6 +21,7 @@ use crate::ids::{OrgId, Tenure};
 use crate::offset::Offset;
 
 use std::collections::HashMap;
+use std::mem;
 
 /// Bytes of a sync marker.
 pub const SYNC_BYTES: usize = 16;
@@ -52,6 +53,8 @@ pub struct OrgRange {
 #[derive(Debug)]
 pub struct BlockBuffer {
     raw: Vec<u8>,
+    /// What `raw` is to hold; it grows there in steps.
+    room: usize,
     streams: Vec<OpenStream>,
     slots: HashMap<Tenure, usize>,
     last_slot: usize,
@@ -159,10 +162,28 @@ impl StreamSummary {
 
 /// Adds the streams of `more` to `sums`, which is sorted by stream and stays so.
 pub fn merge_streams(sums: &mut Vec<StreamSummary>, more: &[StreamSummary]) {
+    let mut added = Vec::new();
     for summary in more {
         match sums.binary_search_by(|sum| sum.stream.cmp(&summary.stream)) {
             Ok(place) => sums[place].merge(summary),
-            Err(place) => sums.insert(place, summary.clone()),
+            Err(place) => added.push((place, summary.clone())),
         }
     }
+    if added.is_empty() {
+        return;
+    }
+    // Each sum moves once: a flush of ten thousand partitions has as many, and each is new once.
+    added.sort_unstable_by(|(_, one), (_, other)| one.stream.cmp(&other.stream));
+    let mut merged: Vec<StreamSummary> = Vec::with_capacity(sums.len() + added.len());
+    let (mut known, mut moved) = (mem::take(sums).into_iter(), 0);
+    for (place, summary) in added {
+        merged.extend(known.by_ref().take(place - moved));
+        moved = place;
+        match merged.last_mut() {
+            Some(last) if last.stream == summary.stream => last.merge(&summary),
+            Some(_) | None => merged.push(summary),
+        }
+    }
+    merged.extend(known);
+    *sums = merged;
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use skein_config::settings::Need;
+use skein_loadtest::memory_load::compressed_topic::{self, CompressedTopic};
 use skein_loadtest::memory_load::report::Measured;
 use skein_loadtest::memory_load::scenario::{Scenario, Skew};
 use skein_loadtest::memory_load::{self, MemoryLoadOptions, worker};
+use skein_local::apache_kafka::Nodes;
 use skein_shared::units::{ByteCount, Millis};
 
 use crate::cli::{SettingsArgs, runtime};
@@ -46,7 +48,7 @@ pub(super) struct MemoryArgs {
     #[arg(long, value_delimiter = ',', default_value = "16",
         value_parser = clap::value_parser!(u32).range(1..))]
     batch_records: Vec<u32>,
-    /// connector.memory_budget; without it, the smallest that the shards allow
+    /// connector.memory_budget; without it, the smallest that shards and partitions allow
     #[arg(long)]
     budget: Option<ByteCount>,
     /// Bytes of values as a multiple of the budget, so that fetching has to pause
@@ -58,6 +60,11 @@ pub(super) struct MemoryArgs {
     /// How long a member of the group may be silent
     #[arg(long, default_value = "6 s")]
     session: Millis,
+    /// Instead: batches that are 20 times as large once they are unpacked, on Apache Kafka (fetched once) with this
+    /// many nodes, 1 or 3, read by `skein connect`
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3),
+        conflicts_with_all = ["partitions", "shards", "skew", "record_bytes", "batch_records"])]
+    kafka_nodes: Option<u32>,
     /// How long one scenario may take
     #[arg(long, default_value = "10 min")]
     patience: Millis,
@@ -94,6 +101,9 @@ pub(super) fn memory(args: &MemoryArgs, set: &[String]) -> Outcome {
             "--stall must be longer than --session, or it proves nothing",
         ));
     }
+    if let Some(nodes) = args.kafka_nodes {
+        return compressed(args, &options, nodes);
+    }
     let mut shown = Vec::new();
     for scenario in scenarios(args)? {
         eprintln!("skein: {}", name(&scenario));
@@ -121,6 +131,63 @@ pub(super) fn memory(args: &MemoryArgs, set: &[String]) -> Outcome {
     })
 }
 
+#[derive(Serialize)]
+struct ShownTopic {
+    #[serde(flatten)]
+    measured: CompressedTopic,
+    ratio: u64,
+    promised_bytes: u64,
+    broken_promises: Vec<String>,
+}
+
+fn compressed(args: &MemoryArgs, options: &MemoryLoadOptions, nodes: u32) -> Outcome {
+    let nodes = match nodes {
+        1 => Nodes::One,
+        3 => Nodes::Three,
+        other => return Err(Failure::usage(format!("--kafka-nodes {other}: 1 or 3"))),
+    };
+    let directory = tempfile::tempdir()?;
+    let what = (nodes, args.budget, args.session);
+    let measured = runtime()?.block_on(compressed_topic::run(options, what, directory.path()))?;
+    let shown = ShownTopic {
+        ratio: measured.ratio(),
+        promised_bytes: measured.promised_bytes(),
+        broken_promises: measured.broken_promises(),
+        measured,
+    };
+    match args.format {
+        ReportFormat::Json => output::json(&shown)?,
+        ReportFormat::Text => output::lines(&lines_of(&shown))?,
+    }
+    Ok(if shown.broken_promises.is_empty() {
+        ExitCode::Ok
+    } else {
+        ExitCode::Difference
+    })
+}
+
+fn lines_of(shown: &ShownTopic) -> Vec<String> {
+    let measured = &shown.measured;
+    let mut lines = vec![format!(
+        "{} records, {} MiB unpacked, {} times as large as sent, {} nodes; bucket silent for {} ms, {} pauses
+peak {} MiB, promised {} (budget {}), {} records durable, limited by the kernel: {}",
+        measured.records,
+        measured.value_bytes >> 20,
+        shown.ratio,
+        measured.nodes,
+        measured.stalled_ms,
+        measured.pauses,
+        measured.peak_bytes >> 20,
+        shown.promised_bytes >> 20,
+        measured.budget_bytes >> 20,
+        measured.durable_records,
+        if measured.is_caged { "yes" } else { "no" },
+    )];
+    let broken = shown.broken_promises.iter();
+    lines.extend(broken.map(|it| format!("PROMISE BROKEN: {it}")));
+    lines
+}
+
 pub(super) fn memory_worker(args: &MemoryWorkerArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start(&[Need::Bucket])?;
     let scenario = Scenario::of_json(&args.scenario)?;
@@ -131,28 +198,22 @@ pub(super) fn memory_worker(args: &MemoryWorkerArgs, settings: &SettingsArgs) ->
 fn scenarios(args: &MemoryArgs) -> Result<Vec<Scenario>, Failure> {
     let mut all = Vec::new();
     for &shards in &args.shards {
-        let budget = args.budget.unwrap_or_else(|| Scenario::floor(shards));
-        let template = Scenario {
-            partitions: 1,
-            shards,
-            skew: Skew::Even,
-            record_bytes: 16,
-            batch_records: 1,
-            budget_bytes: budget.0,
-            volume_bytes: budget.0.saturating_mul(args.budgets_of_records),
-            session_ms: args.session.0,
-        };
         for &partitions in &args.partitions {
+            let floor = Scenario::floor(shards, partitions);
+            let budget = args.budget.unwrap_or(floor);
+            let template = Scenario {
+                partitions,
+                shards,
+                skew: Skew::Even,
+                record_bytes: 16,
+                batch_records: 1,
+                budget_bytes: budget.0,
+                volume_bytes: budget.0.saturating_mul(args.budgets_of_records),
+                session_ms: args.session.0,
+            };
             for skew in &args.skew {
                 let skew = Skew::of_name(skew).expect("the command line takes only names of skews");
-                all.extend(of_sizes(
-                    args,
-                    &Scenario {
-                        partitions,
-                        skew,
-                        ..template
-                    },
-                ));
+                all.extend(of_sizes(args, &Scenario { skew, ..template }));
             }
         }
     }

@@ -62,6 +62,40 @@ fn check(shards: u16, draw: Draw) {
     assert_eq!(worker.core.buffered_bytes(), 0);
 }
 
+/// Small records, each of another partition than the one before: what is kept of each partition in each block
+/// outweighs the records, and is counted as well.
+#[test]
+fn many_partitions_weigh_more_than_their_records_and_keep_the_budget() {
+    const PARTITIONS: u32 = 3000;
+    let mut world = World::new(&[100_000; PARTITIONS as usize]);
+    let options = crowded(70);
+    let limit = options.settings.memory_shares().buffers.0;
+    let stream_bytes = options.floors.stream_bytes;
+    let mut worker = reading(&mut world, options);
+    let mut rng = Rng::with_seed(70);
+    let mut given: u64 = 0;
+    while !worker.paused {
+        let value = [8, rng.u8(0..70), rng.u8(..), rng.u8(..)];
+        let partition = u32::try_from(given % u64::from(PARTITIONS)).unwrap();
+        let offset = given / u64::from(PARTITIONS);
+        worker.give(partition, offset.cast_signed(), &value);
+        given += 1;
+        let buffered = worker.core.buffered_bytes();
+        assert!(buffered <= limit, "{buffered} of {limit}");
+        if given.is_multiple_of(500) {
+            worker.encode(&mut rng);
+        }
+    }
+    assert!(given * stream_bytes > limit / 4, "{given} records");
+    assert!(given * stream_bytes < 2 * limit, "{given} records");
+    worker.settle(&mut world, &mut rng);
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut rng);
+    let frames: u64 = world.ledger.values().flatten().map(|e| e.frames).sum();
+    assert_eq!(frames, given);
+    assert_eq!(worker.core.buffered_bytes(), 0);
+}
+
 #[test]
 fn the_smallest_budget_is_kept_with_one_shard_and_with_a_thousand_and_any_skew() {
     let even: Draw = |rng, shards| rng.u16(0..shards);

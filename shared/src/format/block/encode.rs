@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use zstd::bulk::Compressor;
+use zstd::zstd_safe::compress_bound;
 
 use crate::format::block::org_filter::OrgBits;
 use crate::format::block::{
@@ -20,10 +21,12 @@ use crate::offset::Offset;
 const ZSTD_LEVEL: i32 = 1;
 
 impl BlockBuffer {
-    /// An empty block with room for `raw_bytes` of frames.
+    /// An empty block that is to hold about `raw_bytes` of frames. Memory is taken in steps, as they come: most
+    /// shards of many never fill a block.
     pub fn with_capacity(raw_bytes: usize) -> Self {
         Self {
-            raw: Vec::with_capacity(raw_bytes),
+            raw: Vec::new(),
+            room: raw_bytes,
             streams: Vec::new(),
             slots: HashMap::new(),
             last_slot: 0,
@@ -64,6 +67,7 @@ impl BlockBuffer {
             + varint::len_u64(delta)
             + varint::len_i64(time_delta)
             + body_bytes;
+        self.make_room(length + varint::len_u64(length as u64));
         varint::put_u64(&mut self.raw, length as u64);
         varint::put_u64(&mut self.raw, slot as u64);
         varint::put_u64(&mut self.raw, delta);
@@ -82,6 +86,18 @@ impl BlockBuffer {
     /// Bytes of frames so far, before compression.
     pub fn raw_bytes(&self) -> usize {
         self.raw.len()
+    }
+
+    /// Bytes that are reserved for frames.
+    #[cfg(test)]
+    pub(super) fn reserved_bytes(&self) -> usize {
+        self.raw.capacity()
+    }
+
+    /// Streams so far: each takes memory beside its frames.
+    #[inline]
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
     }
 
     /// Frames so far.
@@ -103,17 +119,19 @@ impl BlockBuffer {
         for open in &self.streams {
             put_stream(&mut table, &open.stream);
         }
-        let compressed = compressed(&self.raw);
-        let smaller = compressed.filter(|stored| stored.len() < self.raw.len());
-        let (codec, stored) = match &smaller {
-            Some(stored) => (CODEC_ZSTD, stored),
-            None => (CODEC_RAW, &self.raw),
-        };
-        let mut bytes = Vec::with_capacity(PREFIX_BYTES + table.len() + stored.len());
-        bytes.extend_from_slice(&marker.0);
-        self.put_header(&mut bytes, [stored.len(), table.len()], codec);
-        bytes.extend_from_slice(&table);
-        bytes.extend_from_slice(stored);
+        let mut bytes = with_compressed(&self.raw, |compressed| {
+            let smaller = compressed.filter(|stored| stored.len() < self.raw.len());
+            let (codec, stored) = match smaller {
+                Some(stored) => (CODEC_ZSTD, stored),
+                None => (CODEC_RAW, &self.raw[..]),
+            };
+            let mut bytes = Vec::with_capacity(PREFIX_BYTES + table.len() + stored.len());
+            bytes.extend_from_slice(&marker.0);
+            self.put_header(&mut bytes, [stored.len(), table.len()], codec);
+            bytes.extend_from_slice(&table);
+            bytes.extend_from_slice(stored);
+            bytes
+        });
         let crc32c = checksum::crc32c(&bytes[SYNC_BYTES + 4..]);
         bytes[SYNC_BYTES..SYNC_BYTES + 4].copy_from_slice(&crc32c.to_le_bytes());
         let block = Block {
@@ -140,6 +158,26 @@ impl BlockBuffer {
         };
         let bytes = Bytes::from(bytes);
         EncodedBlock { bytes, summary }
+    }
+
+    #[inline]
+    fn make_room(&mut self, bytes: usize) {
+        if self.raw.capacity() - self.raw.len() < bytes {
+            self.grow(bytes);
+        }
+    }
+
+    /// By a quarter of the room at a time, and beyond it by little: what is not full is memory all the same.
+    #[cold]
+    fn grow(&mut self, bytes: usize) {
+        let needed = self.raw.len() + bytes;
+        let capacity = self.raw.capacity();
+        let target = if needed <= self.room {
+            (capacity + self.room / 4).clamp(needed, self.room)
+        } else {
+            needed + needed / 16
+        };
+        self.raw.reserve_exact(target - self.raw.len());
     }
 
     fn slot_of(&mut self, stream: &Stream, offset: Offset) -> usize {
@@ -183,17 +221,42 @@ impl BlockBuffer {
     }
 }
 
-thread_local! {
-    /// To make one takes longer than to compress a small block.
-    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+/// What a thread compresses with.
+struct Workshop {
+    compressor: Compressor<'static>,
+    compressed: Vec<u8>,
 }
 
-fn compressed(raw: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|compressor| {
-        if compressor.is_none() {
-            *compressor = Compressor::new(ZSTD_LEVEL).ok();
+thread_local! {
+    /// To make one takes longer than to compress a small block.
+    static WORKSHOP: RefCell<Option<Workshop>> = const { RefCell::new(None) };
+}
+
+/// A larger output is not kept for the next block.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Gives `raw` compressed to `take`, or nothing where it cannot be.
+fn with_compressed<T>(raw: &[u8], take: impl FnOnce(Option<&[u8]>) -> T) -> T {
+    WORKSHOP.with_borrow_mut(|workshop| {
+        if workshop.is_none() {
+            *workshop = Compressor::new(ZSTD_LEVEL).ok().map(|compressor| Workshop {
+                compressor,
+                compressed: Vec::new(),
+            });
         }
-        compressor.as_mut()?.compress(raw).ok()
+        let Some(shop) = workshop.as_mut() else {
+            return take(None);
+        };
+        shop.compressed.clear();
+        shop.compressed.reserve(compress_bound(raw.len()));
+        let done = shop
+            .compressor
+            .compress_to_buffer(raw, &mut shop.compressed);
+        let taken = take(done.ok().map(|_| &shop.compressed[..]));
+        if shop.compressed.capacity() > KEPT_BYTES {
+            shop.compressed = Vec::new();
+        }
+        taken
     })
 }
 

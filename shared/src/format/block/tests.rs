@@ -1,9 +1,16 @@
 //! Rules of the block.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
-use crate::format::block::{BlockBuffer, BlockDecoder, EncodedBlock, OrgRange, SyncMarker};
-use crate::format::frame::{HeaderBuffer, RecordRef, RecordTimes, RecordTimestamp, Stream};
+use crate::format::block::{
+    BlockBuffer, BlockDecoder, EncodedBlock, OrgRange, StreamSummary, SyncMarker, merge_streams,
+};
+use crate::format::digest::ContentDigest;
+use crate::format::frame::{
+    HeaderBuffer, HeadersRef, LastRecord, RecordRef, RecordTimes, RecordTimestamp, Stream,
+};
 use crate::ids::{Chain, Incarnation, OrgId, PartitionId, SourceName, Tenure, TopicName};
 use crate::offset::Offset;
 use crate::window::TimestampMs;
@@ -220,4 +227,68 @@ fn an_offset_that_does_not_rise_within_its_tenure_is_a_bug() {
         };
         buffer.append(&stream(0), None, &record);
     }
+}
+
+fn summary(partition: u32, offset: i64) -> StreamSummary {
+    StreamSummary {
+        stream: stream(partition),
+        first: Offset(offset),
+        last: LastRecord {
+            offset: Offset(offset),
+            timestamp: RecordTimestamp::Missing,
+            crc32c: 0,
+        },
+        frames: 1,
+        times: None,
+        digest: ContentDigest::EMPTY,
+    }
+}
+
+proptest! {
+    #[test]
+    fn streams_are_merged_as_if_one_by_one(
+        known in prop::collection::vec((0_u32..40, 0_i64..1000), 0..60),
+        more in prop::collection::vec((0_u32..40, 0_i64..1000), 0..60),
+    ) {
+        let summaries = |list: &[(u32, i64)]| -> Vec<StreamSummary> {
+            list.iter().map(|(partition, offset)| summary(*partition, *offset)).collect()
+        };
+        let mut sums = Vec::new();
+        merge_streams(&mut sums, &summaries(&known));
+        merge_streams(&mut sums, &summaries(&more));
+        let mut expected: BTreeMap<u32, (u64, i64, i64)> = BTreeMap::new();
+        for (partition, offset) in known.into_iter().chain(more) {
+            let sum = expected.entry(partition).or_insert((0, offset, offset));
+            *sum = (sum.0 + 1, sum.1.min(offset), sum.2.max(offset));
+        }
+        let merged: Vec<_> = sums
+            .iter()
+            .map(|sum| {
+                let partition = sum.stream.chain.partition.0;
+                (partition, (sum.frames, sum.first.0, sum.last.offset.0))
+            })
+            .collect();
+        prop_assert_eq!(merged, expected.into_iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_block_takes_memory_as_its_frames_come() {
+    let value = [7; 100];
+    let mut buffer = BlockBuffer::with_capacity(64 << 10);
+    let mut offset = 0;
+    while buffer.raw_bytes() < 60 << 10 {
+        let record = RecordRef {
+            offset: Offset(offset),
+            timestamp: RecordTimestamp::Missing,
+            key: None,
+            value: Some(&value),
+            headers: HeadersRef::EMPTY,
+        };
+        buffer.append(&stream(1), None, &record);
+        offset += 1;
+        let slack = buffer.reserved_bytes() - buffer.raw_bytes();
+        assert!(slack <= 16 << 10, "{slack} at {}", buffer.raw_bytes());
+    }
+    assert_eq!(buffer.reserved_bytes(), 64 << 10);
 }
