@@ -141,7 +141,8 @@ impl FlushClock {
     }
 
     fn late_by(&self, now: Millis, patience: Millis) -> Option<Millis> {
-        let since = Millis(now.0 - self.undurable_since?.0);
+        // Somebody may have asked a moment after the time of this turn.
+        let since = Millis(now.0.saturating_sub(self.undurable_since?.0));
         (since > patience).then_some(since)
     }
 }
@@ -235,6 +236,7 @@ mod tests {
         flushes.tick(Millis(1000), 0, 3);
         flushes.tick(Millis(1050), 0, 3);
         assert_eq!(flushes.late_by(Millis(1100), patience), None);
+        assert_eq!(flushes.late_by(Millis(990), patience), None);
         assert_eq!(flushes.late_by(Millis(1101), patience), Some(Millis(101)));
         flushes.tick(Millis(1102), 1, 3);
         assert_eq!(flushes.late_by(Millis(1150), patience), None);
