@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skein_config::Settings;
 use skein_config::load::{Layers, load};
@@ -16,6 +16,8 @@ use crate::signals::listen;
 
 /// Time between two looks at the file.
 const EVERY: Duration = Duration::from_secs(2);
+/// How long after brokers did not know topics they are asked again.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where settings come from, and which of them are in force.
 pub(crate) struct SettingsWatch {
@@ -33,24 +35,37 @@ pub(crate) fn start(watch: SettingsWatch) -> Result<(), Failure> {
 async fn run(mut watch: SettingsWatch, mut hangups: Signal) {
     let file = watch.layers.file.clone();
     let mut seen = text_of(file.as_ref());
+    let mut again_at = None;
     loop {
         let is_asked = tokio::select! {
             Some(()) = hangups.recv() => true,
             () = tokio::time::sleep(EVERY) => false,
         };
         let now = text_of(file.as_ref());
+        let is_due = again_at.is_some_and(|at| at <= Instant::now());
         // A file that is being replaced may be away for a moment.
-        if !is_asked && (now.is_none() || now == seen) {
+        if !is_asked && !is_due && (now.is_none() || now == seen) {
             continue;
         }
         seen = now;
         tracing::info!(is_asked, "reading the settings again");
-        watch.reload().await;
+        again_at = match watch.reload().await {
+            Reloaded::Settled => None,
+            Reloaded::NotYet => Some(Instant::now() + PATIENCE),
+        };
     }
 }
 
+/// Whether the settings in the file are in force, as far as they can be.
+enum Reloaded {
+    /// They are, or never will be as they are.
+    Settled,
+    /// The brokers do not know them yet.
+    NotYet,
+}
+
 impl SettingsWatch {
-    async fn reload(&mut self) {
+    async fn reload(&mut self) -> Reloaded {
         let new = match load(&self.layers) {
             Ok(new) => new,
             Err(error) => {
@@ -58,7 +73,7 @@ impl SettingsWatch {
                     "the settings are not valid, the old ones stay in force: {}",
                     with_sources(&error)
                 );
-                return;
+                return Reloaded::Settled;
             }
         };
         let changes = Changes::between(&self.in_force, &new);
@@ -69,12 +84,19 @@ impl SettingsWatch {
             if changes.is_empty() {
                 tracing::info!("no setting changed");
             }
-            return;
+            return Reloaded::Settled;
         }
         match self.read_topics(&new).await {
-            Ok(()) => self.in_force.kafka.topics = new.kafka.topics,
+            Ok(()) => {
+                self.in_force.kafka.topics = new.kafka.topics;
+                Reloaded::Settled
+            }
             Err(reason) => {
-                tracing::error!("kafka.topics stay as they are, SIGHUP tries again: {reason}");
+                tracing::error!(
+                    "kafka.topics stay as they are, tried again in {} s and at SIGHUP: {reason}",
+                    PATIENCE.as_secs()
+                );
+                Reloaded::NotYet
             }
         }
     }

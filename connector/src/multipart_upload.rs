@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use skein_shared::bucket::{Bucket, MultipartUpload, UploadedPart};
@@ -9,6 +10,9 @@ use skein_shared::ids::WriteId;
 use tokio::sync::OnceCell;
 
 use crate::core::action::ObjectNumber;
+
+/// How long aborting all uploads may take at the end; the janitor has the rest.
+const ABORT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every upload of this worker that is not complete.
 #[derive(Debug)]
@@ -84,12 +88,15 @@ impl Uploads {
     /// Drops what will never be completed; what cannot be dropped is left to the janitor.
     pub async fn abort_all(&self) {
         let uploads: Vec<Arc<Upload>> = locked(&self.under_way).drain().map(|(_, u)| u).collect();
-        for upload in uploads {
-            if let Some(started) = upload.started.get()
-                && let Err(error) = started.abort().await
-            {
+        let started = uploads.iter().filter_map(|upload| upload.started.get());
+        let aborts = started.map(|started| async {
+            if let Err(error) = started.abort().await {
                 tracing::debug!(%error, "an upload was left behind");
             }
+        });
+        let all = futures::future::join_all(aborts);
+        if tokio::time::timeout(ABORT_PATIENCE, all).await.is_err() {
+            tracing::debug!("the bucket does not answer: uploads were left behind");
         }
     }
 }

@@ -6,6 +6,7 @@ mod end_watch;
 mod order_desk;
 mod driver;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -262,7 +263,7 @@ fn drive<S: RecordSource>(
         bucket: setup.bucket,
         clock: driver::Clock::start(Instant::now()),
         turn: driver::Turn::default(),
-        stopped: Vec::new(),
+        stopped: BTreeMap::new(),
     };
     driver.run(&start.runtime)
 }

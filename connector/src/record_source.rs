@@ -6,6 +6,7 @@
 mod group_context;
 mod commit_thread;
 mod topics;
+mod held_partitions;
 pub mod kafka;
 
 use std::time::Duration;

@@ -166,10 +166,14 @@ impl Fleet {
         self.digest.add(digest);
     }
 
-    /// Waits until everything sent is durable; at no moment may the bucket hold a fault.
-    async fn catch_up(&self, cycle: u64, blow: Blow) {
+    /// Waits until everything sent is durable; at no moment may the bucket hold a fault, or a worker have ended.
+    async fn catch_up(&mut self, cycle: u64, blow: Blow) {
         let deadline = Instant::now() + CATCH_UP;
         loop {
+            for worker in &mut self.workers {
+                let ended = worker.exit_code();
+                assert_eq!(ended, None, "cycle {cycle} {blow:?}: {}", worker.said());
+            }
             let verified = self.skein.report(&["verify"]).await;
             let findings = &verified["findings"];
             assert_eq!(

@@ -215,6 +215,12 @@ impl Running {
         self.stderr.borrow().clone()
     }
 
+    /// How it ended, if it did; -1 stands for a signal.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let ended = self.child.try_wait().unwrap()?;
+        Some(ended.code().unwrap_or(-1))
+    }
+
     /// Ctrl-C.
     pub(crate) async fn interrupt(&self) {
         self.signal("INT").await;

@@ -22,8 +22,12 @@ impl Core {
             let Some(position) = partition.tenure().map(|tenure| tenure.position) else {
                 continue;
             };
-            let request = Request::LookUpChain(partition.chain.clone());
             let purpose = Purpose::Recheck { slot, position };
+            if self.requests.waits_for(purpose) {
+                // One look answers for all that were refused at this position.
+                continue;
+            }
+            let request = Request::LookUpChain(partition.chain.clone());
             self.requests.send(purpose, request, actions);
         }
     }
@@ -44,9 +48,8 @@ impl Core {
             return;
         };
         let position = tenure.position;
-        let settings = &self.options.settings;
         if position < view.kafka_low {
-            let policy = settings.on_lost_offsets;
+            let policy = self.options.settings.on_lost_offsets;
             self.seal_flush(actions);
             let span = Span::new(position, view.kafka_low);
             match policy {
@@ -54,16 +57,8 @@ impl Core {
                 OnLostOffsets::SkipAndRecord => self.wait_for_hole(slot, span, actions),
             }
         } else if view.kafka_high < asked_at {
-            let policy = settings.on_replaced_log;
             self.seal_flush(actions);
-            match policy {
-                OnReplacedLog::Stop => {
-                    let (ledger, kafka) = (asked_at, view.kafka_high);
-                    let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
-                    self.stop_partition(slot, reason, actions);
-                }
-                OnReplacedLog::NewIncarnation => self.doubt(slot, self.now, actions),
-            }
+            self.doubt(slot, self.now, actions);
         } else {
             self.read_again(slot, actions);
         }
@@ -122,15 +117,15 @@ impl Core {
     ) {
         let partition = self.partitions.get_mut(slot);
         match (self.options.settings.on_replaced_log, partition.log) {
-            (OnReplacedLog::Stop, _) => {
-                let (ledger, kafka) = (partition.ledger_end, view.kafka_high);
-                let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
-                self.stop_partition(slot, reason, actions);
-            }
-            (OnReplacedLog::NewIncarnation, Log::Same) => {
+            (_, Log::Same) => {
                 partition.log = Log::Short;
                 let again_at = Millis(self.now.0 + self.options.settings.lookup_timeout.0);
                 self.doubt(slot, again_at, actions);
+            }
+            (OnReplacedLog::Stop, Log::Short | Log::Replaced) => {
+                let (ledger, kafka) = (partition.ledger_end, view.kafka_high);
+                let reason = StopReason::LogEndsBelowLedger { ledger, kafka };
+                self.stop_partition(slot, reason, actions);
             }
             (OnReplacedLog::NewIncarnation, Log::Short | Log::Replaced) => {
                 self.begin_incarnation(slot, view, actions);

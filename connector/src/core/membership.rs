@@ -50,6 +50,7 @@ impl Core {
     /// The group pauses everything until it is answered, so look-ups begin at once and are waited for only
     /// so long; what is found later is assigned later.
     pub(super) fn assigned(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        self.answer_now(actions);
         let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
         let is_new = |slot: &&Slot| match self.partitions.get(**slot).phase {
             Phase::Away | Phase::Draining | Phase::Stopped => true,
@@ -62,12 +63,13 @@ impl Core {
             }
         }
         let patience = self.options.settings.lookup_timeout;
-        self.expect_answer(AnswerKind::Assignment, (slots, patience), actions);
+        self.expect_answer(AnswerKind::Assignment, slots, patience);
     }
 
     /// One whole flush for everything that is taken away; the answer waits for it, but only so long. In a storm
     /// of rebalances an earlier flush covers nearly all of it, see [`Core::may_leave`].
     pub(super) fn revoked(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        self.answer_now(actions);
         let slots: BTreeSet<Slot> = names.iter().map(|n| self.partitions.slot_of(n)).collect();
         let tenures = slots
             .iter()
@@ -95,7 +97,7 @@ impl Core {
             };
         }
         let patience = self.options.settings.drain_timeout;
-        self.expect_answer(AnswerKind::Revocation, (slots, patience), actions);
+        self.expect_answer(AnswerKind::Revocation, slots, patience);
     }
 
     /// Whether so little was read since a flush a moment ago that it may be left to the next owner: a flush
@@ -229,13 +231,7 @@ impl Core {
         actions.push(Action::Unassign { removed, rest });
     }
 
-    fn expect_answer(
-        &mut self,
-        kind: AnswerKind,
-        (slots, patience): (BTreeSet<Slot>, Millis),
-        actions: &mut Vec<Action>,
-    ) {
-        self.answer_now(actions);
+    fn expect_answer(&mut self, kind: AnswerKind, slots: BTreeSet<Slot>, patience: Millis) {
         self.membership.answer = Some(Answer {
             slots,
             kind,
@@ -243,7 +239,8 @@ impl Core {
         });
     }
 
-    /// Kafka asks one thing at a time; if it ever did not, what it asked before is answered as it stands.
+    /// Kafka asks one thing at a time; if it ever did not, what it asked before is answered as it stands, before
+    /// anything that the new question is about changes.
     fn answer_now(&mut self, actions: &mut Vec<Action>) {
         if let Some(before) = &mut self.membership.answer {
             before.deadline = self.now;
@@ -283,9 +280,10 @@ impl Core {
     }
 
     /// Assigns what was found after the group had its answer, or without its asking: all of it together, once
-    /// nothing more is being looked up or time has passed, because an assignment interrupts all fetching.
+    /// nothing more is being looked up or time has passed, because an assignment interrupts all fetching. While
+    /// the group waits for an answer it would be taken for that answer.
     pub(super) fn assign_found(&mut self, actions: &mut Vec<Action>) {
-        if !self.membership.found_late {
+        if !self.membership.found_late || self.membership.answer.is_some() {
             return;
         }
         let more_to_come = |partition: &Partition| matches!(partition.phase, Phase::LookingUp);

@@ -248,6 +248,12 @@ impl RequestTable {
         purposes.any(|purpose| matches!(purpose, Some(Purpose::Ledger(_))))
     }
 
+    /// Whether an answer for `purpose` is still to come.
+    pub(super) fn waits_for(&self, purpose: Purpose) -> bool {
+        let mut purposes = self.entries.values().filter_map(|entry| entry.purpose);
+        purposes.any(|of| of == purpose)
+    }
+
     /// Whether the store refuses something until a person has acted.
     pub(super) fn any_refused(&self) -> bool {
         !self.refused.is_empty()

@@ -72,6 +72,8 @@ pub struct Wellbeing {
     pub stopped: u64,
     /// Partitions with records that are not durable yet.
     pub undurable: u64,
+    /// Whether the store, or Kafka, refuses something until a person has acted.
+    pub is_refused: bool,
 }
 
 impl PartitionState {
@@ -115,6 +117,7 @@ impl Core {
         let mut wellbeing = Wellbeing {
             was_assigned: self.membership.assigned_at.is_some(),
             is_ending: !self.life.is_running(),
+            is_refused: self.requests.any_refused(),
             ..Wellbeing::default()
         };
         for partition in self.partitions.iter() {

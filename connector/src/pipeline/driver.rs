@@ -2,6 +2,7 @@
 
 mod orders;
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ pub(super) struct Driver<S> {
     pub(super) bucket: Bucket,
     pub(super) clock: Clock,
     pub(super) turn: Turn,
-    pub(super) stopped: Vec<StoppedPartition>,
+    /// Partitions that a person must look at, and why.
+    pub(super) stopped: BTreeMap<TopicPartition, String>,
 }
 
 /// Time since the start, and what is due.
@@ -83,6 +85,16 @@ impl Clock {
     }
 }
 
+/// As it is shown.
+fn stopped_of(stopped: &BTreeMap<TopicPartition, String>) -> Vec<StoppedPartition> {
+    let rows = stopped.iter().map(|(name, reason)| StoppedPartition {
+        topic: name.topic.to_string(),
+        partition: name.partition.0,
+        reason: reason.clone(),
+    });
+    rows.collect()
+}
+
 /// Whether something that happens every `every_ms` is due; if so, when it is due again.
 fn is_due(at: &mut u64, now: Millis, every_ms: u64) -> bool {
     let due = *at <= now.0;
@@ -113,7 +125,7 @@ impl<S: RecordSource> Driver<S> {
             outcome,
             elapsed_ms: self.clock.now().0,
             stats: self.core.stats(),
-            stopped: self.stopped,
+            stopped: stopped_of(&self.stopped),
             requests: &self.bucket.requests(),
         }))
     }
@@ -253,6 +265,10 @@ impl<S: RecordSource> Driver<S> {
         match action {
             Action::Assign { added, all } => {
                 metrics::partitions_assigned(&added, all.len());
+                // Whatever stopped it before is over.
+                for (name, _) in &added {
+                    self.stopped.remove(name);
+                }
                 self.source.assign(&added, &all)
             }
             Action::Unassign { removed, rest } => {
@@ -289,11 +305,7 @@ impl<S: RecordSource> Driver<S> {
             }
             Action::Alert { partition, reason } => {
                 metrics::partition_stopped(&partition, &reason);
-                self.stopped.push(StoppedPartition {
-                    topic: partition.topic.to_string(),
-                    partition: partition.partition.0,
-                    reason: reason.to_string(),
-                });
+                self.stopped.insert(partition, reason.to_string());
                 Ok(())
             }
             Action::Notify(notice) => {

@@ -84,6 +84,9 @@ impl OrderDesk {
                 "{count} partitions are stopped: see /status, a person must act"
             ));
         }
+        if wellbeing.is_refused {
+            reasons.push("requests are refused until a person has acted: see the log".to_owned());
+        }
         let patience = Millis(2 * self.flush_interval.0 + FLUSH_GRACE.0);
         if let Some(late) = self.flushes.late_by(now, patience) {
             let seconds = late.0 / 1000;

@@ -2,7 +2,7 @@
 //! caller that waits for it: its callback fires for automatic commits alone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -16,7 +16,8 @@ use crate::record_source::group_context::GroupContext;
 #[derive(Debug)]
 pub(super) struct CommitThread {
     offsets: Sender<TopicPartitionList>,
-    is_busy: Arc<AtomicBool>,
+    /// Commits without an outcome.
+    open: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
 }
 
@@ -24,30 +25,31 @@ impl CommitThread {
     /// Starts the thread; it ends when this is dropped.
     pub(super) fn start(consumer: Arc<BaseConsumer<GroupContext>>) -> std::io::Result<Self> {
         let (offsets, waiting) = bounded(1);
-        let is_busy = Arc::new(AtomicBool::new(false));
-        let busy = Arc::clone(&is_busy);
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
         let thread = thread::Builder::new()
             .name("commit".to_owned())
-            .spawn(move || commit_each(&consumer, &waiting, &busy))?;
+            .spawn(move || commit_each(&consumer, &waiting, &counted))?;
         Ok(Self {
             offsets,
-            is_busy,
+            open,
             thread,
         })
     }
 
     /// Hands over offsets to commit; how it ends is noted in the consumer's context.
     pub(super) fn commit(&self, offsets: TopicPartitionList) -> Result<(), String> {
-        self.is_busy.store(true, Ordering::SeqCst);
-        self.offsets
-            .try_send(offsets)
-            .map_err(|_| "the commits before it have not ended".to_owned())
+        self.open.fetch_add(1, Ordering::SeqCst);
+        self.offsets.try_send(offsets).map_err(|_| {
+            self.open.fetch_sub(1, Ordering::SeqCst);
+            "the commits before it have not ended".to_owned()
+        })
     }
 
     /// Ends the thread. One that still waits for the brokers is left behind: it ends with its request.
     pub(super) fn end(self) {
         drop(self.offsets);
-        if !self.is_busy.load(Ordering::SeqCst) && self.thread.join().is_err() {
+        if self.open.load(Ordering::SeqCst) == 0 && self.thread.join().is_err() {
             tracing::error!("the committing thread panicked, see above");
         }
     }
@@ -56,14 +58,14 @@ impl CommitThread {
 fn commit_each(
     consumer: &BaseConsumer<GroupContext>,
     waiting: &Receiver<TopicPartitionList>,
-    is_busy: &AtomicBool,
+    open: &AtomicUsize,
 ) {
     for offsets in waiting {
         let outcome = match consumer.commit(&offsets, CommitMode::Sync) {
             Ok(()) => CommitOutcome::Done,
             Err(error) => CommitOutcome::Failed(error.to_string()),
         };
-        is_busy.store(!waiting.is_empty(), Ordering::SeqCst);
+        open.fetch_sub(1, Ordering::SeqCst);
         consumer.context().note_commit(outcome);
     }
 }

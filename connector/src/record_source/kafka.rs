@@ -1,6 +1,5 @@
 //! A member of a Kafka consumer group.
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::error::{Error, Result};
 use crate::record_source::commit_thread::CommitThread;
 use crate::record_source::group_context::{GroupContext, names_of};
+use crate::record_source::held_partitions::HeldPartitions;
 use crate::record_source::{GroupEvent, Polled, RecordSource};
 
 /// The consumer, and what is assigned to it.
@@ -31,7 +31,7 @@ pub struct KafkaSource {
     consumer: Arc<BaseConsumer<GroupContext>>,
     commits: CommitThread,
     brokers: String,
-    assigned: BTreeSet<TopicPartition>,
+    held: HeldPartitions,
     intake: Intake,
     unanswered: Option<GroupEvent>,
     headers: HeaderBuffer,
@@ -65,7 +65,7 @@ impl KafkaSource {
             consumer,
             commits,
             brokers: kafka.brokers.clone(),
-            assigned: BTreeSet::new(),
+            held: HeldPartitions::default(),
             intake: Intake::Open,
             unanswered: None,
             headers: HeaderBuffer::default(),
@@ -79,11 +79,42 @@ impl KafkaSource {
         )
     }
 
-    /// New assignments are fetched from at once, so a pause has to be said again.
+    fn take_away(&mut self, held: &[TopicPartition]) -> Result<()> {
+        let taken = self.consumer.incremental_unassign(&names(held));
+        self.checked("unassign", taken)?;
+        self.held.remove(held);
+        Ok(())
+    }
+
+    fn answer_at_once(&self, event: &GroupEvent) -> rdkafka::error::KafkaResult<()> {
+        match event {
+            GroupEvent::Assigned(_) if self.is_cooperative() => {
+                self.consumer.incremental_assign(&TopicPartitionList::new())
+            }
+            GroupEvent::Revoked(_) | GroupEvent::Lost(_) if self.is_cooperative() => {
+                let ours: Vec<TopicPartition> = self.held.assigned().cloned().collect();
+                self.consumer.incremental_unassign(&names(&ours))
+            }
+            GroupEvent::Assigned(_) | GroupEvent::Revoked(_) | GroupEvent::Lost(_) => {
+                self.consumer.unassign()
+            }
+        }
+    }
+
+    /// A new assignment is fetched from at once, unless it was paused when it was last taken away.
     fn apply_intake(&mut self) -> Result<()> {
         match self.intake {
-            Intake::Open => Ok(()),
-            Intake::Closed => self.set_intake(Intake::Closed),
+            Intake::Closed => {
+                let all = self.held.pause();
+                self.checked("pause", self.consumer.pause(&names(&all)))
+            }
+            Intake::Open => {
+                let back = self.held.resume();
+                if back.is_empty() {
+                    return Ok(());
+                }
+                self.checked("resume", self.consumer.resume(&names(&back)))
+            }
         }
     }
 
@@ -187,21 +218,16 @@ impl RecordSource for KafkaSource {
     ) -> Result<()> {
         self.unanswered = None;
         if self.is_cooperative() {
-            let again = added
-                .iter()
-                .filter(|(name, _)| self.assigned.contains(name));
-            let again: Vec<TopicPartition> = again.map(|(name, _)| name.clone()).collect();
+            let again = self.held.assigned_of(added.iter().map(|(name, _)| name));
             if !again.is_empty() {
-                self.checked(
-                    "unassign",
-                    self.consumer.incremental_unassign(&names(&again)),
-                )?;
+                self.take_away(&again)?;
             }
             self.checked("assign", self.consumer.incremental_assign(&offsets(added)))?;
+            self.held.add(added.iter().map(|(name, _)| name));
         } else {
             self.checked("assign", self.consumer.assign(&offsets(all)))?;
+            self.held.replace(all.iter().map(|(name, _)| name));
         }
-        self.assigned = all.iter().map(|(name, _)| name.clone()).collect();
         self.apply_intake()
     }
 
@@ -212,49 +238,39 @@ impl RecordSource for KafkaSource {
     ) -> Result<()> {
         self.unanswered = None;
         if self.is_cooperative() {
-            let ours = removed.iter().filter(|name| self.assigned.contains(name));
-            let ours: Vec<TopicPartition> = ours.cloned().collect();
-            self.checked(
-                "unassign",
-                self.consumer.incremental_unassign(&names(&ours)),
-            )?;
-        } else if rest.is_empty() {
-            self.checked("unassign", self.consumer.unassign())?;
+            // Also when nothing of it is held: the group may wait for the answer.
+            self.take_away(&self.held.assigned_of(removed))?;
         } else {
-            self.checked("assign", self.consumer.assign(&offsets(rest)))?;
+            if rest.is_empty() {
+                self.checked("unassign", self.consumer.unassign())?;
+            } else {
+                self.checked("assign", self.consumer.assign(&offsets(rest)))?;
+            }
+            self.held.replace(rest.iter().map(|(name, _)| name));
         }
-        self.assigned = rest.iter().map(|(name, _)| name.clone()).collect();
         self.apply_intake()
     }
 
     fn set_intake(&mut self, intake: Intake) -> Result<()> {
         self.intake = intake;
-        let all: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
-        match intake {
-            Intake::Open => self.checked("resume", self.consumer.resume(&names(&all))),
-            Intake::Closed => self.checked("pause", self.consumer.pause(&names(&all))),
-        }
+        self.apply_intake()
     }
 
     fn commit(&mut self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
         self.commits.commit(offsets(to))
     }
 
-    fn leave(self) {
+    fn leave(mut self) {
         self.consumer.context().begin_closing();
-        let answered = match &self.unanswered {
-            None => Ok(()),
-            Some(GroupEvent::Assigned(_)) if self.is_cooperative() => {
-                self.consumer.incremental_assign(&TopicPartitionList::new())
+        // One that was noted and not taken up waits as well.
+        let mut unanswered = self.unanswered.take();
+        while let Some(event) = unanswered
+            .take()
+            .or_else(|| self.consumer.context().take_group_event())
+        {
+            if let Err(error) = self.answer_at_once(&event) {
+                tracing::debug!(%error, "an answer to the group was not taken while leaving");
             }
-            Some(GroupEvent::Revoked(_) | GroupEvent::Lost(_)) if self.is_cooperative() => {
-                let ours: Vec<TopicPartition> = self.assigned.iter().cloned().collect();
-                self.consumer.incremental_unassign(&names(&ours))
-            }
-            Some(_) => self.consumer.unassign(),
-        };
-        if let Err(error) = answered {
-            tracing::debug!(%error, "an answer to the group was not taken while leaving");
         }
         self.commits.end();
         // Dropping the consumer closes it and polls until it is closed.
@@ -266,7 +282,7 @@ impl std::fmt::Debug for KafkaSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KafkaSource")
             .field("brokers", &self.brokers)
-            .field("assigned", &self.assigned)
+            .field("held", &self.held)
             .finish_non_exhaustive()
     }
 }

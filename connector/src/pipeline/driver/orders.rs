@@ -3,7 +3,7 @@
 use crate::core::event::Event;
 use crate::error::Result;
 use crate::operations::{Order, Snapshot};
-use crate::pipeline::driver::Driver;
+use crate::pipeline::driver::{Driver, stopped_of};
 use crate::record_source::RecordSource;
 
 impl<S: RecordSource> Driver<S> {
@@ -40,7 +40,7 @@ impl<S: RecordSource> Driver<S> {
             elapsed_ms: self.clock.now().0,
             standing: self.core.standing(),
             stats: self.core.stats().clone(),
-            stopped: self.stopped.clone(),
+            stopped: stopped_of(&self.stopped),
             flushed_at_ms: self.desk.flushed_at().map(|at| at.0),
             requests: self.bucket.requests(),
             tries: self.core.request_stats().clone(),
