@@ -98,6 +98,45 @@ fn a_hole_while_reading_is_recorded_behind_what_was_read_and_flushed() {
 }
 
 #[test]
+fn a_log_that_looks_short_for_a_moment_stops_nothing_and_one_that_stays_so_does() {
+    let mut world = world_read_to(&[100], 50);
+    world.ends[0] = 20;
+    let mut worker = reading(&mut world, options(2));
+    assert!(worker.reads.is_empty());
+    assert!(
+        worker.alerts.is_empty(),
+        "brokers may err: {:?}",
+        worker.alerts
+    );
+    world.ends[0] = 100;
+    let look_up = options(2).settings.lookup_timeout.0;
+    wait(&mut worker, &mut world, look_up + 100);
+    deliver_all(&mut worker, &world);
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    world.check_frames();
+    assert_eq!(world.committed[&name(0)], Offset(100));
+
+    world.ends[0] = 20;
+    let mut worker = reading(&mut world, options(3));
+    wait(&mut worker, &mut world, look_up + 100);
+    assert_eq!(worker.alerts.len(), 1, "{:?}", worker.alerts);
+    assert!(worker.reads.is_empty());
+}
+
+#[test]
+fn positions_that_are_lost_together_are_looked_up_once() {
+    let mut world = World::new(&[100, 100]);
+    let mut worker = reading(&mut world, options(1));
+    for _ in 0..10 {
+        worker.tell(Event::OffsetsLost);
+    }
+    assert_eq!(worker.requests.len(), 2, "{:?}", worker.requests);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    assert_eq!(worker.reads.len(), 2);
+}
+
+#[test]
 fn whoever_still_holds_the_records_may_bring_them_before_they_are_recorded_as_lost() {
     let mut world = World::new(&[100]);
     let mut slow = reading(&mut world, options(1));

@@ -92,6 +92,24 @@ fn an_assignment_is_answered_with_its_last_look_up_and_what_comes_late_is_assign
     );
 }
 
+#[test]
+fn what_comes_back_before_its_revocation_is_answered_is_read_again() {
+    let mut world = World::new(&[1000; 2]);
+    let mut worker = reading(&mut world, roomy(1));
+    deliver(&mut worker, &world, (0, 300));
+    let answered = worker.answered;
+    worker.tell(Event::Revoked(vec![name(0)]));
+    assert_eq!(worker.answered, answered, "its flush is on the way");
+    worker.tell(Event::Assigned(vec![name(0)]));
+    assert_eq!(
+        worker.answered,
+        answered + 1,
+        "in the order of the questions"
+    );
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    assert!(worker.reads.contains_key(&name(0)), "{:?}", worker.reads);
+}
+
 /// Three workers and the group's idea of who owns what.
 struct Fleet {
     world: World,
