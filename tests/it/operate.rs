@@ -79,7 +79,7 @@ async fn a_connector_shows_how_it_stands_flushes_on_request_and_drains() {
     assert!(flushed["flush"]["age_seconds"].as_f64().unwrap() < 60.0);
     let requests = &flushed["requests"];
     assert_eq!(requests["upload_limits"]["data"], 16, "{requests}");
-    assert_eq!(requests["upload_limits"].as_object().unwrap().len(), 18);
+    assert_eq!(requests["upload_limits"].as_object().unwrap().len(), 19);
     assert!(requests["first_tries"].as_u64().unwrap() > 0, "{requests}");
     let again = skein.report(&["flush"]).await;
     assert_eq!(sum_of(&again["durable"]), 0, "nothing came since: {again}");

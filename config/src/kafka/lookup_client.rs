@@ -103,6 +103,7 @@ impl LookupClient {
     pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64)> {
         self.consumer
             .fetch_watermarks(topic, partition, self.patience)
+            .inspect(|_| self.consumer.context().forget_fault())
             .map_err(|error| self.explain(&error))
     }
 
@@ -128,6 +129,7 @@ impl LookupClient {
         let answer = self
             .consumer
             .offsets_for_times(asked, self.patience)
+            .inspect(|_| self.consumer.context().forget_fault())
             .map_err(|error| self.explain(&error))?;
         let end = |(topic, partition): &(String, i32)| {
             let told = answer.find_partition(topic, *partition)?;

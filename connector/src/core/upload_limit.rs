@@ -1,8 +1,8 @@
 //! How many requests are under way at the same time, for each group of keys that the store may throttle alone.
 //!
 //! Stores split their load by key prefix and refuse what is beyond one prefix' share (503, "slow down"). So
-//! each first digit of a data key's hash is a lane with a limit of its own, and everything small (ledger,
-//! manifests, look-ups) is one more. A refusal halves its lane, once a round: what was sent before the cut
+//! each first digit of a data key's hash is a lane with a limit of its own. Everything small (ledger, manifests)
+//! is one more, and look-ups, which also wait for Kafka, are the last: the ledger never waits for them. A refusal halves its lane, once a round: what was sent before the cut
 //! tells nothing about the load after it. Each full round of answers adds one. When two lanes are refused
 //! within a round of answers, it is the store that has too much to do and not one prefix: then the limit of
 //! all data together is halved as well.
@@ -11,7 +11,7 @@ use skein_shared::format::object_key::hash_digit;
 
 use crate::core::action::Request;
 
-/// Small requests (ledger, manifests, look-ups) at the same time.
+/// Small requests (ledger, manifests) at the same time, and as many look-ups.
 const MOST_SMALL: u64 = 32;
 /// Thousandths of a request: an answer adds a part of one.
 const ONE: u64 = 1000;
@@ -54,11 +54,13 @@ struct Refused {
 }
 
 impl Lane {
-    /// One for each first digit of a hash, and one for what is small.
-    pub(super) const COUNT: usize = 17;
+    /// One for each first digit of a hash, one for what is small, and one for look-ups.
+    pub(super) const COUNT: usize = 18;
     const SMALL: Self = Self(16);
+    const LOOK_UPS: Self = Self(17);
     const NAMES: [&str; Self::COUNT] = [
         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f", "small",
+        "look-ups",
     ];
 
     /// The lane of a request.
@@ -67,8 +69,8 @@ impl Lane {
             Request::PutObject { key, .. } | Request::UploadPart { key, .. } => {
                 Self(usize::from(hash_digit(key)))
             }
-            Request::LookUpChain(_)
-            | Request::CreateGenesis { .. }
+            Request::LookUpChain(_) => Self::LOOK_UPS,
+            Request::CreateGenesis { .. }
             | Request::CompleteUpload(_)
             | Request::CreateFlushManifest { .. }
             | Request::AppendLedger { .. }
@@ -92,7 +94,7 @@ impl Lane {
     }
 
     fn is_data(self) -> bool {
-        self != Self::SMALL
+        self != Self::SMALL && self != Self::LOOK_UPS
     }
 }
 
@@ -139,7 +141,9 @@ impl UploadLimit {
     pub(super) fn new(most_data: u32) -> Self {
         let data = Limit::new(u64::from(most_data));
         let mut lanes = [data; Lane::COUNT];
-        lanes[Lane::SMALL.0] = Limit::new(MOST_SMALL);
+        for small in [Lane::SMALL, Lane::LOOK_UPS] {
+            lanes[small.0] = Limit::new(MOST_SMALL);
+        }
         Self {
             lanes,
             data,
@@ -311,13 +315,17 @@ mod tests {
     }
 
     #[test]
-    fn all_lanes_together_keep_the_setting_and_small_requests_never_wait_for_data() {
+    fn all_lanes_together_keep_the_setting_and_the_ledger_waits_for_nothing_else() {
         let mut limit = UploadLimit::new(4);
         for n in 0..4 {
             limit.sent(Lane(n));
         }
         assert!(!limit.has_room(Lane(9)));
-        assert!(limit.has_room(Lane::SMALL));
+        for _ in 0..MOST_SMALL {
+            limit.sent(Lane::LOOK_UPS);
+        }
+        assert!(!limit.has_room(Lane::LOOK_UPS));
+        assert!(limit.has_room(Lane::SMALL), "the ledger waits for neither");
         limit.returned(Lane(0));
         assert!(limit.has_room(Lane(9)));
     }

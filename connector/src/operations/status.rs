@@ -64,8 +64,8 @@ struct FlushStatus {
 struct RequestStatus {
     open: u64,
     /// Requests that may be under way at once: of each group of data keys (the first digit of their
-    /// hash), of all `data` together, and of everything `small`. A group that stays below the others is
-    /// one that the store refuses.
+    /// hash), of all `data` together, of everything `small`, and of `look-ups`. A group that stays below
+    /// the others is one that the store refuses.
     upload_limits: BTreeMap<&'static str, u64>,
     /// Of this whole process.
     writes: u64,
