@@ -2,10 +2,10 @@
 //!
 //! Stores split their load by key prefix and refuse what is beyond one prefix' share (503, "slow down"). So
 //! each first digit of a data key's hash is a lane with a limit of its own. Everything small (ledger, manifests)
-//! is one more, and look-ups, which also wait for Kafka, are the last: the ledger never waits for them. A refusal halves its lane, once a round: what was sent before the cut
-//! tells nothing about the load after it. Each full round of answers adds one. When two lanes are refused
-//! within a round of answers, it is the store that has too much to do and not one prefix: then the limit of
-//! all data together is halved as well.
+//! is one more, and look-ups, which also wait for Kafka, are the last: the ledger never waits for them. A
+//! refusal halves its lane, once a round: what was sent before the cut tells nothing about the load after it.
+//! Each full round of answers adds one. When two lanes are refused within a round of answers, it is the store
+//! that has too much to do and not one prefix: then the limit of all data together is halved as well.
 
 use skein_shared::format::object_key::hash_digit;
 
