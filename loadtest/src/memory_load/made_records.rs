@@ -195,7 +195,7 @@ impl RecordSource for MadeRecords {
             Intake::Open => self.next_partition(),
         };
         let Some(partition) = partition else {
-            std::thread::sleep(patience);
+            std::thread::park_timeout(patience);
             return Ok(Polled::Nothing);
         };
         self.make_value();

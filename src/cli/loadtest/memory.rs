@@ -48,7 +48,7 @@ pub(super) struct MemoryArgs {
     #[arg(long, value_delimiter = ',', default_value = "16",
         value_parser = clap::value_parser!(u32).range(1..))]
     batch_records: Vec<u32>,
-    /// connector.memory_budget; without it, the smallest that shards and partitions allow
+    /// `connector.memory_budget`; without it, the smallest that shards and partitions allow
     #[arg(long)]
     budget: Option<ByteCount>,
     /// Bytes of values as a multiple of the budget, so that fetching has to pause

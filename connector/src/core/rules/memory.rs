@@ -67,7 +67,7 @@ fn check(shards: u16, draw: Draw) {
 #[test]
 fn many_partitions_weigh_more_than_their_records_and_keep_the_budget() {
     const PARTITIONS: u32 = 3000;
-    let mut world = World::new(&[100_000; PARTITIONS as usize]);
+    let mut world = World::new(&vec![100_000; PARTITIONS as usize]);
     let options = crowded(70);
     let limit = options.settings.memory_shares().buffers.0;
     let stream_bytes = options.floors.stream_bytes;
