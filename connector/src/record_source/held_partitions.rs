@@ -87,7 +87,11 @@ mod tests {
         // Both are looked up again, and one is found before the other.
         for name in [&a, &b] {
             let again = held.assigned_of([name]);
-            assert_eq!(again, [name.clone()], "it has to be unassigned first");
+            assert_eq!(
+                again,
+                std::slice::from_ref(name),
+                "it has to be unassigned first"
+            );
             held.remove(&again);
             held.add([name]);
         }
