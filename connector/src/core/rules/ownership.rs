@@ -109,19 +109,15 @@ fn a_log_that_ends_below_the_ledger_or_has_a_hole_stops_its_partition_alone() {
     first.settle(&mut world, &mut Rng::with_seed(1));
     world.ends = vec![50, 200, 200];
     world.lows = vec![0, 150, 0];
-    let second = reading(&mut world, options(2));
+    let mut second = reading(&mut world, options(2));
+    // What looks short is looked at twice.
+    second.advance(options(2).settings.lookup_timeout.0);
+    second.settle(&mut world, &mut Rng::with_seed(1));
     assert_eq!(second.reads.keys().collect::<Vec<_>>(), [&name(2)]);
-    assert_eq!(second.alerts.len(), 2);
-    assert!(
-        second.alerts[0].contains("ends at 50"),
-        "{:?}",
-        second.alerts
-    );
-    assert!(
-        second.alerts[1].contains("[100, 150)"),
-        "{:?}",
-        second.alerts
-    );
+    let alerts = &second.alerts;
+    assert_eq!(alerts.len(), 2);
+    assert!(alerts[0].contains("[100, 150)"), "{alerts:?}");
+    assert!(alerts[1].contains("ends at 50"), "{alerts:?}");
 }
 
 #[test]

@@ -84,14 +84,16 @@ fn a_status_that_fails_is_told_anew_with_what_is_known_then_and_ends_no_worker()
 fn a_stopped_partition_is_told_with_what_to_do() {
     let mut world = World::new(&[100]);
     world.lows[0] = 0;
-    let options = options(1);
-    let id = options.worker;
-    let mut worker = reading(&mut world, options);
+    let id = options(1).worker;
+    let mut worker = reading(&mut world, options(1));
     deliver_all(&mut worker, &world);
     worker.tell(Event::FlushNow);
     settle(&mut worker, &mut world);
     world.ends[0] = 40;
     worker.tell(Event::OffsetsLost);
+    settle(&mut worker, &mut world);
+    // What looks short is looked at twice.
+    worker.advance(options(1).settings.lookup_timeout.0);
     settle(&mut worker, &mut world);
     let standing = &world.statuses[&id][0];
     assert_eq!(standing.position, Offset(100));
