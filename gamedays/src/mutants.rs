@@ -105,7 +105,7 @@ pub const BUGS: [Bug; 20] = [
         "trusts-stale-position",
         Mutation::Core(Mutant::TrustsStalePosition),
         "librdkafka #2782: a stale stored offset after a re-assignment",
-        104,
+        34,
     ),
     bug(
         "revoke-drops-all-buffers",
