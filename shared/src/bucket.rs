@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use crate::error::Result;
 use crate::ids::WriteId;
@@ -44,6 +45,9 @@ pub use request_count::{Operation, RequestCounts};
 pub use settings::{BucketSettings, Credentials};
 
 /// A bucket, or a prefix of one. Clones share connections, retry budget and request counts.
+///
+/// What it does comes as boxed futures, so that the S3 client is compiled once, here, and not again in every crate and
+/// every test binary that waits for it.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     store: Arc<s3::Store>,
@@ -55,9 +59,11 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket) that says what to do: the store does not answer, the bucket
     /// is missing, the credentials are refused, the region is another.
-    pub async fn open(settings: &BucketSettings) -> Result<Self> {
-        let store = Arc::new(open::open(settings).await?);
-        Ok(Self { store })
+    pub fn open(settings: &BucketSettings) -> BoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let store = Arc::new(open::open(settings).await?);
+            Ok(Self { store })
+        })
     }
 
     /// The same bucket for a caller that has a retry loop of its own: every request is tried once. Shares
@@ -84,8 +90,8 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn now(&self) -> Result<TimestampMs> {
-        clock::now(&self.store).await
+    pub fn now(&self) -> BoxFuture<'_, Result<TimestampMs>> {
+        Box::pin(clock::now(&self.store))
     }
 
     /// Proves with racing writers that the store honours `If-None-Match: *`. Its keys lie under `probe/`
@@ -93,8 +99,8 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Unfit`](crate::Error::Unfit) when a round had not exactly one winner.
-    pub async fn probe(&self) -> Result<()> {
-        probe::probe(&self.store).await
+    pub fn probe(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(probe::probe(&self.store))
     }
 
     /// Creates `key` unless it exists. Safe to repeat with the same `id` and `body` after any error.
@@ -102,16 +108,21 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket). Of kind `Transient` it leaves open whether the object was
     /// written: repeat with the same `id`.
-    pub async fn create(&self, key: &str, body: Bytes, id: WriteId) -> Result<Created> {
-        conditional_put::create(&self.store, key, body, id).await
+    pub fn create<'a>(
+        &'a self,
+        key: &'a str,
+        body: Bytes,
+        id: WriteId,
+    ) -> BoxFuture<'a, Result<Created>> {
+        Box::pin(conditional_put::create(&self.store, key, body, id))
     }
 
     /// Writes `key`, whatever is there: only for keys that no one else ever writes.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn put(&self, key: &str, body: Bytes, id: WriteId) -> Result<()> {
-        conditional_put::put(&self.store, key, body, id).await
+    pub fn put<'a>(&'a self, key: &'a str, body: Bytes, id: WriteId) -> BoxFuture<'a, Result<()>> {
+        Box::pin(conditional_put::put(&self.store, key, body, id))
     }
 
     /// Reads a whole object and checks it against the checksum that the store keeps for it.
@@ -119,8 +130,8 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket) with cause `NotFound` when there is none, `Damaged` when
     /// its bytes do not match, `Refused` when it is larger than 1 GiB.
-    pub async fn get(&self, key: &str) -> Result<Bytes> {
-        ranged_get::get(&self.store, key).await
+    pub fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(ranged_get::get(&self.store, key))
     }
 
     /// Reads a whole object as it lies there, damaged or not: for whoever has to say *where* it is.
@@ -136,16 +147,16 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn find(&self, key: &str) -> Result<Option<Bytes>> {
-        ranged_get::find(&self.store, key).await
+    pub fn find<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>>> {
+        Box::pin(ranged_get::find(&self.store, key))
     }
 
     /// What the store says about an object, without its bytes; `None` when there is none.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn head(&self, key: &str) -> Result<Option<ObjectMeta>> {
-        head::head(&self.store, key).await
+    pub fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectMeta>>> {
+        Box::pin(head::head(&self.store, key))
     }
 
     /// Reads exactly `range` of an object; an empty range makes no request.
@@ -153,8 +164,12 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket) with cause `NotFound` when there is no object, `Damaged`
     /// when it ends before the range does.
-    pub async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes> {
-        ranged_get::get_range(&self.store, key, range).await
+    pub fn get_range<'a>(
+        &'a self,
+        key: &'a str,
+        range: Range<u64>,
+    ) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(ranged_get::get_range(&self.store, key, range))
     }
 
     /// Reads the last `max_bytes` of an object, or all of a smaller one.
@@ -164,16 +179,20 @@ impl Bucket {
     ///
     /// # Panics
     /// If `max_bytes` is 0.
-    pub async fn get_tail(&self, key: &str, max_bytes: u64) -> Result<Tail> {
-        ranged_get::get_tail(&self.store, key, max_bytes).await
+    pub fn get_tail<'a>(&'a self, key: &'a str, max_bytes: u64) -> BoxFuture<'a, Result<Tail>> {
+        Box::pin(ranged_get::get_tail(&self.store, key, max_bytes))
     }
 
     /// Every object whose key starts with `prefix` and lies after `start_after`, in key order.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn list(&self, prefix: &str, start_after: Option<&str>) -> Result<Vec<Listed>> {
-        listing::list(&self.store, prefix, start_after).await
+    pub fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<Listed>>> {
+        Box::pin(listing::list(&self.store, prefix, start_after))
     }
 
     /// As [`list`](Self::list), but only the first page that is not empty, of at most `max_keys` objects
@@ -181,13 +200,18 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn list_page(
-        &self,
-        prefix: &str,
-        start_after: Option<&str>,
+    pub fn list_page<'a>(
+        &'a self,
+        prefix: &'a str,
+        start_after: Option<&'a str>,
         max_keys: u16,
-    ) -> Result<ListedPage> {
-        listing::list_page(&self.store, prefix, start_after, max_keys).await
+    ) -> BoxFuture<'a, Result<ListedPage>> {
+        Box::pin(listing::list_page(
+            &self.store,
+            prefix,
+            start_after,
+            max_keys,
+        ))
     }
 
     /// Names, without slashes, of the folders directly under `prefix` (which ends in `/` or is empty), in
@@ -195,16 +219,16 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn list_folders(&self, prefix: &str) -> Result<Vec<String>> {
-        listing::list_folders(&self.store, prefix).await
+    pub fn list_folders<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
+        Box::pin(listing::list_folders(&self.store, prefix))
     }
 
     /// Deletes an object; one that is not there is no error.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn delete(&self, key: &str) -> Result<()> {
-        conditional_put::delete(&self.store, key).await
+    pub fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(conditional_put::delete(&self.store, key))
     }
 
     /// Starts a multipart upload of an object; it is invisible until completed.
@@ -212,32 +236,40 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket). After one of kind `Transient` an upload may have been
     /// started that nobody knows of: [`open_uploads`](Self::open_uploads) lists it.
-    pub async fn start_multipart(&self, key: &str, id: WriteId) -> Result<MultipartUpload> {
-        multipart::start(&self.store, key, id).await
+    pub fn start_multipart<'a>(
+        &'a self,
+        key: &'a str,
+        id: WriteId,
+    ) -> BoxFuture<'a, Result<MultipartUpload>> {
+        Box::pin(multipart::start(&self.store, key, id))
     }
 
     /// Every multipart upload of a key that starts with `prefix` and is neither complete nor dropped.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn open_uploads(&self, prefix: &str) -> Result<Vec<OpenUpload>> {
-        open_uploads::list(&self.store, prefix).await
+    pub fn open_uploads<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<OpenUpload>>> {
+        Box::pin(open_uploads::list(&self.store, prefix))
     }
 
     /// Bytes of the parts that the store holds for an upload; none when it is gone.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn uploaded_bytes(&self, upload: &OpenUpload) -> Result<u64> {
-        open_uploads::uploaded_bytes(&self.store, upload).await
+    pub fn uploaded_bytes<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(open_uploads::uploaded_bytes(&self.store, upload))
     }
 
     /// Drops an upload and its parts, whoever began it. One that is gone already is no error.
     ///
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
-    pub async fn abort_upload(&self, upload: &OpenUpload) -> Result<()> {
-        open_uploads::abort(&self.store, &upload.key, &upload.upload_id).await
+    pub fn abort_upload<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {
+        Box::pin(open_uploads::abort(
+            &self.store,
+            &upload.key,
+            &upload.upload_id,
+        ))
     }
 
     /// Requests made so far by this bucket and its clones.

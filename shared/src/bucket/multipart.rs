@@ -6,6 +6,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use super::attempt::Attempt;
 use super::checksum_header;
@@ -108,7 +109,11 @@ impl MultipartUpload {
     ///
     /// # Panics
     /// If the number lies outside its range.
-    pub async fn upload_part(&self, number: u32, body: Bytes) -> Result<UploadedPart> {
+    pub fn upload_part(&self, number: u32, body: Bytes) -> BoxFuture<'_, Result<UploadedPart>> {
+        Box::pin(self.upload(number, body))
+    }
+
+    async fn upload(&self, number: u32, body: Bytes) -> Result<UploadedPart> {
         assert!((1..=MAX_PARTS).contains(&number), "part number {number}");
         let part_bytes = body.len() as u64;
         let crc = crc32c(&body);
@@ -154,7 +159,14 @@ impl MultipartUpload {
     ///
     /// # Panics
     /// If there is no part.
-    pub async fn complete(&self, parts: &[UploadedPart]) -> Result<CompletedObject> {
+    pub fn complete<'a>(
+        &'a self,
+        parts: &'a [UploadedPart],
+    ) -> BoxFuture<'a, Result<CompletedObject>> {
+        Box::pin(self.complete_with(parts))
+    }
+
+    async fn complete_with(&self, parts: &[UploadedPart]) -> Result<CompletedObject> {
         assert!(!parts.is_empty(), "an object has at least one part");
         let mut parts: Vec<&UploadedPart> = parts.iter().collect();
         parts.sort_unstable_by_key(|part| part.number);
@@ -189,8 +201,9 @@ impl MultipartUpload {
     ///
     /// # Errors
     /// [`Error::Bucket`].
-    pub async fn abort(&self) -> Result<()> {
-        open_uploads::abort(&self.store, &self.upload.key, &self.upload.id).await
+    pub fn abort(&self) -> BoxFuture<'_, Result<()>> {
+        let Upload { key, id, .. } = &*self.upload;
+        Box::pin(open_uploads::abort(&self.store, key, id))
     }
 
     async fn complete_once(
