@@ -132,7 +132,7 @@ impl Driven {
         self.step(Event::Record {
             topic: TOPIC,
             partition: 0,
-            record,
+            record: &record,
         });
     }
 }

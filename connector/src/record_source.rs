@@ -49,7 +49,7 @@ pub trait RecordSource {
     fn poll(
         &mut self,
         patience: Duration,
-        take: impl FnOnce(&str, u32, RecordRef<'_>),
+        take: impl FnOnce(&str, u32, &RecordRef<'_>),
     ) -> Result<Polled>;
 
     /// Whether there is something that [`group_event`](Self::group_event) and

@@ -32,6 +32,7 @@ pub const UNREADABLE_HEADERS: &str = "skein-headers-unreadable";
 ///
 /// # Errors
 /// [`Refusal`] where neither names an org.
+#[inline]
 pub fn org_of(value: Option<&[u8]>, header: Option<&[u8]>) -> Result<OrgId, Refusal> {
     if let Some(header) = header {
         return org_in_header(header);
@@ -47,6 +48,7 @@ pub fn org_of(value: Option<&[u8]>, header: Option<&[u8]>) -> Result<OrgId, Refu
 ///
 /// # Errors
 /// [`Refusal::OrgHeader`] where it is not ASCII decimal of 64 bits.
+#[inline]
 pub fn org_in_header(header: &[u8]) -> Result<OrgId, Refusal> {
     if header.is_empty() {
         return Err(Refusal::OrgHeader);

@@ -23,6 +23,7 @@ impl Routing {
         clippy::missing_panics_doc,
         reason = "a remainder of a 32-bit modulus fits 32 bits"
     )]
+    #[inline]
     pub fn shard_of(&self, org: OrgId) -> ShardId {
         if self.dedicated.contains(&org) {
             return ShardId::Dedicated(org);
@@ -83,6 +84,7 @@ impl ShardMap {
 
     /// The shard into which a record of `org` goes. `None` is a record without a timestamp: it takes
     /// the oldest version.
+    #[inline]
     pub fn shard_of(&self, org: OrgId, record_timestamp: Option<TimestampMs>) -> ShardId {
         self.routing_at(record_timestamp.unwrap_or(TimestampMs(i64::MIN)))
             .shard_of(org)
@@ -130,6 +132,7 @@ impl ShardMap {
         self.versions.len()
     }
 
+    #[inline]
     fn routing_at(&self, time: TimestampMs) -> &Routing {
         let (_, routing) = self
             .versions

@@ -28,7 +28,7 @@ pub enum Event<'a> {
         /// Its partition.
         partition: u32,
         /// The record.
-        record: RecordRef<'a>,
+        record: &'a RecordRef<'a>,
     },
     /// How far the consumer has come in each partition: beyond its last record where only transaction
     /// markers or compacted records follow. Every record below was given before.

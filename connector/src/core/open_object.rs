@@ -54,6 +54,8 @@ pub(super) struct Grown {
     pub(super) raw_bytes: u64,
     /// Bytes of memory.
     pub(super) held_bytes: u64,
+    /// What its block has now, in bytes of frames.
+    pub(super) block_bytes: u64,
 }
 
 /// Bytes that are in no part yet, as they came: a buffer that grows would take up to twice as much memory, and copy.
@@ -81,7 +83,7 @@ impl OpenObject {
         (number, key): (ObjectNumber, String),
         head: Head,
         made_with: MadeWith,
-        (block_bytes, floors): (u64, Floors),
+        (block, floors): (BlockBuffer, Floors),
     ) -> Self {
         let writer = StateObjectWriter::new(head, made_with);
         Self {
@@ -100,7 +102,7 @@ impl OpenObject {
                 floors,
                 index_bytes: floors.entry_bytes,
             },
-            block: new_block(block_bytes),
+            block,
             records: 0,
         }
     }
@@ -112,24 +114,26 @@ impl OpenObject {
         org: Option<OrgId>,
         record: &RecordRef<'_>,
     ) -> Grown {
-        let (before, streams) = (self.block.raw_bytes(), self.block.stream_count());
+        let (raw_bytes, held_bytes) = (self.block.raw_bytes() as u64, self.block_weight());
         self.block.append(stream, org, record);
         self.records += 1;
-        let raw_bytes = (self.block.raw_bytes() - before) as u64;
-        let streams = (self.block.stream_count() - streams) as u64;
+        let block_bytes = self.block.raw_bytes() as u64;
         Grown {
-            raw_bytes,
-            held_bytes: raw_bytes + streams * self.bytes.floors.stream_bytes,
+            raw_bytes: block_bytes - raw_bytes,
+            held_bytes: self.block_weight() - held_bytes,
+            block_bytes,
         }
     }
 
-    /// Takes the block out if it has reached `full_bytes`.
-    pub(super) fn take_full_block(&mut self, full_bytes: u64) -> Option<BlockBuffer> {
-        if (self.block.raw_bytes() as u64) < full_bytes {
-            return None;
-        }
+    /// Takes the block out and goes on with the next.
+    pub(super) fn take_block(&mut self, next: BlockBuffer) -> BlockBuffer {
         self.bytes.block_leaves(&self.block);
-        Some(mem::replace(&mut self.block, new_block(full_bytes)))
+        mem::replace(&mut self.block, next)
+    }
+
+    fn block_weight(&self) -> u64 {
+        self.bytes
+            .weight_of(self.block.memory_bytes(), self.block.stream_count())
     }
 
     /// Adds a compressed block.
@@ -153,11 +157,7 @@ impl OpenObject {
     /// Its share of the budget.
     pub(super) fn load(&self) -> Load {
         Load {
-            held_bytes: self.bytes.unsent.bytes
-                + self.bytes.index_bytes
-                + self
-                    .bytes
-                    .weight_of(self.block.raw_bytes(), self.block.stream_count()),
+            held_bytes: self.bytes.unsent.bytes + self.bytes.index_bytes + self.block_weight(),
             leaving_bytes: self.bytes.leaving_bytes(),
         }
     }
@@ -338,10 +338,4 @@ impl ObjectBytes {
     fn stored_bytes(&self) -> u64 {
         self.sent_bytes + self.unsent.bytes
     }
-}
-
-/// A block with room for `full_bytes` and most of the records that may make it full.
-fn new_block(full_bytes: u64) -> BlockBuffer {
-    let capacity = usize::try_from(full_bytes + full_bytes / 16);
-    BlockBuffer::with_capacity(capacity.expect("a block is smaller than memory"))
 }

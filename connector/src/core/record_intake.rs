@@ -16,6 +16,7 @@ use crate::core::event::TopicPartition;
 use crate::core::open_object::OpenObject;
 use crate::core::partition::{Seen, Slot};
 use crate::core::roll_policy;
+use crate::core::router::Route;
 
 impl Core {
     pub(super) fn take_record(
@@ -36,27 +37,56 @@ impl Core {
         if let Some(refusal) = &route.refusal {
             self.stats.count_quarantined(refusal);
         }
-        if !self.open.contains_key(&route.shard) {
+        if !self.append(slot, &route, record, actions) {
             self.open_object(route.shard);
+            let appended = self.append(slot, &route, record, actions);
+            assert!(appended, "its shard has an open object");
         }
-        let object = self.open.get_mut(&route.shard).expect("it was just opened");
+        self.relieve_pressure(actions);
+        if roll_policy::flush_is_full(&self.options.settings, self.flushes.fill) {
+            self.seal_flush(actions);
+        }
+    }
+
+    /// Copies a record into the open object of its shard, if there is one; sends a full block away and seals a full
+    /// object.
+    fn append(
+        &mut self,
+        slot: Slot,
+        route: &Route,
+        record: &RecordRef<'_>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        // Looked up once: with small records this is what a record costs.
+        let Some(object) = self.open.get_mut(&route.shard) else {
+            return false;
+        };
         let tenure = self.partitions.get_mut(slot).tenure_mut();
         let tenure = tenure.expect("only what is being read is next");
         let grown = object.append(&tenure.stream, route.org, record);
         tenure.pass(record.offset);
+        self.budget.hold(grown.held_bytes);
+        if grown.block_bytes >= self.block_bytes {
+            let before = object.load();
+            actions.push(Action::Encode {
+                object: object.number(),
+                block: object.take_block(self.spares.block(self.block_bytes)),
+                marker: object.marker(),
+            });
+            self.budget.change(before, object.load());
+        }
+        let is_full = roll_policy::is_full(&self.options.settings, object.fill());
 
         self.progress_at = self.now;
-        self.budget.hold(grown.held_bytes);
         self.stats.records += 1;
         self.stats.first_record_at.get_or_insert(self.now);
         self.stats.raw_bytes += grown.raw_bytes;
         self.flushes.fill.records += 1;
         self.flushes.fill.bytes += grown.raw_bytes;
-        self.roll(route.shard, actions);
-        self.relieve_pressure(actions);
-        if roll_policy::flush_is_full(&self.options.settings, self.flushes.fill) {
-            self.seal_flush(actions);
+        if is_full {
+            self.seal_object(route.shard, actions);
         }
+        true
     }
 
     /// Takes note of how far the consumer has come.
@@ -119,31 +149,11 @@ impl Core {
             self.open.len() + 1,
         );
         let made_with = self.made_with();
-        let sizes = (self.block_bytes, self.options.floors);
-        let opened = OpenObject::new((object, key.to_string()), head, made_with, sizes);
+        let block = (self.spares.block(self.block_bytes), self.options.floors);
+        let opened = OpenObject::new((object, key.to_string()), head, made_with, block);
         self.budget.change(Load::default(), opened.load());
         self.open.insert(shard, opened);
         self.homes.insert(object, shard);
-    }
-
-    /// Sends a full block away; seals a full object.
-    fn roll(&mut self, shard: ShardId, actions: &mut Vec<Action>) {
-        let object = self
-            .open
-            .get_mut(&shard)
-            .expect("its shard just got a record");
-        let before = object.load();
-        if let Some(block) = object.take_full_block(self.block_bytes) {
-            actions.push(Action::Encode {
-                object: object.number(),
-                block,
-                marker: object.marker(),
-            });
-            self.budget.change(before, object.load());
-        }
-        if roll_policy::is_full(&self.options.settings, object.fill()) {
-            self.seal_object(shard, actions);
-        }
     }
 
     /// Keeps the buffers within the budget (SK-6): seals the largest open objects, and lets no more in

@@ -41,9 +41,9 @@ impl Router {
 
     /// Reads nothing of the payload but its org (SK-8: what cannot be routed is kept, and blocks nothing).
     pub(crate) fn route(&self, record: &RecordRef<'_>) -> Route {
-        let header = record.headers.last(ORG_HEADER.as_bytes());
-        let org = payload::org_of(record.value, header.and_then(|header| header.value));
-        match (self.refusal(record), org) {
+        let headers = RoutingHeaders::of(record);
+        let org = payload::org_of(record.value, headers.org);
+        match (self.refusal(record, &headers), org) {
             (None, Ok(org)) => Route {
                 shard: self.map.shard_of(org, record.timestamp.time()),
                 org: Some(org),
@@ -58,13 +58,35 @@ impl Router {
     }
 
     /// Why a record is refused whatever its org is.
-    fn refusal(&self, record: &RecordRef<'_>) -> Option<Refusal> {
+    fn refusal(&self, record: &RecordRef<'_>, headers: &RoutingHeaders<'_>) -> Option<Refusal> {
         let bytes = record.value.map_or(0, |value| value.len() as u64);
         if bytes > self.payload_limit_bytes {
             let limit = self.payload_limit_bytes;
             return Some(Refusal::PayloadBytes { bytes, limit });
         }
-        let marker = record.headers.last(UNREADABLE_HEADERS.as_bytes());
-        marker.map(|_| Refusal::HeadersUnreadable)
+        headers.unreadable.then_some(Refusal::HeadersUnreadable)
+    }
+}
+
+/// What a record's headers say of where it goes, gathered in one pass over them.
+#[derive(Debug, Default)]
+struct RoutingHeaders<'a> {
+    /// Value of the last header [`ORG_HEADER`], as Kafka's own `lastHeader`.
+    org: Option<&'a [u8]>,
+    /// Whether they could not be read.
+    unreadable: bool,
+}
+
+impl<'a> RoutingHeaders<'a> {
+    fn of(record: &RecordRef<'a>) -> Self {
+        let mut found = Self::default();
+        for header in record.headers.iter() {
+            if header.name == ORG_HEADER.as_bytes() {
+                found.org = header.value;
+            } else if header.name == UNREADABLE_HEADERS.as_bytes() {
+                found.unreadable = true;
+            }
+        }
+        found
     }
 }

@@ -165,13 +165,17 @@ impl RecordSource for KafkaSource {
     fn poll(
         &mut self,
         patience: Duration,
-        take: impl FnOnce(&str, u32, RecordRef<'_>),
+        take: impl FnOnce(&str, u32, &RecordRef<'_>),
     ) -> Result<Polled> {
         match self.consumer.poll(patience) {
             None => Ok(Polled::Nothing),
             Some(Ok(message)) => {
                 let record = record_of(&message, &mut self.headers);
-                take(message.topic(), message.partition().cast_unsigned(), record);
+                take(
+                    message.topic(),
+                    message.partition().cast_unsigned(),
+                    &record,
+                );
                 Ok(Polled::Record)
             }
             Some(Err(error)) => self.poll_error(error),

@@ -125,7 +125,7 @@ impl World {
                     let event = Event::Record {
                         topic: name.topic.as_str(),
                         partition: name.partition.0,
-                        record: record.at(offset),
+                        record: &record.at(offset),
                     };
                     self.tell(who, event)?;
                 }

@@ -184,7 +184,7 @@ impl RecordSource for MadeRecords {
     fn poll(
         &mut self,
         patience: Duration,
-        take: impl FnOnce(&str, u32, RecordRef<'_>),
+        take: impl FnOnce(&str, u32, &RecordRef<'_>),
     ) -> skein_connector::Result<Polled> {
         let now = Instant::now();
         self.hears_of(now - self.polled_at);
@@ -207,7 +207,7 @@ impl RecordSource for MadeRecords {
             value: Some(&self.value),
             headers: HeadersRef::EMPTY,
         };
-        take(TOPIC, partition, record);
+        take(TOPIC, partition, &record);
         Ok(Polled::Record)
     }
 

@@ -148,6 +148,7 @@ impl RecordRef<'_> {
     }
 
     /// How many bytes [`Self::put_body`] appends.
+    #[inline]
     pub(crate) fn body_bytes(&self) -> usize {
         let part = |len: usize| varint::len_u64(len as u64) + len;
         let headers = self.headers.0.len();
@@ -156,6 +157,7 @@ impl RecordRef<'_> {
             + self.value.map_or(0, <[u8]>::len)
     }
 
+    #[inline]
     pub(crate) fn put_body(&self, out: &mut Vec<u8>) {
         let headers = self.headers.0;
         let flag = |present: bool, flag: u8| if present { flag } else { 0 };
@@ -247,6 +249,7 @@ impl<'a> HeadersRef<'a> {
     }
 
     /// The value of the last header with this name, as Kafka's own `lastHeader`.
+    #[inline]
     pub fn last(self, name: &[u8]) -> Option<HeaderRef<'a>> {
         self.iter().filter(|header| header.name == name).last()
     }

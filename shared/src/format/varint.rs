@@ -4,6 +4,7 @@
 pub const MAX_VARINT_BYTES: usize = 10;
 
 /// Appends `value`.
+#[inline]
 pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
@@ -13,23 +14,36 @@ pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends `value`, small for small magnitudes.
+#[inline]
 pub fn put_i64(out: &mut Vec<u8>, value: i64) {
     put_u64(out, zigzag(value));
 }
 
 /// How many bytes [`put_u64`] appends.
+#[inline]
 pub const fn len_u64(value: u64) -> usize {
     // 64 - leading zeros = significant bits; zero still takes one byte.
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
 /// How many bytes [`put_i64`] appends.
+#[inline]
 pub const fn len_i64(value: i64) -> usize {
     len_u64(zigzag(value))
 }
 
 /// Takes a value off the front of `bytes`; `None` when they end inside it or it passes 64 bits.
+#[inline]
 pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are lengths below 128.
+    if let [first @ 0..0x80, rest @ ..] = *bytes {
+        *bytes = rest;
+        return Some(u64::from(*first));
+    }
+    take_long(bytes)
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
         let group = u64::from(byte & 0x7f);
@@ -46,11 +60,13 @@ pub fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// Takes a signed value off the front of `bytes`; `None` as [`take_u64`].
+#[inline]
 pub fn take_i64(bytes: &mut &[u8]) -> Option<i64> {
     take_u64(bytes).map(unzigzag)
 }
 
 /// Takes `count` bytes off the front of `bytes`; `None` when there are fewer.
+#[inline]
 pub fn take_bytes<'a>(bytes: &mut &'a [u8], count: u64) -> Option<&'a [u8]> {
     let (taken, rest) = bytes.split_at_checked(usize::try_from(count).ok()?)?;
     *bytes = rest;

@@ -143,7 +143,7 @@ impl Worker {
         self.tell(Event::Record {
             topic,
             partition,
-            record,
+            record: &record,
         });
     }
 
