@@ -99,7 +99,7 @@ fn cages_of(process: u32) -> Vec<PathBuf> {
     let name = format!("skein-memory-{process}-");
     let places = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
     let entries = places.iter().filter_map(|place| fs::read_dir(place).ok());
-    let cages = entries.flat_map(|entries| entries.flatten());
+    let cages = entries.flat_map(Iterator::flatten);
     let cages = cages.filter(|entry| entry.file_name().to_string_lossy().starts_with(&name));
     cages.map(|entry| entry.path()).collect()
 }

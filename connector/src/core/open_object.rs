@@ -301,9 +301,8 @@ impl ObjectBytes {
         let streams = block.summary.streams.len();
         self.encoding_bytes -= block.summary.raw_bytes + self.weight_of(0, streams);
         let index = self.floors.index;
-        self.index_bytes += index.block_bytes
-            + streams as u64 * index.span_bytes
-            + new as u64 * index.stream_bytes;
+        self.index_bytes +=
+            index.block_bytes + streams as u64 * index.span_bytes + new as u64 * index.stream_bytes;
     }
 
     /// What waits to be sent takes in memory.

@@ -100,7 +100,12 @@ mod tests {
         // Beyond what the kernel numbers processes with.
         let gone = format!("{NAME}4294967295-1");
         let ours = format!("{NAME}{}-1", std::process::id());
-        let names = [gone.as_str(), &ours, "skein-memory-x-1", "other-4294967295-1"];
+        let names = [
+            gone.as_str(),
+            &ours,
+            "skein-memory-x-1",
+            "other-4294967295-1",
+        ];
         for name in names {
             fs::create_dir(parent.path().join(name)).unwrap();
         }
