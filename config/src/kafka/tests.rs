@@ -310,7 +310,7 @@ fn responses_of_all_brokers_together_fit_the_share_once_they_are_unpacked() {
     check_fetch("", (64, 0), 32 * MIB / 20);
     check_fetch("", (32, 1), 16 * MIB / 20);
     check_fetch("", (64, 1_000), MIN_FETCH_BYTES);
-    check_fetch("", (4096, 1), 16 * MIB);
+    check_fetch("", (1024, 1), 16 * MIB);
     // What was meant for a producer of large messages is no matter of a consumer's.
     check_fetch("message.max.bytes = 8000000", (64, 3), 32 * MIB / 20 / 3);
     check_fetch("fetch.max.bytes = 2000000", (64, 3), 2_000_000);
