@@ -121,6 +121,7 @@ fn sixteenth() -> CoreOptions {
     settings.small_object_bytes.0 = default.small_object_bytes.0 / 16;
     settings.block_bytes.0 = default.block_bytes.0 / 16;
     settings.roll_records = 1_000_000;
+    options.payload_limit_bytes = 1 << 20;
     let floors = Floors::S3;
     options.floors = Floors {
         block_bytes: floors.block_bytes / 16,
@@ -162,7 +163,7 @@ fn seventy_shards_alike_share_the_default_budget_and_still_make_objects_of_sever
     let objects = world.objects.len() as u64;
     let mean = bytes / objects;
     assert!(
-        mean > 3 * part_bytes,
+        mean > 2 * part_bytes,
         "{objects} objects of {mean} bytes on average, a part has {part_bytes}"
     );
 }
