@@ -81,10 +81,18 @@ pub struct MemoryShares {
 }
 
 /// Smallest raw size of a block: what a full budget shrinks every shard's block to.
-pub const MIN_BLOCK_BYTES: ByteCount = ByteCount(64 * 1024);
+pub const MIN_BLOCK_BYTES: ByteCount = ByteCount(60 * 1024);
+
+/// What the smallest block takes of memory, filling and encoded: an allocator gives 64 KiB or 80, nothing in between,
+/// and a block has a header and room for a last record.
+pub const MIN_BLOCK_ROOM: ByteCount = ByteCount(64 * 1024);
+const _: () = assert!(MIN_BLOCK_BYTES.0 + MIN_BLOCK_BYTES.0 / 16 <= MIN_BLOCK_ROOM.0);
 
 /// Smallest part that S3 takes, other than an object's last.
 pub const MIN_PART_BYTES: ByteCount = ByteCount::mib(5);
+
+/// Largest share of librdkafka's queue.
+const MAX_QUEUE_BYTES: u64 = 64 * MIB;
 
 /// What a partition that is read takes of the budget, records apart: the client library's state and the connector's.
 pub const PARTITION_BYTES: ByteCount = ByteCount(6 * 1024);
@@ -94,13 +102,19 @@ pub const PARTITION_BYTES: ByteCount = ByteCount(6 * 1024);
 pub const MEMORY_BESIDE_BUDGET: ByteCount = ByteCount::mib(96);
 
 impl ConnectorSettings {
-    /// Splits the budget: a quarter to librdkafka's queue, at most 256 MiB, the rest to buffers.
+    /// Splits the budget: a quarter to librdkafka's queue, at most 64 MiB, the rest to buffers. A larger queue reads
+    /// no faster, and what waits in buffers makes larger objects.
     pub fn memory_shares(&self) -> MemoryShares {
-        let queue = (self.memory_budget.0 / 4).min(256 * MIB);
+        let queue = (self.memory_budget.0 / 4).min(MAX_QUEUE_BYTES);
         MemoryShares {
             kafka_queue: ByteCount(queue),
             buffers: ByteCount(self.memory_budget.0 - queue),
         }
+    }
+
+    /// The most that a connector ever has resident: the limit to give its container.
+    pub fn resident_limit(&self) -> ByteCount {
+        ByteCount(self.memory_budget.0 + MEMORY_BESIDE_BUDGET.0)
     }
 
     /// How many threads compress, where one for each core would be `cores`: fewer where an eighth of the buffers

@@ -116,6 +116,22 @@ const SECURITY: [&str; 10] = [
 /// How many times its size a compressed batch may have once it is unpacked; text that repeats itself comes near.
 const UNPACKED_RATIO: u64 = 20;
 
+/// Least that a broker is asked for at once: below it a fetch costs more than it brings. A response holds one batch
+/// at least, whatever it was asked for.
+const MIN_FETCH_BYTES: u64 = 128 * 1024;
+
+/// What librdkafka takes for a message's limit by default.
+const MAX_MESSAGE_BYTES: u64 = 1_000_000;
+
+/// What a consumer may hold of records that nobody has taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchShare {
+    /// Bytes of fetched records, unpacked.
+    pub queue: ByteCount,
+    /// Brokers that are read from: each may have a response of its own on the way.
+    pub brokers: u32,
+}
+
 impl KafkaSettings {
     /// The cluster's name, which [`crate::load`] has checked.
     ///
@@ -182,14 +198,14 @@ impl KafkaSettings {
         }
     }
 
-    /// Config of a consumer whose queue of fetched records holds about `queue`.
+    /// Config of a consumer that holds about its share of fetched records.
     ///
     /// librdkafka's dangerous defaults are all set here. What the settings hand on wins over what is a
     /// matter of taste (assignor, fetch sizes), never over what a promise rests on.
     ///
     /// # Errors
     /// As [`client_config`](Self::client_config).
-    pub fn consumer_config(&self, queue: ByteCount) -> Result<ClientConfig> {
+    pub fn consumer_config(&self, share: FetchShare) -> Result<ClientConfig> {
         let mut config = ClientConfig::new();
         config.set("partition.assignment.strategy", "cooperative-sticky");
         config.set("topic.metadata.refresh.interval.ms", "30000");
@@ -197,12 +213,14 @@ impl KafkaSettings {
         config.set("queued.min.messages", "100000");
         // A partition whose queue is full waits this long; the default of a second starves it.
         config.set("fetch.queue.backoff.ms", "10");
-        // Half of the queue's share is for what is queued. The other half is for a broker's response that was
-        // asked for before that was full: it comes whole, and is unpacked at once.
-        let queued_bytes = (queue.0 / 2).max(MIB);
-        let fetch_bytes = (queue.0 / 2 / UNPACKED_RATIO).clamp(MIB, 16 * MIB);
+        // Half of the share is for what is queued.
+        let queued_bytes = (share.queue.0 / 2).max(MIB);
+        let fetch_bytes = share.fetch_bytes();
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         self.set_client(&mut config)?;
+        // No message is ever sent, but librdkafka refuses to fetch less than a message may have.
+        let message_bytes = fetch_bytes.min(MAX_MESSAGE_BYTES).to_string();
+        config.set("message.max.bytes", message_bytes);
         config.set("group.id", &self.group);
         if !self.member.is_empty() {
             config.set("group.instance.id", &self.member);
@@ -274,6 +292,20 @@ impl KafkaSettings {
             let allowed = format!("not to be set here ({instead})");
             bounds.refuse(&format!("properties.{name}"), &value, allowed);
         }
+    }
+}
+
+impl FetchShare {
+    /// The share of a consumer that reads from one broker at a time.
+    pub const fn of_one_broker(queue: ByteCount) -> Self {
+        Self { queue, brokers: 1 }
+    }
+
+    /// What one broker is asked for at once. Half of the share is for responses that were asked for before the queue
+    /// was full: one from each broker, which comes whole and is unpacked at once.
+    fn fetch_bytes(self) -> u64 {
+        let responses = u64::from(self.brokers.max(1)) * UNPACKED_RATIO;
+        (self.queue.0 / 2 / responses).clamp(MIN_FETCH_BYTES, 16 * MIB)
     }
 }
 

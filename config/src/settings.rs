@@ -9,7 +9,7 @@ use skein_shared::units::{ByteCount, MIB};
 use crate::bound::{Bounds, Breach};
 use crate::bucket::BucketSection;
 use crate::compactor::CompactorSettings;
-use crate::connector::{ConnectorSettings, MIN_BLOCK_BYTES, MIN_PART_BYTES, PARTITION_BYTES};
+use crate::connector::{ConnectorSettings, MIN_BLOCK_ROOM, MIN_PART_BYTES, PARTITION_BYTES};
 use crate::error::{Error, Fault, Result};
 use crate::http::HttpSection;
 use crate::kafka::KafkaSettings;
@@ -168,7 +168,7 @@ fn write_section(name: &str, section: &Dict, into: &mut String) {
 /// largest payloads on their way, and a seventh of all that for the threads that compress; that is three quarters of
 /// the budget, and at least 32 MiB of librdkafka's queue are the last quarter.
 pub fn connector_floor(shards: u64, payload_bytes: ByteCount) -> ByteCount {
-    let blocks = (shards + 1) * 2 * MIN_BLOCK_BYTES.0;
+    let blocks = (shards + 1) * 2 * MIN_BLOCK_ROOM.0;
     // A limit beyond all bounds is refused by its own check, and must not overflow here.
     let payload_bytes = payload_bytes.0.min(1 << 40);
     let buffers = (blocks + 2 * MIN_PART_BYTES.0 + 4 * payload_bytes).div_ceil(7) * 8;
@@ -200,6 +200,13 @@ mod tests {
         assert_eq!(partitions_need(0), ByteCount(0));
         assert_eq!(partitions_need(1), ByteCount::mib(1));
         assert_eq!(partitions_need(10_000), ByteCount::mib(79));
+    }
+
+    #[test]
+    fn the_default_budget_keeps_what_is_promised_of_seventy_shards() {
+        let connector = load(&Layers::default()).unwrap().connector;
+        assert!(connector.memory_budget >= connector_floor(70, ByteCount::mib(8)));
+        assert!(connector.resident_limit() <= ByteCount::mib(512));
     }
 
     #[test]

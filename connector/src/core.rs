@@ -57,7 +57,7 @@ use skein_shared::ids::ShardId;
 use skein_shared::units::Millis;
 
 pub use mutant::Mutant;
-pub use options::{CoreOptions, Floors, Until};
+pub use options::{CoreOptions, Floors, IndexFloors, Until};
 pub use stats::{CoreStats, RequestStats};
 
 use crate::core::action::{Action, ExitReason, ObjectNumber, RequestId};

@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use skein_config::Settings;
 use skein_config::connector::ConnectorSettings;
 use skein_config::kafka::lookup_client::LookupClient;
-use skein_config::kafka::{FirstPosition, KafkaSettings};
+use skein_config::kafka::{FetchShare, FirstPosition, KafkaSettings};
 use skein_shared::bucket::Bucket;
 use skein_shared::format::ledger_entry::StartPolicy;
 use skein_shared::ids::WorkerId;
@@ -154,12 +154,13 @@ pub async fn run(setup: Setup, controls: Controls) -> Result<ConnectReport> {
         "connecting"
     );
     let lookup = ChainLookup::new(Arc::new(client), &setup.kafka.brokers);
-    let (kafka, queue) = (
-        setup.kafka.clone(),
-        setup.connector.memory_shares().kafka_queue,
-    );
+    let kafka = setup.kafka.clone();
+    let share = FetchShare {
+        queue: setup.connector.memory_shares().kafka_queue,
+        brokers: cluster.brokers,
+    };
     run_on(setup, controls, lookup, move || {
-        KafkaSource::join(&kafka, queue)
+        KafkaSource::join(&kafka, share)
     })
     .await
 }

@@ -20,7 +20,7 @@ use skein_shared::ids::TopicName;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::connector_load::report::{ConnectorLoad, Consumption, Round};
+use crate::connector_load::report::{ConnectorLoad, Consumption, Round, Stored};
 use crate::error::{Error, Result};
 use crate::generator::{Generator, GeneratorSettings};
 use crate::producer::{ProduceOptions, ProduceReport, produce_generated};
@@ -126,11 +126,44 @@ async fn round(options: &ConnectorLoadOptions, config: &Path, number: u32) -> Re
         "--set",
         &shards,
     ];
+    let bare = process(options, config, &bare).await?;
+    let compressing = process(options, config, &compress).await?;
+    let connector = process(options, config, &connect).await?;
     Ok(Round {
-        bare: process(options, config, &bare).await?,
-        compressing: process(options, config, &compress).await?,
-        connector: process(options, config, &connect).await?,
+        bare: bare.consumption()?,
+        compressing: compressing.consumption()?,
+        connector: connector.consumption()?,
+        stored: Stored {
+            objects: connector.number("objects")?,
+            object_bytes: connector.number("object_bytes")?,
+            write_requests: connector.number("write_requests")?,
+        },
     })
+}
+
+/// What a process said at its end.
+struct Report {
+    command: String,
+    tree: Value,
+}
+
+impl Report {
+    fn number(&self, key: &str) -> Result<u64> {
+        let number = self.tree[key].as_u64();
+        number.ok_or_else(|| Error::Process {
+            command: self.command.clone(),
+            reason: format!("its report has no number `{key}`"),
+        })
+    }
+
+    fn consumption(&self) -> Result<Consumption> {
+        Ok(Consumption {
+            records: self.number("records")?,
+            cpu_ms: self.number("cpu_ms")?,
+            reading_ms: self.number("reading_ms")?,
+            peak_memory_bytes: self.number("peak_memory_bytes")?,
+        })
+    }
 }
 
 /// Runs one process to its end and reads its report.
@@ -138,7 +171,7 @@ async fn process(
     options: &ConnectorLoadOptions,
     config: &Path,
     arguments: &[&str],
-) -> Result<Consumption> {
+) -> Result<Report> {
     let mut command = Command::new(&options.binary);
     command
         .arg("--config")
@@ -156,16 +189,8 @@ async fn process(
     if !output.status.success() {
         return Err(failed(output.status.to_string()));
     }
-    let report: Value =
-        serde_json::from_slice(&output.stdout).map_err(|e| failed(e.to_string()))?;
-    let number = |key: &str| {
-        let number = report[key].as_u64();
-        number.ok_or_else(|| failed(format!("its report has no number `{key}`")))
-    };
-    Ok(Consumption {
-        records: number("records")?,
-        cpu_ms: number("cpu_ms")?,
-        reading_ms: number("reading_ms")?,
-        peak_memory_bytes: number("peak_memory_bytes")?,
+    Ok(Report {
+        tree: serde_json::from_slice(&output.stdout).map_err(|e| failed(e.to_string()))?,
+        command: arguments.join(" "),
     })
 }

@@ -5,6 +5,7 @@
 //! fetching has paused; then it answers again, and everything has to be caught up.
 
 pub mod scenario;
+pub mod parent_watch;
 mod made_records;
 pub mod worker;
 mod cage;
@@ -99,7 +100,8 @@ fn start(
         .env("SKEIN_LOG", "error")
         .env("AWS_ACCESS_KEY_ID", bucket.access_key())
         .env("AWS_SECRET_ACCESS_KEY", bucket.secret_key())
-        .stdin(Stdio::null())
+        // It ends when this pipe does.
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .kill_on_drop(true)

@@ -66,6 +66,7 @@ struct CheckReport<'a> {
     settings: &'a Settings,
     shards: u64,
     connector_memory_floor: ByteCount,
+    connector_resident_limit: ByteCount,
 }
 
 pub(crate) fn run(args: &ConfigArgs, settings: &SettingsArgs) -> Outcome {
@@ -175,6 +176,7 @@ fn check(settings: &Settings, format: ReportFormat) -> Result<(), Failure> {
             settings.shards.shard_count(),
             settings.limits.payload_bytes,
         ),
+        connector_resident_limit: settings.connector.resident_limit(),
     };
     match format {
         ReportFormat::Json => output::json(&report),
@@ -183,11 +185,13 @@ fn check(settings: &Settings, format: ReportFormat) -> Result<(), Failure> {
             let CheckReport {
                 shards,
                 connector_memory_floor,
+                connector_resident_limit,
                 ..
             } = report;
             let budget = settings.connector.memory_budget;
             eprintln!(
-                "settings are valid: {shards} shards; connector.memory_budget {budget}, floor {connector_memory_floor}"
+                "settings are valid: {shards} shards; connector.memory_budget {budget}, floor {connector_memory_floor}; \
+                 a connector takes at most {connector_resident_limit} of memory"
             );
             Ok(())
         }

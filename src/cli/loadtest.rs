@@ -11,6 +11,7 @@ use skein_loadtest::connector_load::{self, ConnectorLoadOptions};
 use skein_shared::ids::TopicName;
 use skein_shared::units::ByteCount;
 
+use crate::cli::connect::ConnectArgs;
 use crate::cli::loadtest::memory::{MemoryArgs, MemoryWorkerArgs};
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
@@ -32,6 +33,9 @@ enum LoadtestCommand {
     BareLoop(BareLoopArgs),
     #[command(hide = true)]
     MemoryWorker(MemoryWorkerArgs),
+    /// `connect`, ended by the end of its standard input
+    #[command(hide = true)]
+    MemoryConnect(ConnectArgs),
 }
 
 /// The connector beside the cheapest consumers of the same topic, in one run
@@ -86,6 +90,7 @@ pub(crate) fn run(args: &LoadtestArgs, settings: &SettingsArgs) -> Outcome {
         LoadtestCommand::Memory(args) => memory::memory(args, settings.assignments()),
         LoadtestCommand::BareLoop(args) => bare_loop(args, settings),
         LoadtestCommand::MemoryWorker(args) => memory::memory_worker(args, settings),
+        LoadtestCommand::MemoryConnect(args) => memory::memory_connect(args, settings),
     }
 }
 
@@ -140,11 +145,16 @@ fn text_of(shown: &Shown<'_>) -> String {
             row("connector", |round| round.connector),
         ],
     );
+    let stored = format!(
+        "objects of {} MiB on average, {} writes for each GiB stored",
+        spread(load.object_mib(), 1),
+        spread(load.writes_per_gib(), 0),
+    );
     let broken = shown.broken_promises.iter();
     let broken: Vec<String> = broken.map(|it| format!("PROMISE BROKEN: {it}\n")).collect();
     format!(
         "{} records, {} bytes of values, {mean} bytes a record\n{table}\
-         connector / reads and compresses: processor time {}, rate {}\n{}",
+         connector / reads and compresses: processor time {}, rate {}\n{stored}\n{}",
         load.records,
         load.value_bytes,
         spread(shown.cpu_ratio, 2),

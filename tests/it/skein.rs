@@ -215,6 +215,11 @@ impl Running {
         self.stderr.borrow().clone()
     }
 
+    /// Its number.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// How it ended, if it did; -1 stands for a signal.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let ended = self.child.try_wait().unwrap()?;

@@ -57,7 +57,9 @@ impl Place {
         let kafka = self.load(text).unwrap().kafka;
         let clients = [
             kafka.client_config().unwrap(),
-            kafka.consumer_config(ByteCount::mib(8)).unwrap(),
+            kafka
+                .consumer_config(FetchShare::of_one_broker(ByteCount::mib(8)))
+                .unwrap(),
             kafka.producer_config().unwrap(),
         ];
         for (config, (name, value)) in clients
@@ -279,4 +281,37 @@ fn settings_are_shown_without_their_secrets() {
     let shown = format!("{settings:?} {} {json} {login:?}", settings.to_toml());
     assert!(shown.contains("ssl.key.password"), "{shown}");
     assert!(!shown.contains(CANARY), "{shown}");
+}
+
+#[track_caller]
+fn check_fetch(properties: &str, share: (u64, u32), expected: u64) {
+    let place = Place::new();
+    let kafka = place
+        .load(&format!("[kafka.properties]\n{properties}"))
+        .unwrap()
+        .kafka;
+    let share = FetchShare {
+        queue: ByteCount::mib(share.0),
+        brokers: share.1,
+    };
+    let config = kafka.consumer_config(share).unwrap();
+    let fetch = config.get("fetch.max.bytes").unwrap();
+    assert_eq!(fetch.parse::<u64>().unwrap(), expected, "{share:?}");
+    let queued = config.get("queued.max.messages.kbytes").unwrap();
+    assert_eq!(queued.parse::<u64>().unwrap(), share.queue.0 / 2 / 1024);
+    let made: Result<BaseConsumer<Login>> = kafka.create(&config, kafka.login());
+    made.expect("librdkafka takes these sizes together");
+}
+
+#[test]
+fn responses_of_all_brokers_together_fit_the_share_once_they_are_unpacked() {
+    check_fetch("", (64, 1), 32 * MIB / 20);
+    check_fetch("", (64, 3), 32 * MIB / 20 / 3);
+    check_fetch("", (64, 0), 32 * MIB / 20);
+    check_fetch("", (32, 1), 16 * MIB / 20);
+    check_fetch("", (64, 1_000), MIN_FETCH_BYTES);
+    check_fetch("", (1024, 1), 16 * MIB);
+    // What was meant for a producer of large messages is no matter of a consumer's.
+    check_fetch("message.max.bytes = 8000000", (64, 3), 32 * MIB / 20 / 3);
+    check_fetch("fetch.max.bytes = 2000000", (64, 3), 2_000_000);
 }

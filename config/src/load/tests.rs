@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::kafka::FetchShare;
 
 fn layers(file: Option<&str>, environment: &[(&str, &str)]) -> (Option<tempfile::TempDir>, Layers) {
     let dir = file.map(|text| {
@@ -227,7 +228,9 @@ fn librdkafka_properties_pass_through_but_not_those_that_promises_rest_on() {
     let settings = load(&layers).unwrap();
     let config = settings
         .kafka
-        .consumer_config(settings.connector.memory_shares().kafka_queue)
+        .consumer_config(FetchShare::of_one_broker(
+            settings.connector.memory_shares().kafka_queue,
+        ))
         .unwrap();
     assert_eq!(config.get("fetch.min.bytes"), Some("7"));
     assert_eq!(config.get("sasl.mechanism"), Some("PLAIN"));

@@ -1,5 +1,13 @@
 //! How much memory the buffers take, and what to do about it.
 
+/// The budget's parts: what may be held, below what the intake opens again, above what it closes. The last leaves
+/// room for the largest payload in the smallest budget.
+const WHOLE: u64 = 16;
+const HELD: u64 = 11;
+const OPEN_BELOW: u64 = 12;
+const CLOSED_ABOVE: u64 = 14;
+const _: () = assert!(HELD < OPEN_BELOW && OPEN_BELOW < CLOSED_ABOVE && CLOSED_ABOVE < WHOLE);
+
 /// Bytes of one object, or of all, by what would free them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
@@ -23,8 +31,8 @@ pub struct ByteBudget {
 pub enum Pressure {
     /// Nothing.
     Ease,
-    /// Seal the largest open object, so that its bytes begin to leave.
-    SealLargest,
+    /// Bytes of the largest open object have to begin to leave.
+    FreeLargest,
 }
 
 /// Whether records may come in.
@@ -90,23 +98,23 @@ impl ByteBudget {
         self.whole_bytes - self.aside_bytes
     }
 
-    /// Half of the budget may be held; the other half is room for what leaves. So what is held can never
-    /// keep the intake closed.
+    /// Most of the budget may be held, since objects are as large as memory lets them wait; the rest is room for
+    /// what leaves. Less is held than the intake opens at, so that what is held alone never keeps it closed.
     pub const fn pressure(&self) -> Pressure {
-        if self.load.held_bytes > self.limit_bytes() / 2 {
-            Pressure::SealLargest
+        if self.load.held_bytes > HELD * (self.limit_bytes() / WHOLE) {
+            Pressure::FreeLargest
         } else {
             Pressure::Ease
         }
     }
 
-    /// Closed above seven eighths, open again below five eighths: a pause throws away what was fetched
-    /// ahead, so it must not flutter.
+    /// Closed late, and open again only when there is less: a pause throws away what was fetched ahead, so it must
+    /// not flutter.
     pub const fn intake(&self, now: Intake) -> Intake {
-        let eighth = self.limit_bytes() / 8;
+        let part = self.limit_bytes() / WHOLE;
         match now {
-            Intake::Open if self.used_bytes() > 7 * eighth => Intake::Closed,
-            Intake::Closed if self.used_bytes() < 5 * eighth => Intake::Open,
+            Intake::Open if self.used_bytes() > CLOSED_ABOVE * part => Intake::Closed,
+            Intake::Closed if self.used_bytes() < OPEN_BELOW * part => Intake::Open,
             Intake::Open | Intake::Closed => now,
         }
     }
@@ -119,19 +127,21 @@ mod tests {
     #[test]
     fn what_is_held_alone_never_keeps_the_intake_closed() {
         let mut budget = ByteBudget::new(800);
-        budget.hold(400);
+        budget.hold(550);
         assert_eq!(budget.pressure(), Pressure::Ease);
         assert_eq!(budget.intake(Intake::Closed), Intake::Open);
+        budget.hold(1);
+        assert_eq!(budget.pressure(), Pressure::FreeLargest);
     }
 
     #[test]
     fn what_is_set_aside_is_not_to_be_used_and_never_more_than_a_quarter() {
         let mut budget = ByteBudget::new(800);
-        budget.hold(360);
+        budget.hold(500);
         assert_eq!(budget.pressure(), Pressure::Ease);
         budget.set_aside(100);
-        assert_eq!((budget.limit_bytes(), budget.free_bytes()), (700, 340));
-        assert_eq!(budget.pressure(), Pressure::SealLargest);
+        assert_eq!((budget.limit_bytes(), budget.free_bytes()), (700, 200));
+        assert_eq!(budget.pressure(), Pressure::FreeLargest);
         budget.set_aside(10_000);
         assert_eq!(budget.limit_bytes(), 600);
         budget.set_aside(0);
@@ -142,7 +152,7 @@ mod tests {
     fn the_intake_closes_late_and_opens_late() {
         let mut budget = ByteBudget::new(800);
         budget.hold(720);
-        assert_eq!(budget.pressure(), Pressure::SealLargest);
+        assert_eq!(budget.pressure(), Pressure::FreeLargest);
         assert_eq!(budget.intake(Intake::Open), Intake::Closed);
         let before = Load {
             held_bytes: 500,
@@ -152,12 +162,12 @@ mod tests {
             held_bytes: 0,
             leaving_bytes,
         };
-        budget.change(before, leaving(300));
+        budget.change(before, leaving(400));
         assert_eq!(budget.intake(Intake::Closed), Intake::Closed);
         assert_eq!(budget.intake(Intake::Open), Intake::Open);
-        budget.change(leaving(300), leaving(200));
+        budget.change(leaving(400), leaving(300));
         assert_eq!(budget.intake(Intake::Closed), Intake::Open);
-        assert_eq!(budget.used_bytes(), 420);
-        assert_eq!(budget.free_bytes(), 380);
+        assert_eq!(budget.used_bytes(), 520);
+        assert_eq!(budget.free_bytes(), 280);
     }
 }

@@ -34,6 +34,25 @@ impl Core {
         self.advance_sealed(number, actions);
     }
 
+    /// Lets bytes of the largest open object leave: as a part where one holds enough for that, and the object stays
+    /// open; else all of them, by sealing it. So objects are small only where memory is too small for parts.
+    pub(super) fn free_largest(&mut self, actions: &mut Vec<Action>) {
+        let part_bytes = self.options.floors.part_bytes;
+        let largest = self.open.iter().max_by_key(|(_, open)| {
+            let has_part = open.unsent_bytes() >= part_bytes;
+            (has_part, open.load().held_bytes)
+        });
+        let shard = *largest.expect("only open objects hold bytes").0;
+        let open = self.open.get_mut(&shard).expect("it was just found");
+        let (before, object) = (open.load(), open.number());
+        let Some(part) = open.take_part(part_bytes) else {
+            self.seal_object(shard, actions);
+            return;
+        };
+        self.budget.change(before, open.load());
+        self.send_part(object, part, actions);
+    }
+
     pub(super) fn block_encoded(
         &mut self,
         object: ObjectNumber,

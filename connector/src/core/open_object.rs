@@ -157,9 +157,14 @@ impl OpenObject {
     /// Its share of the budget.
     pub(super) fn load(&self) -> Load {
         Load {
-            held_bytes: self.bytes.unsent.bytes + self.bytes.index_bytes + self.block_weight(),
+            held_bytes: self.bytes.unsent_weight() + self.bytes.index_bytes + self.block_weight(),
             leaving_bytes: self.bytes.leaving_bytes(),
         }
+    }
+
+    /// Bytes that are in no part yet.
+    pub(super) fn unsent_bytes(&self) -> u64 {
+        self.bytes.unsent.bytes
     }
 
     /// Bytes of its parts so far.
@@ -242,7 +247,7 @@ impl SealedObject {
     pub(super) fn load(&self) -> Load {
         Load {
             held_bytes: 0,
-            leaving_bytes: self.bytes.unsent.bytes
+            leaving_bytes: self.bytes.unsent_weight()
                 + self.bytes.index_bytes
                 + self.bytes.leaving_bytes(),
         }
@@ -286,15 +291,23 @@ impl Unsent {
 
 impl ObjectBytes {
     fn absorb(&mut self, block: &EncodedBlock) {
-        self.writer
-            .as_mut()
-            .expect("an object is finished after its last block")
-            .push(&block.summary);
+        let writer = self.writer.as_mut();
+        let writer = writer.expect("an object is finished after its last block");
+        let known = writer.stream_count();
+        writer.push(&block.summary);
+        let new = writer.stream_count() - known;
         self.unsent.push(block.bytes.clone());
         self.blocks_out -= 1;
         let streams = block.summary.streams.len();
         self.encoding_bytes -= block.summary.raw_bytes + self.weight_of(0, streams);
-        self.index_bytes += self.floors.entry_bytes + self.weight_of(0, streams);
+        let index = self.floors.index;
+        self.index_bytes +=
+            index.block_bytes + streams as u64 * index.span_bytes + new as u64 * index.stream_bytes;
+    }
+
+    /// What waits to be sent takes in memory.
+    fn unsent_weight(&self) -> u64 {
+        self.unsent.bytes + self.unsent.chunks.len() as u64 * self.floors.entry_bytes
     }
 
     /// What frames and their streams take in memory.

@@ -49,13 +49,35 @@ pub struct Floors {
     pub block_bytes: u64,
     /// Least size of a part that is not the last.
     pub part_bytes: u64,
-    /// What an object takes beside its bytes, and each block in its index, with what an allocator loses on them.
+    /// What an object takes beside its bytes, and each of its blocks until it is sent, with what an allocator loses
+    /// on them.
     pub entry_bytes: u64,
-    /// What each stream takes beside its frames, in a block and in an object's index: with thousands of
-    /// partitions that is more than the frames.
+    /// What each stream takes in a block beside its frames: with thousands of partitions that is more than the frames.
     pub stream_bytes: u64,
+    /// What an open object's index takes.
+    pub index: IndexFloors,
     /// What each partition that is read takes, here and in the client library.
     pub partition_bytes: u64,
+}
+
+/// What the index of an object takes until the object is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexFloors {
+    /// Each block: its entry and its filter of orgs.
+    pub block_bytes: u64,
+    /// Each stream of each block.
+    pub span_bytes: u64,
+    /// Each stream of the object: its sums, in a list that doubles as it grows.
+    pub stream_bytes: u64,
+}
+
+impl IndexFloors {
+    /// Nothing is counted: for a simulation.
+    pub const NONE: Self = Self {
+        block_bytes: 0,
+        span_bytes: 0,
+        stream_bytes: 0,
+    };
 }
 
 impl Floors {
@@ -65,6 +87,11 @@ impl Floors {
         part_bytes: MIN_PART_BYTES.0,
         entry_bytes: 8192,
         stream_bytes: 256,
+        index: IndexFloors {
+            block_bytes: 2048,
+            span_bytes: 96,
+            stream_bytes: 320,
+        },
         partition_bytes: PARTITION_BYTES.0,
     };
 }

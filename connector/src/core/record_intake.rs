@@ -156,16 +156,11 @@ impl Core {
         self.homes.insert(object, shard);
     }
 
-    /// Keeps the buffers within the budget (SK-6): seals the largest open objects, and lets no more in
+    /// Keeps the buffers within the budget (SK-6): lets bytes of the largest open objects leave, and no more in
     /// while too much is on its way.
     pub(super) fn relieve_pressure(&mut self, actions: &mut Vec<Action>) {
-        while self.budget.pressure() == Pressure::SealLargest {
-            let largest = self
-                .open
-                .iter()
-                .max_by_key(|(_, open)| open.load().held_bytes);
-            let shard = *largest.expect("only open objects hold bytes").0;
-            self.seal_object(shard, actions);
+        while self.budget.pressure() == Pressure::FreeLargest {
+            self.free_largest(actions);
         }
         let intake = if self.blockage.is_on() {
             Intake::Closed

@@ -35,8 +35,9 @@ pub fn block_bytes(
     )
 }
 
-/// Stored bytes at which a part is sent. The first waits until the object is no longer small. Later ones grow
-/// with the object while at least half of the budget is free, because parts are billed as requests.
+/// Stored bytes at which a part is sent, if memory does not ask for it before. The first waits until the object is no
+/// longer small. Later ones grow with the object while at least half of the budget is free, because parts are billed
+/// as requests. Shares of three quarters of the budget can all be had at once: on average they are half full.
 pub fn part_bytes(
     settings: &ConnectorSettings,
     floors: Floors,
@@ -44,7 +45,7 @@ pub fn part_bytes(
     open_objects: usize,
     sent_bytes: u64,
 ) -> u64 {
-    let share = budget.limit_bytes() * 3 / 8 / (open_objects.max(1) as u64);
+    let share = budget.limit_bytes() * 3 / 4 / (open_objects.max(1) as u64);
     let part = share.clamp(
         floors.part_bytes,
         settings.part_bytes.0.max(floors.part_bytes),

@@ -8,12 +8,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset as KafkaOffset, Timestamp, TopicPartitionList};
-use skein_config::kafka::KafkaSettings;
+use skein_config::kafka::{FetchShare, KafkaSettings};
 use skein_shared::ErrorKind;
 use skein_shared::format::frame::{HeaderBuffer, HeadersRef, RecordRef, RecordTimestamp};
 use skein_shared::offset::Offset;
 use skein_shared::payload::UNREADABLE_HEADERS;
-use skein_shared::units::ByteCount;
 use skein_shared::window::TimestampMs;
 
 pub use crate::record_source::topics::{ClusterView, look};
@@ -42,7 +41,7 @@ impl KafkaSource {
     ///
     /// # Errors
     /// `Invalid` when librdkafka refuses a setting.
-    pub fn join(kafka: &KafkaSettings, queue: ByteCount) -> Result<Self> {
+    pub fn join(kafka: &KafkaSettings, share: FetchShare) -> Result<Self> {
         let refused = |operation| {
             move |error: KafkaError| Error::Kafka {
                 operation,
@@ -53,7 +52,7 @@ impl KafkaSource {
         };
         let context = GroupContext::new(kafka.login());
         let consumer: BaseConsumer<GroupContext> =
-            kafka.create(&kafka.consumer_config(queue)?, context)?;
+            kafka.create(&kafka.consumer_config(share)?, context)?;
         let topics: Vec<&str> = kafka.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(refused("subscribe"))?;
         let consumer = Arc::new(consumer);

@@ -14,6 +14,8 @@ pub struct ClusterView {
     pub cluster_id: String,
     /// Partitions of the topics to read.
     pub partitions: u64,
+    /// Brokers that it has.
+    pub brokers: u32,
 }
 
 /// Asks the brokers who they are and whether every topic is there. Blocks up to the settings' patience.
@@ -52,6 +54,7 @@ pub fn look(client: &LookupClient, kafka: &KafkaSettings) -> Result<ClusterView>
     Ok(ClusterView {
         cluster_id,
         partitions,
+        brokers: u32::try_from(metadata.brokers().len()).unwrap_or(u32::MAX),
     })
 }
 

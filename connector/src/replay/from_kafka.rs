@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
+use skein_config::kafka::FetchShare;
 use skein_config::kafka::login::Login;
 use skein_config::kafka::lookup_client::LookupClient;
 use skein_shared::ErrorKind;
@@ -68,7 +69,7 @@ impl<'a> FromKafka<'a> {
         payload_limit: ByteCount,
     ) -> Result<Self> {
         let kafka = &running.setup.kafka;
-        let mut config = kafka.consumer_config(ByteCount::mib(32))?;
+        let mut config = kafka.consumer_config(FetchShare::of_one_broker(ByteCount::mib(32)))?;
         config.set("enable.partition.eof", "true");
         let consumer: BaseConsumer<Login> = kafka.create(&config, kafka.login())?;
         let lookup = kafka.lookup_client()?;

@@ -14,8 +14,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
-use skein_config::kafka::KafkaSettings;
 use skein_config::kafka::login::Login;
+use skein_config::kafka::{FetchShare, KafkaSettings};
 use skein_shared::ErrorKind;
 use skein_shared::format::frame::RecordTimestamp;
 use skein_shared::ids::{Chain, JobId, PartitionId, TopicName};
@@ -203,7 +203,9 @@ impl TargetTopic {
     /// # Errors
     /// `Transient` when the brokers do not answer.
     pub fn found_behind(&self, ends: &BTreeMap<PartitionId, Offset>) -> Result<Found> {
-        let mut config = self.kafka.consumer_config(ByteCount::mib(8))?;
+        let mut config = self
+            .kafka
+            .consumer_config(FetchShare::of_one_broker(ByteCount::mib(8)))?;
         config.set("enable.partition.eof", "true");
         let consumer: BaseConsumer<Login> = self.kafka.create(&config, self.kafka.login())?;
         let now = self.ends(ends.keys().copied())?;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use fastrand::Rng;
 use skein_config::connector::{ConnectorSettings, OnLostOffsets, OnReplacedLog};
 use skein_config::load::{Layers, load};
-use skein_connector::core::Floors;
+use skein_connector::core::{Floors, IndexFloors};
 use skein_shared::format::ledger_entry::StartPolicy;
 use skein_shared::shard_map::Routing;
 use skein_shared::units::{ByteCount, Millis};
@@ -65,6 +65,7 @@ impl Plan {
             part_bytes: rng.u64(300..4_000),
             entry_bytes: 0,
             stream_bytes: 0,
+            index: IndexFloors::NONE,
             partition_bytes: 0,
         };
         let start = if rng.u8(..6) == 0 {

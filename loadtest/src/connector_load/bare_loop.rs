@@ -11,8 +11,8 @@ use rdkafka::message::Message;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
-use skein_config::kafka::KafkaSettings;
 use skein_config::kafka::login::Login;
+use skein_config::kafka::{FetchShare, KafkaSettings};
 use skein_shared::ids::TopicName;
 use skein_shared::process_use;
 use skein_shared::units::{ByteCount, MIB};
@@ -64,7 +64,7 @@ pub fn run(
     let failed = |operation: &'static str| {
         move |error: KafkaError| kafka_failed(kafka, topic, operation, error.to_string())
     };
-    let mut config = kafka.consumer_config(queue)?;
+    let mut config = kafka.consumer_config(FetchShare::of_one_broker(queue))?;
     config.set("group.id", "bare-loop");
     let consumer: BaseConsumer<Login> = kafka.create(&config, kafka.login())?;
     let mut left = ends(&consumer, kafka, topic).map_err(failed("look up ends"))?;

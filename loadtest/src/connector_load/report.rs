@@ -24,6 +24,19 @@ pub struct Round {
     pub compressing: Consumption,
     /// `skein connect --until-end`.
     pub connector: Consumption,
+    /// What the connector made of it.
+    pub stored: Stored,
+}
+
+/// What a connector wrote into the bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// State objects.
+    pub objects: u64,
+    /// Their bytes.
+    pub object_bytes: u64,
+    /// Requests that write, those for ledger and manifests included.
+    pub write_requests: u64,
 }
 
 /// What was measured with records of one size.
@@ -68,6 +81,22 @@ impl ConnectorLoad {
     /// MiB of memory at most.
     pub fn peak_mib(&self, of: impl Fn(&Round) -> Consumption) -> Spread {
         self.spread(|round| float(of(round).peak_memory_bytes) / float(1 << 20))
+    }
+
+    /// MiB of an object, on average.
+    pub fn object_mib(&self) -> Spread {
+        self.spread(|round| {
+            let Stored { objects, .. } = round.stored;
+            float(round.stored.object_bytes) / float(1 << 20) / float(objects.max(1))
+        })
+    }
+
+    /// Requests that write for each GiB stored.
+    pub fn writes_per_gib(&self) -> Spread {
+        self.spread(|round| {
+            let gib = float(round.stored.object_bytes.max(1)) / float(1 << 30);
+            float(round.stored.write_requests) / gib
+        })
     }
 
     /// The connector's processor time by that of the loop that reads and compresses, round by round.
@@ -149,6 +178,11 @@ mod tests {
                 bare: consumption(0),
                 compressing: consumption(1),
                 connector: consumption(2),
+                stored: Stored {
+                    objects: 64,
+                    object_bytes: 512 << 20,
+                    write_requests: 100,
+                },
             }],
         }
     }
@@ -158,6 +192,8 @@ mod tests {
         let kept = load([2000, 6000, 7500], [1000, 2000, 2000], 512);
         assert_eq!(kept.broken_promises(), Vec::<String>::new());
         assert!((kept.cpu_seconds_per_gib(|r| r.connector).median - 7.5).abs() < 1e-9);
+        assert!((kept.object_mib().median - 8.0).abs() < 1e-9);
+        assert!((kept.writes_per_gib().median - 200.0).abs() < 1e-9);
         let broken = load([2000, 6000, 7600], [1000, 2000, 2001], 513);
         let words: Vec<String> = broken.broken_promises();
         assert_eq!(words.len(), 3, "{words:?}");

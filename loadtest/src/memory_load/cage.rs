@@ -11,6 +11,9 @@ pub(super) struct Cage {
     directory: Option<PathBuf>,
 }
 
+/// What every group's name begins with; the number of the process that made it follows.
+const NAME: &str = "skein-memory-";
+
 /// Where groups are made, and the file that holds the limit: version 1, then version 2.
 const PLACES: [(&str, &str); 2] = [
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
@@ -18,9 +21,13 @@ const PLACES: [(&str, &str); 2] = [
 ];
 
 impl Cage {
-    /// A limit of `bytes`; none where no group can be made, and then only what was resident tells.
+    /// A limit of `bytes`; none where no group can be made, and then only what was resident tells. Groups that
+    /// processes left behind when they were killed go first.
     pub(super) fn new(bytes: u64) -> Self {
-        let name = format!("skein-memory-{}-{bytes}", std::process::id());
+        for (parent, _) in PLACES {
+            remove_left(Path::new(parent));
+        }
+        let name = format!("{NAME}{}-{bytes}", std::process::id());
         let made = PLACES
             .iter()
             .find_map(|(parent, limit)| make(&Path::new(parent).join(&name), limit, bytes));
@@ -53,6 +60,26 @@ impl Drop for Cage {
     }
 }
 
+/// Removes the groups of processes that are no more. One that is not empty stays: the kernel refuses.
+fn remove_left(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(maker_of);
+        if maker.is_some_and(|maker| !Path::new("/proc").join(maker.to_string()).exists()) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+/// The number of the process that made a group.
+fn maker_of(name: &str) -> Option<u32> {
+    let (maker, _) = name.strip_prefix(NAME)?.split_once('-')?;
+    maker.parse().ok()
+}
+
 fn make(directory: &Path, limit: &str, bytes: u64) -> Option<PathBuf> {
     fs::create_dir(directory).ok()?;
     let limited = fs::write(directory.join(limit), bytes.to_string());
@@ -61,4 +88,29 @@ fn make(directory: &Path, limit: &str, bytes: u64) -> Option<PathBuf> {
         return None;
     }
     Some(directory.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_groups_of_processes_that_are_no_more_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        // Beyond what the kernel numbers processes with.
+        let gone = format!("{NAME}4294967295-1");
+        let ours = format!("{NAME}{}-1", std::process::id());
+        let names = [
+            gone.as_str(),
+            &ours,
+            "skein-memory-x-1",
+            "other-4294967295-1",
+        ];
+        for name in names {
+            fs::create_dir(parent.path().join(name)).unwrap();
+        }
+        remove_left(parent.path());
+        let is_there = names.map(|name| parent.path().join(name).exists());
+        assert_eq!(is_there, [false, true, true, true]);
+    }
 }

@@ -5,7 +5,7 @@
 //! only the batches shrink, and not the state.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use skein_config::connector::MEMORY_BESIDE_BUDGET;
 use skein_local::apache_kafka::{ApacheKafka, Nodes};
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Mood, Storage};
 use skein_shared::units::{ByteCount, Millis};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Child;
 
 use crate::error::{Error, Result};
 use crate::memory_load::MemoryLoadOptions;
@@ -162,15 +164,17 @@ impl CompressedTopic {
         for assignment in set.iter().chain(&options.set) {
             command.args(["--set", assignment]);
         }
-        let child = command
-            .args(["connect", "--until-end", "--format", "json"])
+        let mut child = command
+            .args(["loadtest", "memory-connect", "--until-end"])
+            .args(["--format", "json"])
             .env("SKEIN_KAFKA__PROPERTIES__SESSION_TIMEOUT_MS", &session_ms)
             .env("SKEIN_KAFKA__PROPERTIES__MAX_POLL_INTERVAL_MS", &session_ms)
             .env("SKEIN_KAFKA__PROPERTIES__HEARTBEAT_INTERVAL_MS", "1000")
             .env("SKEIN_LOG", "error")
             .env("AWS_ACCESS_KEY_ID", bucket.access_key())
             .env("AWS_SECRET_ACCESS_KEY", bucket.secret_key())
-            .stdin(Stdio::null())
+            // It ends when this pipe does.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
@@ -178,7 +182,7 @@ impl CompressedTopic {
             .map_err(|error| process_failed(error.to_string()))?;
         let over = AtomicBool::new(false);
         let ended = async {
-            let ended = tokio::time::timeout(options.patience, child.wait_with_output()).await;
+            let ended = tokio::time::timeout(options.patience, output_of(&mut child)).await;
             over.store(true, Ordering::Relaxed);
             ended
         };
@@ -187,11 +191,13 @@ impl CompressedTopic {
         match ended {
             Err(_) => self.fault = Some(format!("it did not end within {:?}", options.patience)),
             Ok(Err(error)) => self.fault = Some(error.to_string()),
-            Ok(Ok(output)) if !output.status.success() => {
-                self.fault = Some(format!("it ended with {}", output.status));
+            Ok(Ok((status, _))) if !status.success() => {
+                self.fault = Some(format!("it ended with {status}"));
             }
-            Ok(Ok(output)) => self.read(&output.stdout),
+            Ok(Ok((_, report))) => self.read(&report),
         }
+        // One that has ended is not there any more, which is as good; the cage opens only once it is empty.
+        let _ = child.kill().await;
         Ok(())
     }
 
@@ -206,6 +212,15 @@ impl CompressedTopic {
         self.pauses = number("pauses");
         self.peak_bytes = number("peak_memory_bytes");
     }
+}
+
+/// Waits for a process' end, and gives how it ended and what it said.
+async fn output_of(child: &mut Child) -> std::io::Result<(ExitStatus, Vec<u8>)> {
+    let mut said = Vec::new();
+    if let Some(stdout) = &mut child.stdout {
+        stdout.read_to_end(&mut said).await?;
+    }
+    Ok((child.wait().await?, said))
 }
 
 /// Once objects have come, the bucket does not answer for this long: until then there is nothing to wait for.

@@ -6,12 +6,14 @@ use clap::Args;
 use serde::Serialize;
 use skein_config::settings::Need;
 use skein_loadtest::memory_load::compressed_topic::{self, CompressedTopic};
+use skein_loadtest::memory_load::parent_watch::end_with_parent;
 use skein_loadtest::memory_load::report::Measured;
 use skein_loadtest::memory_load::scenario::{Scenario, Skew};
 use skein_loadtest::memory_load::{self, MemoryLoadOptions, worker};
 use skein_local::apache_kafka::Nodes;
 use skein_shared::units::{ByteCount, Millis};
 
+use crate::cli::connect::{self, ConnectArgs};
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -189,10 +191,16 @@ peak {} MiB, promised {} (budget {}), {} records durable, limited by the kernel:
 }
 
 pub(super) fn memory_worker(args: &MemoryWorkerArgs, settings: &SettingsArgs) -> Outcome {
+    end_with_parent()?;
     let settings = settings.start(&[Need::Bucket])?;
     let scenario = Scenario::of_json(&args.scenario)?;
     runtime()?.block_on(worker::run(scenario, &settings))?;
     Ok(ExitCode::Ok)
+}
+
+pub(super) fn memory_connect(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
+    end_with_parent()?;
+    connect::run(args, settings)
 }
 
 fn scenarios(args: &MemoryArgs) -> Result<Vec<Scenario>, Failure> {

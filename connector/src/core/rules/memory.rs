@@ -7,10 +7,10 @@ use skein_config::settings::connector_floor;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::units::ByteCount;
 
-use crate::core::CoreOptions;
 use crate::core::event::Event;
 use crate::core::model::{World, options};
 use crate::core::rules::reading;
+use crate::core::{CoreOptions, Floors, test_settings};
 
 const VALUE_BYTES: usize = 40_000;
 
@@ -70,7 +70,11 @@ fn many_partitions_weigh_more_than_their_records_and_keep_the_budget() {
     let mut world = World::new(&vec![100_000; PARTITIONS as usize]);
     let options = crowded(70);
     let limit = options.settings.memory_shares().buffers.0;
-    let stream_bytes = options.floors.stream_bytes;
+    let Floors {
+        stream_bytes,
+        index,
+        ..
+    } = options.floors;
     let mut worker = reading(&mut world, options);
     let mut rng = Rng::with_seed(70);
     let mut given: u64 = 0;
@@ -87,7 +91,7 @@ fn many_partitions_weigh_more_than_their_records_and_keep_the_budget() {
         }
     }
     assert!(given * stream_bytes > limit / 4, "{given} records");
-    assert!(given * stream_bytes < 2 * limit, "{given} records");
+    assert!(given * index.span_bytes < limit, "{given} records");
     worker.settle(&mut world, &mut rng);
     worker.tell(Event::FlushNow);
     worker.settle(&mut world, &mut rng);
@@ -104,4 +108,62 @@ fn the_smallest_budget_is_kept_with_one_shard_and_with_a_thousand_and_any_skew()
         check(shards, even);
         check(shards, skewed);
     }
+}
+
+/// Everything by a sixteenth of what it is: the default budget, its parts and blocks.
+fn sixteenth() -> CoreOptions {
+    let mut options = options(1);
+    let default = test_settings();
+    let settings = &mut options.settings;
+    // The queue's share is at most a quarter, and here it is one.
+    settings.memory_budget = ByteCount(default.memory_shares().buffers.0 / 16 * 4 / 3);
+    settings.part_bytes.0 = default.part_bytes.0 / 16;
+    settings.small_object_bytes.0 = default.small_object_bytes.0 / 16;
+    settings.block_bytes.0 = default.block_bytes.0 / 16;
+    settings.roll_records = 1_000_000;
+    options.payload_limit_bytes = 1 << 20;
+    let floors = Floors::S3;
+    options.floors = Floors {
+        block_bytes: floors.block_bytes / 16,
+        part_bytes: floors.part_bytes / 16,
+        entry_bytes: floors.entry_bytes / 16,
+        ..floors
+    };
+    options.shard_map = ShardMap::new(Routing {
+        modulus: 70,
+        dedicated: BTreeSet::new(),
+    });
+    options
+}
+
+#[test]
+fn seventy_shards_alike_share_the_default_budget_and_still_make_objects_of_several_parts() {
+    let mut world = World::new(&[1_000_000]);
+    let options = sixteenth();
+    let (part_bytes, buffers) = (
+        options.floors.part_bytes,
+        options.settings.memory_shares().buffers.0,
+    );
+    let mut worker = reading(&mut world, options);
+    let mut rng = Rng::with_seed(70);
+    let (mut given, mut bytes) = (0, 0);
+    while bytes < 12 * buffers {
+        let mut value = vec![8, rng.u8(0..70)];
+        value.extend(std::iter::repeat_with(|| rng.u8(..)).take(2_500));
+        worker.give(0, given, &value);
+        given += 1;
+        bytes += value.len() as u64;
+        if given % 100 == 0 {
+            worker.settle(&mut world, &mut rng);
+        }
+    }
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut rng);
+    assert_eq!(worker.core.stats().pauses, 0, "the store is fast");
+    let objects = world.objects.len() as u64;
+    let mean = bytes / objects;
+    assert!(
+        mean > 2 * part_bytes,
+        "{objects} objects of {mean} bytes on average, a part has {part_bytes}"
+    );
 }

@@ -116,6 +116,11 @@ impl StateObjectWriter {
         self.crc32c = checksum::combine(self.crc32c, block.bytes_crc32c, block.bytes);
     }
 
+    /// Streams of all blocks so far.
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Ends the object.
     ///
     /// # Panics
