@@ -286,8 +286,10 @@ impl Core {
         if self.mutated_failure(id, failure, actions).is_some() {
             return;
         }
-        if failure.remedy == Remedy::AgainAndAlert {
-            self.blockage.refused(&failure.reason);
+        match failure.remedy {
+            Remedy::AgainAndAlert => self.blockage.refused(&failure.reason),
+            Remedy::AskAgain => self.watch_odd_answer(id, &failure.reason, actions),
+            Remedy::Again | Remedy::SlowDown | Remedy::GiveUp(_) => {}
         }
         let Some((purpose, step)) = self.requests.failed(id, failure, actions) else {
             return;

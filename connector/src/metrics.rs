@@ -19,6 +19,9 @@ pub(crate) fn request_failed(step: &'static str, remedy: Remedy, error: &Error) 
         Remedy::SlowDown => tracing::debug!(step, %error, "request refused for now"),
         // Told once for all requests, see `noticed`.
         Remedy::AgainAndAlert => tracing::debug!(step, %error, "request refused, it is sent again"),
+        Remedy::AskAgain => {
+            tracing::warn!(step, %error, "the answer makes no sense, it is asked again");
+        }
         Remedy::GiveUp(_) => tracing::error!(step, %error, "request failed for good"),
     }
     let outcome = remedy.name();
@@ -88,6 +91,12 @@ pub(crate) fn noticed(notice: &Notice) {
             tracing::info!("the store takes again what it refused");
             gauge!("skein_connector_store_refuses").set(0.0);
         }
+        Notice::OddAnswer { partition, reason } => tracing::error!(
+            topic = %partition.topic,
+            partition = %partition.partition,
+            "the partition is not read, because answers about it make no sense; it is asked again: look at \
+             what stands between this worker and the store: {reason}"
+        ),
     }
 }
 

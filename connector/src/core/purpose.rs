@@ -42,7 +42,7 @@ pub(super) struct PurposeIndex {
 
 impl Purpose {
     /// The partition that it is about, if it is about one.
-    fn slot(self) -> Option<Slot> {
+    pub(super) fn slot(self) -> Option<Slot> {
         match self {
             Self::LookUp(slot)
             | Self::Recheck { slot, .. }

@@ -189,7 +189,7 @@ impl RequestTable {
                 let step = entry.request.step();
                 entry.purpose.map(|purpose| (purpose, step))
             }
-            Remedy::Again | Remedy::SlowDown | Remedy::AgainAndAlert => {
+            Remedy::Again | Remedy::SlowDown | Remedy::AgainAndAlert | Remedy::AskAgain => {
                 self.lines.failed(entry.lane, self.now);
                 entry.failures = entry.failures.saturating_add(1);
                 entry.trouble = Some(failure.remedy);
