@@ -138,6 +138,12 @@ pub(crate) fn flush_declared_void(flush: FlushId) {
     counter!("skein_connector_janitor_voided_flushes_total").increment(1);
 }
 
+/// A janitor met an object that does not read back.
+pub(crate) fn janitor_met_damage(key: &str, error: &skein_shared::Error) {
+    tracing::warn!(key, %error, "a damaged object: what it decides about stays as it is; run `skein verify`");
+    counter!("skein_connector_janitor_damaged_objects_total").increment(1);
+}
+
 /// A janitor that runs beside a connector failed; the next one goes on.
 pub(crate) fn janitor_failed(error: &skein_shared::Error) {
     tracing::warn!(%error, "the janitor was cut short");
