@@ -192,10 +192,14 @@ pub(crate) fn fill_taken(hole: &Hole) {
     counter!("skein_connector_taken_fills_total").increment(1);
 }
 
-/// How far the partitions that are read are behind Kafka.
-pub(crate) fn lagging(records: u64, time: Duration) {
-    gauge!("skein_connector_lag_records").set(to_f64(records));
-    gauge!("skein_connector_lag_seconds").set(time.as_secs_f64());
+/// How far the partitions that are read are behind Kafka, and how old that figure is. What is unknown is no number: a gap
+/// in a graph, where the last one would look like a worker that keeps up.
+pub(crate) fn lagging(worst: Option<(u64, Duration)>, age: Option<Duration>) {
+    let records = worst.map_or(f64::NAN, |(records, _)| to_f64(records));
+    let seconds = worst.map_or(f64::NAN, |(_, time)| time.as_secs_f64());
+    gauge!("skein_connector_lag_records").set(records);
+    gauge!("skein_connector_lag_seconds").set(seconds);
+    gauge!("skein_connector_lag_age_seconds").set(age.unwrap_or_default().as_secs_f64());
 }
 
 #[expect(
