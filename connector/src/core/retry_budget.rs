@@ -11,6 +11,9 @@
 //!   waits would come to fill the memory. So each answer earns a half, which is enough for as many.
 //! - After a second without any first attempt one retry goes out whatever was earned, as a probe; in a calm of all lanes
 //!   there are more, for those that have nothing new to send. The lane that was tried the longest ago has the first.
+//!
+//! A hiccup may hit many requests of one lane: what it needs beyond its own savings comes from a spare of all lanes,
+//! which only a calm fills again, and slowly, and which a lane that fails more than one in four never touches.
 
 use skein_shared::units::Millis;
 
@@ -28,6 +31,10 @@ const CALM_ANSWERS: u32 = 24;
 const PROBE_INTERVAL: Millis = Millis::seconds(1);
 /// Probes that a calm saves up.
 const MOST_PROBES: u32 = 20;
+/// Retries that a calm saves up for whichever lane has a hiccup.
+const MOST_SPARE: u32 = 20 * ANSWERS_PER_SPARE;
+/// Answers in a calm that save up one of them.
+const ANSWERS_PER_SPARE: u32 = 50;
 /// Failures that go on for longer are no storm.
 const LONGEST_STORM: Millis = Millis::seconds(120);
 
@@ -50,11 +57,13 @@ struct FailureShare {
 }
 
 /// Retries that are sent whatever a lane has earned, of all lanes together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Probes {
     next_at: Millis,
     answers_in_row: u32,
     saved: u32,
+    /// In answers.
+    spare: u32,
 }
 
 impl RetryBudget {
@@ -117,6 +126,11 @@ impl RetryBudget {
         left.is_some()
     }
 
+    /// Whether so few of its requests fail that it may have a hiccup, and no more.
+    pub(super) fn is_sound(&self) -> bool {
+        self.failures.millionths <= FailureShare::HICCUP
+    }
+
     /// When something was last tried that may tell how the store is.
     pub(super) fn tried_at(&self) -> Option<Millis> {
         self.tried_at
@@ -144,6 +158,8 @@ impl FailureShare {
     const REMEMBERED: u64 = 64;
     /// Above this it is more than a stray failure.
     const NOTICED: u64 = Self::WHOLE / 50;
+    /// Above this it is more than a hiccup.
+    const HICCUP: u64 = Self::WHOLE / 4;
     /// Above this it is a storm, however long it lasts.
     const STORM: u64 = 3 * Self::WHOLE / 10;
 
@@ -168,6 +184,16 @@ impl FailureShare {
 }
 
 impl Probes {
+    /// What a hiccup needs.
+    pub(super) const fn new() -> Self {
+        Self {
+            next_at: Millis(0),
+            answers_in_row: 0,
+            saved: 0,
+            spare: MOST_SPARE,
+        }
+    }
+
     /// A request of any lane is sent for the first time: it is as good a probe.
     pub(super) fn first_attempt(&mut self, now: Millis) {
         self.next_at = Millis(now.0 + PROBE_INTERVAL.0);
@@ -178,6 +204,7 @@ impl Probes {
         self.answers_in_row = self.answers_in_row.saturating_add(1);
         if self.answers_in_row >= CALM_ANSWERS {
             self.saved = (self.saved + 2).min(MOST_PROBES);
+            self.spare = (self.spare + 1).min(MOST_SPARE);
         }
     }
 
@@ -185,6 +212,13 @@ impl Probes {
     pub(super) fn failed(&mut self) {
         self.answers_in_row = 0;
         self.saved = 0;
+    }
+
+    /// Whether a lane that is sound may send a retry beyond its own; if so, it is paid for.
+    pub(super) fn try_spare(&mut self) -> bool {
+        let left = self.spare.checked_sub(ANSWERS_PER_SPARE);
+        self.spare = left.unwrap_or(self.spare);
+        left.is_some()
     }
 
     /// Whether a probe may be sent.
@@ -228,7 +262,7 @@ mod tests {
 
     #[test]
     fn one_probe_a_second_is_there_unless_first_attempts_are_sent_and_a_calm_brings_more() {
-        let mut probes = Probes::default();
+        let mut probes = Probes::new();
         let spent = |wanted: u32, now: u64, probes: &mut Probes| {
             let each = (0..wanted).filter(|_| {
                 let has_one = probes.has_one(Millis(now));

@@ -35,7 +35,7 @@ impl RetryLines {
         };
         Self {
             lines: array::from_fn(line),
-            probes: Probes::default(),
+            probes: Probes::new(),
         }
     }
 
@@ -104,7 +104,10 @@ impl RetryLines {
         let mut taken = Vec::new();
         for line in &mut self.lines {
             while let Some(due) = line.first_due(now) {
-                if !line.budget.try_spend() {
+                let spare = &mut self.probes;
+                let is_paid =
+                    line.budget.try_spend() || line.budget.is_sound() && spare.try_spare();
+                if !is_paid {
                     break;
                 }
                 taken.push(line.take(due));

@@ -71,7 +71,9 @@ impl Ends {
         });
         heard.partitions = known.collect();
         heard.at = (!heard.partitions.is_empty()).then_some(now);
-        heard.asked_since = None;
+        if heard.at.is_some() || standing.is_empty() {
+            heard.asked_since = None;
+        }
     }
 
     /// How far a partition is behind; `None` when that is not known, or was told too long ago.
@@ -217,6 +219,11 @@ mod tests {
         assert_eq!(unknown_for(4000), Some(Duration::from_secs(3960)));
         watch.hear(4001, 100, 250);
         assert!(is_known(4001) && unknown_for(4001).is_none());
+        // An answer that names none of them tells nothing.
+        watch.ends.ask(at_second(4010));
+        let nothing = BTreeMap::new();
+        watch.ends.hear(at_second(4011), &[at(100)], &nothing);
+        assert_eq!(unknown_for(4050), Some(Duration::from_secs(40)));
         let nothing_read = watch.ends.worst(at_second(9999), &[]);
         assert_eq!(nothing_read, Some((0, Duration::ZERO)));
     }

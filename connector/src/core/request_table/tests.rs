@@ -248,6 +248,20 @@ fn a_storm_of_503_is_never_answered_with_more_than_a_fifth_more_and_is_over_a_mi
 }
 
 #[test]
+fn what_a_hiccup_breaks_off_in_one_lane_is_all_sent_again_at_once() {
+    let mut store = Store::new(1);
+    store.run(10, None);
+    for _ in 0..8 {
+        store.put_at(HOT, 1000);
+    }
+    (0..15).for_each(|_| store.step(Some(Storm::Fails(100))));
+    let broken_off = store.open.len();
+    assert!(broken_off >= 8);
+    (0..60).for_each(|_| store.step(None));
+    assert_eq!(store.open.len(), 0, "of {broken_off}");
+}
+
+#[test]
 fn a_lane_that_is_refused_takes_nothing_from_the_others_and_gets_no_more_than_a_fifth_itself() {
     for (seed, percent) in (1..).zip([20, 60, 100]) {
         let mut store = Store::new(seed);
