@@ -106,7 +106,7 @@ impl RetryLines {
             while let Some(due) = line.first_due(now) {
                 let spare = &mut self.probes;
                 let is_paid =
-                    line.budget.try_spend() || line.budget.is_sound() && spare.try_spare();
+                    line.budget.try_spend() || (line.budget.is_sound() && spare.try_spare());
                 if !is_paid {
                     break;
                 }

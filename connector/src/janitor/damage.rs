@@ -1,6 +1,7 @@
 //! Objects that do not read back: told once each, and never a reason to take anything away.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use skein_shared::error::BucketCause;
 use skein_shared::{Error, ErrorKind, Result};
@@ -41,9 +42,9 @@ impl Damage {
             | Error::Taken { .. }
             | Error::Unfit { .. } => return,
         };
-        if !self.0.contains_key(key) {
+        if let Entry::Vacant(unknown) = self.0.entry(key.clone()) {
             metrics::janitor_met_damage(key, error);
-            self.0.insert(key.clone(), error.to_string());
+            unknown.insert(error.to_string());
         }
     }
 }
