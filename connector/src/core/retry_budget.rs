@@ -27,12 +27,14 @@ const EARNED_IN_CALM: u64 = 2 * RETRY;
 const EARNED_WHEN_USUAL: u64 = RETRY / 2;
 /// Answers in a row without a failure that make a calm.
 const CALM_ANSWERS: u32 = 24;
+/// Most that a lane saves up; what is more than a hiccup needs is gone with the next failure.
+const MOST_SAVED: u64 = 20 * RETRY;
 /// Time between two probes.
 const PROBE_INTERVAL: Millis = Millis::seconds(1);
 /// Probes that a calm saves up.
 const MOST_PROBES: u32 = 20;
 /// Retries that a calm saves up for whichever lane has a hiccup.
-const MOST_SPARE: u32 = 20 * ANSWERS_PER_SPARE;
+const MOST_SPARE: u32 = 10 * ANSWERS_PER_SPARE;
 /// Answers in a calm that save up one of them.
 const ANSWERS_PER_SPARE: u32 = 50;
 /// Failures that go on for longer are no storm.
@@ -41,7 +43,8 @@ const LONGEST_STORM: Millis = Millis::seconds(120);
 /// Retries that one lane has saved up.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
-    most_saved: u64,
+    /// What a hiccup needs.
+    hiccup: u64,
     saved: u64,
     answers_in_row: u32,
     failures: FailureShare,
@@ -67,10 +70,10 @@ pub(super) struct Probes {
 }
 
 impl RetryBudget {
-    /// As many retries as a short hiccup needs; more are never saved up.
+    /// As many retries as a short hiccup needs.
     pub(super) const fn new(hiccup: u64) -> Self {
         Self {
-            most_saved: hiccup * RETRY,
+            hiccup: hiccup * RETRY,
             saved: hiccup * RETRY,
             answers_in_row: CALM_ANSWERS,
             failures: FailureShare {
@@ -103,6 +106,10 @@ impl RetryBudget {
     pub(super) fn failed(&mut self, now: Millis) {
         self.answers_in_row = 0;
         self.failures.failed(now);
+        if !self.failures.are_usual(now) {
+            // A calm pays for waves of what has waited, not for the beginning of a storm.
+            self.saved = self.saved.min(self.hiccup);
+        }
     }
 
     /// What was refused for a reason other than load is accepted: nothing is held back for it.
@@ -110,7 +117,7 @@ impl RetryBudget {
         let tried_at = self.tried_at;
         *self = Self {
             tried_at,
-            ..Self::new(self.most_saved / RETRY)
+            ..Self::new(self.hiccup / RETRY)
         };
     }
 
@@ -148,7 +155,7 @@ impl RetryBudget {
     }
 
     fn earn(&mut self, thousandths: u64) {
-        self.saved = (self.saved + thousandths).min(self.most_saved);
+        self.saved = (self.saved + thousandths).min(MOST_SAVED);
     }
 }
 

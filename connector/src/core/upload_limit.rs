@@ -78,10 +78,10 @@ impl Lane {
         }
     }
 
-    /// Retries that the lane at a place needs at once when everything it may have under way fails together. The data
-    /// lanes share their requests.
+    /// Retries that the lane at a place needs at once when some of what it has under way fails. The data lanes share
+    /// their requests.
     pub(super) const fn hiccup(place: usize) -> u64 {
-        if Self(place).is_data() { 2 } else { 10 }
+        if Self(place).is_data() { 1 } else { 2 }
     }
 
     /// All of them.
