@@ -192,8 +192,8 @@ pub(crate) fn fill_taken(hole: &Hole) {
     counter!("skein_connector_taken_fills_total").increment(1);
 }
 
-/// How far the partitions that are read are behind Kafka, and how old that figure is. What is unknown is no number: a gap
-/// in a graph, where the last one would look like a worker that keeps up.
+/// How far the partitions that are read are behind Kafka, and how old that figure is. What is unknown is no
+/// number: a gap in a graph, where the last one would look like a worker that keeps up.
 pub(crate) fn lagging(worst: Option<(u64, Duration)>, age: Option<Duration>) {
     let records = worst.map_or(f64::NAN, |(records, _)| to_f64(records));
     let seconds = worst.map_or(f64::NAN, |(_, time)| time.as_secs_f64());

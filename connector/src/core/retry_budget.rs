@@ -1,19 +1,21 @@
 //! How many retries may be sent, so that a store in trouble is not answered with more load.
 //!
-//! Each lane has a budget of its own: a group of keys that the store throttles takes nothing from the others. A first
-//! attempt earns its lane a tenth of a retry, so that over any storm at most a tenth of the requests are repeats. Three
-//! exceptions let work go on:
+//! Each lane has a budget of its own: a group of keys that the store throttles takes nothing from the others. A
+//! first attempt earns its lane a tenth of a retry, so that over any storm at most a tenth of the requests are
+//! repeats. Three exceptions let work go on:
 //!
-//! - Once a run of answers came without a failure, each further one earns two, so that what has waited goes out in waves
-//!   that double. A store that still refuses every fifth request almost never gives such a run.
-//! - A lane of which for two minutes a few requests in a hundred fail, and never more than three in ten, is in no storm:
-//!   that is how the store is today. Of five requests one then needs a second try, which a tenth never pays for, and what
-//!   waits would come to fill the memory. So each answer earns a half, which is enough for as many.
-//! - After a second without any first attempt one retry goes out whatever was earned, as a probe; in a calm of all lanes
-//!   there are more, for those that have nothing new to send. The lane that was tried the longest ago has the first.
+//! - Once a run of answers came without a failure, each further one earns two, so that what has waited goes out
+//!   in waves that double. A store that still refuses every fifth request almost never gives such a run.
+//! - A lane of which for two minutes a few requests in a hundred fail, and never more than three in ten, is in no
+//!   storm: that is how the store is today. Of five requests one then needs a second try, which a tenth never pays
+//!   for, and what waits would come to fill the memory. So each answer earns a half, which is enough for as many.
+//! - After a second without any first attempt one retry goes out whatever was earned, as a probe; in a calm of all
+//!   lanes there are more, for those that have nothing new to send. The lane that was tried the longest ago has
+//!   the first.
 //!
-//! A hiccup may hit many requests of one lane: what it needs beyond its own savings comes from a spare of all lanes,
-//! which only a calm fills again, and slowly, and which a lane that fails more than one in four never touches.
+//! A hiccup may hit many requests of one lane: what it needs beyond its own savings comes from a spare of all
+//! lanes, which only a calm fills again, and slowly, and which a lane that fails more than one in four never
+//! touches.
 
 use skein_shared::units::Millis;
 
