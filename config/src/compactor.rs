@@ -21,7 +21,8 @@ pub struct CompactorSettings {
     pub part_bytes: ByteCount,
     /// Live segments a window may have before they are merged with the new input.
     pub max_live_segments: u32,
-    /// How much later than its own timestamp a record may come into Kafka.
+    /// How much later than its own timestamp a record may come into Kafka, plus how far the clock of any producer may
+    /// lead.
     pub watermark_delay: Millis,
 }
 

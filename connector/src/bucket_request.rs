@@ -229,13 +229,25 @@ impl BucketRequests {
     fn start(&self, id: RequestId, request: Request, cancel: CancellationToken) {
         let (services, outbox) = (Arc::clone(&self.services), self.outbox.clone());
         let step = request.step();
+        let of_one_partition = request.is_about_one_partition();
         let span = tracing::debug_span!("request", step);
         let task = async move {
             let outcome = tokio::select! {
                 outcome = services.carry_out(request) => outcome,
                 () = cancel.cancelled() => return,
             };
-            let outcome = outcome.map_err(|error| failure_of(step, &error));
+            let outcome = outcome.map_err(|error| {
+                let remedy = if of_one_partition {
+                    remedy_of_question(&error)
+                } else {
+                    remedy_of(&error)
+                };
+                crate::metrics::request_failed(step, remedy, &error);
+                Failure {
+                    remedy,
+                    reason: error.to_string(),
+                }
+            });
             // The receiver is gone only when the pipeline has ended.
             let _ = outbox.send((id, outcome)).await;
         };
@@ -289,9 +301,24 @@ fn stored_unless_gone(outcome: skein_shared::Result<()>) -> Result<Answer> {
     }
 }
 
+/// What is to be done about an error of a request that one partition waits for. Only damage of what was read gives
+/// it up: a proxy or a store in trouble may answer anything, and something else the next time.
+fn remedy_of_question(error: &Error) -> Remedy {
+    match remedy_of(error) {
+        Remedy::GiveUp(ErrorKind::Transient | ErrorKind::Fenced | ErrorKind::Invalid) => {
+            Remedy::AskAgain
+        }
+        remedy @ (Remedy::GiveUp(ErrorKind::Corrupt)
+        | Remedy::Again
+        | Remedy::SlowDown
+        | Remedy::AgainAndAlert
+        | Remedy::AskAgain) => remedy,
+    }
+}
+
 /// What is to be done about an error.
-fn failure_of(step: &'static str, error: &Error) -> Failure {
-    let remedy = match error {
+fn remedy_of(error: &Error) -> Remedy {
+    match error {
         Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
             BucketCause::Unavailable => Remedy::Again,
             BucketCause::Throttled => Remedy::SlowDown,
@@ -320,10 +347,58 @@ fn failure_of(step: &'static str, error: &Error) -> Failure {
         | Error::OtherLife { .. }
         | Error::Ended { .. }
         | Error::Stopped { .. } => Remedy::GiveUp(error.kind()),
-    };
-    crate::metrics::request_failed(step, remedy, error);
-    Failure {
-        remedy,
-        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket_error(cause: BucketCause) -> Error {
+        Error::Shared(skein_shared::Error::Bucket {
+            operation: "list",
+            key: "ledger/s/t/".to_owned(),
+            cause,
+            reason: "the answer is no list".to_owned(),
+        })
+    }
+
+    #[track_caller]
+    fn check(error: &Error, of_question: Remedy, of_write: Remedy) {
+        assert_eq!(remedy_of_question(error), of_question);
+        assert_eq!(remedy_of(error), of_write);
+    }
+
+    #[test]
+    fn a_question_about_one_partition_is_given_up_only_for_damage_of_what_was_read() {
+        let give_up = Remedy::GiveUp;
+        for cause in [BucketCause::Refused, BucketCause::NotFound] {
+            let error = bucket_error(cause);
+            check(&error, Remedy::AskAgain, give_up(ErrorKind::Invalid));
+        }
+        let fenced = give_up(ErrorKind::Fenced);
+        check(
+            &bucket_error(BucketCause::UploadGone),
+            Remedy::AskAgain,
+            fenced,
+        );
+        let invalid = Error::Shared(skein_shared::Error::Invalid {
+            what: "ledger folder",
+            input: "<html>".to_owned(),
+            reason: "it is none of ours".to_owned(),
+        });
+        check(&invalid, Remedy::AskAgain, give_up(ErrorKind::Invalid));
+        let corrupt = give_up(ErrorKind::Corrupt);
+        let decode = skein_shared::Error::decode("ledger", 7, "checksum");
+        for error in [bucket_error(BucketCause::Damaged), Error::Shared(decode)] {
+            check(&error, corrupt, corrupt);
+        }
+        for (cause, remedy) in [
+            (BucketCause::Unavailable, Remedy::Again),
+            (BucketCause::Throttled, Remedy::SlowDown),
+            (BucketCause::Denied, Remedy::AgainAndAlert),
+        ] {
+            check(&bucket_error(cause), remedy, remedy);
+        }
     }
 }

@@ -20,11 +20,15 @@ mod open_object;
 mod spare_buffers;
 mod ledger_chain;
 mod partition;
+mod census;
+mod partition_table;
 mod flush_cycle;
 mod stats;
 mod retry_budget;
 mod upload_limit;
 mod hedging;
+mod retry_lines;
+mod purpose;
 mod request_table;
 mod offset_commits;
 mod blockage;
@@ -69,8 +73,9 @@ use crate::core::flush_cycle::FlushCycle;
 use crate::core::membership::Membership;
 use crate::core::offset_commits::OffsetCommits;
 use crate::core::open_object::{OpenObject, SealedObject};
-use crate::core::partition::PartitionTable;
-use crate::core::request_table::{Purpose, RequestTable};
+use crate::core::partition_table::PartitionTable;
+use crate::core::purpose::Purpose;
+use crate::core::request_table::RequestTable;
 use crate::core::roll_policy::FlushPhase;
 use crate::core::router::Router;
 use crate::core::spare_buffers::SpareBuffers;
@@ -285,8 +290,10 @@ impl Core {
         if self.mutated_failure(id, failure, actions).is_some() {
             return;
         }
-        if failure.remedy == Remedy::AgainAndAlert {
-            self.blockage.refused(&failure.reason);
+        match failure.remedy {
+            Remedy::AgainAndAlert => self.blockage.refused(&failure.reason),
+            Remedy::AskAgain => self.watch_odd_answer(id, &failure.reason, actions),
+            Remedy::Again | Remedy::SlowDown | Remedy::GiveUp(_) => {}
         }
         let Some((purpose, step)) = self.requests.failed(id, failure, actions) else {
             return;

@@ -5,10 +5,15 @@
 //! absent and never deleted, that it can never count. Age and silence only say where it is worth to fence. So
 //! it cannot harm a worker that is slow but lives: that one finds its flush void and reads again.
 //!
+//! What does not read back proves nothing: whatever it would decide about stays, and the run goes on with the rest.
+//!
 //! Any number of janitors may run at once, and one that is killed is simply run again.
 
 pub mod verdict;
+mod damage;
 mod evidence;
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use skein_shared::Result;
@@ -75,6 +80,8 @@ pub struct JanitorReport {
     pub kept: u64,
     /// Uploads of other roles, which other hands take care of.
     pub others: u64,
+    /// Manifests and ledger entries that do not read back, and why. What they would decide about stays.
+    pub damaged: BTreeMap<String, String>,
     /// When the run was cut short: objects behind this key are still to be looked at.
     pub cut_short_at: Option<String>,
 }
@@ -88,8 +95,7 @@ const PAGES_PER_WORD: u64 = 100;
 /// Looks at everything in scope once.
 ///
 /// # Errors
-/// What the bucket says; `Corrupt` when a flush manifest or ledger entry that decides is damaged. What was
-/// done until then is right, and the next run goes on.
+/// What the bucket says. What was done until then is right, and the next run goes on.
 pub async fn run(
     bucket: &Bucket,
     options: &JanitorOptions,
@@ -109,7 +115,9 @@ pub async fn run(
         Scope::Uploads => {}
         Scope::Everything => janitor.sweep_objects().await?,
     }
-    Ok(janitor.report)
+    let mut report = janitor.report;
+    report.damaged = janitor.witness.into_damage().into_reasons();
+    Ok(report)
 }
 
 struct Janitor<'a> {

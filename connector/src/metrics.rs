@@ -19,6 +19,9 @@ pub(crate) fn request_failed(step: &'static str, remedy: Remedy, error: &Error) 
         Remedy::SlowDown => tracing::debug!(step, %error, "request refused for now"),
         // Told once for all requests, see `noticed`.
         Remedy::AgainAndAlert => tracing::debug!(step, %error, "request refused, it is sent again"),
+        Remedy::AskAgain => {
+            tracing::warn!(step, %error, "the answer makes no sense, it is asked again");
+        }
         Remedy::GiveUp(_) => tracing::error!(step, %error, "request failed for good"),
     }
     let outcome = remedy.name();
@@ -88,6 +91,12 @@ pub(crate) fn noticed(notice: &Notice) {
             tracing::info!("the store takes again what it refused");
             gauge!("skein_connector_store_refuses").set(0.0);
         }
+        Notice::OddAnswer { partition, reason } => tracing::error!(
+            topic = %partition.topic,
+            partition = %partition.partition,
+            "the partition is not read, because answers about it make no sense; it is asked again: look at \
+             what stands between this worker and the store: {reason}"
+        ),
     }
 }
 
@@ -127,6 +136,12 @@ pub(crate) fn object_deleted(key: &str, flush: FlushId) {
 pub(crate) fn flush_declared_void(flush: FlushId) {
     tracing::info!(%flush, "flush declared void: its worker was silent and had not finished it");
     counter!("skein_connector_janitor_voided_flushes_total").increment(1);
+}
+
+/// A janitor met an object that does not read back.
+pub(crate) fn janitor_met_damage(key: &str, error: &skein_shared::Error) {
+    tracing::warn!(key, %error, "a damaged object: what it decides about stays as it is; run `skein verify`");
+    counter!("skein_connector_janitor_damaged_objects_total").increment(1);
 }
 
 /// A janitor that runs beside a connector failed; the next one goes on.
@@ -177,10 +192,14 @@ pub(crate) fn fill_taken(hole: &Hole) {
     counter!("skein_connector_taken_fills_total").increment(1);
 }
 
-/// How far the partitions that are read are behind Kafka.
-pub(crate) fn lagging(records: u64, time: Duration) {
-    gauge!("skein_connector_lag_records").set(to_f64(records));
-    gauge!("skein_connector_lag_seconds").set(time.as_secs_f64());
+/// How far the partitions that are read are behind Kafka, and how old that figure is. What is unknown is no
+/// number: a gap in a graph, where the last one would look like a worker that keeps up.
+pub(crate) fn lagging(worst: Option<(u64, Duration)>, age: Option<Duration>) {
+    let records = worst.map_or(f64::NAN, |(records, _)| to_f64(records));
+    let seconds = worst.map_or(f64::NAN, |(_, time)| time.as_secs_f64());
+    gauge!("skein_connector_lag_records").set(records);
+    gauge!("skein_connector_lag_seconds").set(seconds);
+    gauge!("skein_connector_lag_age_seconds").set(age.unwrap_or_default().as_secs_f64());
 }
 
 #[expect(

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use skein_config::settings::Need;
 use skein_connector::janitor::{self, JanitorOptions, JanitorReport, Mode, Scope};
+use skein_shared::ErrorKind;
 use skein_shared::bucket::Bucket;
 
 use crate::cli::{SettingsArgs, runtime};
@@ -76,7 +77,11 @@ pub(crate) fn run(args: &JanitorArgs, settings: &SettingsArgs) -> Outcome {
         ReportFormat::Json => output::json(&report)?,
         ReportFormat::Text => output::lines(&shown(&report, options.mode))?,
     }
-    Ok(ExitCode::Ok)
+    Ok(if report.damaged.is_empty() {
+        ExitCode::Ok
+    } else {
+        ExitCode::of(ErrorKind::Corrupt)
+    })
 }
 
 fn shown(report: &JanitorReport, mode: Mode) -> Vec<String> {
@@ -97,6 +102,11 @@ fn shown(report: &JanitorReport, mode: Mode) -> Vec<String> {
         report.kept,
         report.others,
     )];
+    for (key, reason) in &report.damaged {
+        lines.push(format!(
+            "damaged, what it decides about stays: {key}: {reason}"
+        ));
+    }
     if let Some(key) = &report.cut_short_at {
         lines.push(format!("cut short: go on with --start-after '{key}'"));
     }

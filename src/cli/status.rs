@@ -23,7 +23,7 @@ use crate::output::{self, ReportFormat};
 ///
 /// Works from the bucket alone: Kafka's ends are those that the workers told. With `kafka.brokers` set Kafka
 /// is asked itself; if it does not answer, that is said and the rest is shown. Everything before the watermark
-/// is durable, less `compactor.watermark_delay` for records that come late.
+/// is durable; it lies `compactor.watermark_delay` back, for records that come late and clocks that lead.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

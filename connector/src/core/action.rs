@@ -5,7 +5,7 @@ use bytes::Bytes;
 use skein_shared::ErrorKind;
 use skein_shared::format::block::{BlockBuffer, SyncMarker};
 use skein_shared::format::flush_manifest::FlushManifest;
-use skein_shared::format::ledger_entry::{LedgerEntry, StartPolicy};
+use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry, StartPolicy};
 use skein_shared::ids::{Chain, Incarnation, PartitionId, TopicName, WorkerId, WriteId};
 use skein_shared::offset::{Offset, Span};
 use skein_shared::units::Millis;
@@ -111,6 +111,14 @@ pub enum Notice {
     },
     /// The store takes again what it refused.
     StoreAccepts,
+    /// Where a partition stands is asked again and again, because the answers make no sense. Told at most each
+    /// minute, for one of those partitions.
+    OddAnswer {
+        /// Which.
+        partition: TopicPartition,
+        /// What was asked, and the answer's words.
+        reason: String,
+    },
 }
 
 /// A request to the bucket, to the ledger or to Kafka.
@@ -247,6 +255,20 @@ impl Request {
             | Self::CreateFlushManifest { .. }
             | Self::AppendLedger { .. }
             | Self::WriteStatus { .. } => 0,
+        }
+    }
+
+    /// Whether only one partition waits for its answer. That one is asked about until the answer makes sense,
+    /// whatever it was; any other request that cannot succeed ends the worker.
+    pub fn is_about_one_partition(&self) -> bool {
+        match self {
+            Self::LookUpChain(_) | Self::CreateGenesis { .. } => true,
+            Self::AppendLedger { entry, .. } => matches!(entry.kind, EntryKind::LostSpan { .. }),
+            Self::PutObject { .. }
+            | Self::UploadPart { .. }
+            | Self::CompleteUpload(_)
+            | Self::CreateFlushManifest { .. }
+            | Self::WriteStatus { .. } => false,
         }
     }
 

@@ -5,7 +5,8 @@
 use skein_shared::units::Millis;
 
 use crate::core::Core;
-use crate::core::action::{Action, Notice};
+use crate::core::action::{Action, Notice, RequestId};
+use crate::core::purpose::Purpose;
 
 /// Time between two alerts of the same blockage.
 const ALERT_INTERVAL: Millis = Millis::seconds(60);
@@ -16,6 +17,8 @@ pub(super) struct Blockage {
     reason: String,
     /// When to tell again; `None` while nothing is refused.
     alert_at: Option<Millis>,
+    /// When an odd answer may be told of again.
+    odd_at: Millis,
 }
 
 impl Blockage {
@@ -43,5 +46,22 @@ impl Core {
             let reason = self.blockage.reason.clone();
             actions.push(Action::Notify(Notice::StoreRefuses { reason }));
         }
+    }
+
+    /// Alerts of an answer about one partition that makes no sense. Nothing else waits for it.
+    pub(super) fn watch_odd_answer(
+        &mut self,
+        id: RequestId,
+        reason: &str,
+        actions: &mut Vec<Action>,
+    ) {
+        let slot = self.requests.purpose(id).and_then(Purpose::slot);
+        let Some(slot) = slot.filter(|_| self.blockage.odd_at <= self.now) else {
+            return;
+        };
+        self.blockage.odd_at = Millis(self.now.0 + ALERT_INTERVAL.0);
+        let partition = self.partitions.get(slot).name.clone();
+        let reason = reason.to_owned();
+        actions.push(Action::Notify(Notice::OddAnswer { partition, reason }));
     }
 }

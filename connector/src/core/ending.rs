@@ -5,7 +5,6 @@ use skein_shared::units::Millis;
 use crate::core::Core;
 use crate::core::action::{Action, ExitReason};
 use crate::core::options::Until;
-use crate::core::partition::Phase;
 
 /// How long a worker without partitions waits for some before it ends by itself: while a group settles, a
 /// member's first assignment is often empty.
@@ -63,13 +62,13 @@ impl Core {
         if self.life.is_running() && self.end_is_reached() {
             self.begin_ending(ExitReason::EndReached, None, actions);
         }
-        let Life::Ending { reason, deadline } = &self.life else {
+        let Life::Ending { reason, deadline } = self.life.clone() else {
             return;
         };
         let is_late = deadline.is_some_and(|deadline| deadline <= self.now);
         let is_flushed = self.flushes.under_way() == 0 && self.commits_are_done();
         if is_flushed && (is_late || self.status.is_told(self.now)) {
-            self.exit(reason.clone(), actions);
+            self.exit(reason, actions);
         } else if is_late {
             self.exit(ExitReason::FlushMissed, actions);
         }
@@ -101,50 +100,32 @@ impl Core {
         actions.push(Action::Pause);
     }
 
-    fn end_is_reached(&self) -> bool {
+    fn end_is_reached(&mut self) -> bool {
         let Some(assigned_at) = self.membership.assigned_at else {
             return false;
         };
         if self.options.until == Until::Asked {
             return false;
         }
-        let mut ours = 0;
-        for partition in self.partitions.iter() {
-            match &partition.phase {
-                Phase::Away => {}
-                Phase::LookingUp | Phase::Found(_) | Phase::Draining | Phase::Doubted(_) => {
-                    return false;
-                }
-                Phase::Reading(tenure) if tenure.position < partition.end_at_assignment => {
-                    return false;
-                }
-                Phase::Reading(_) | Phase::Stopped => ours += 1,
-            }
+        let census = self.partitions.census();
+        let is_between = !(census.looking_up.is_empty()
+            && census.found.is_empty()
+            && census.draining.is_empty()
+            && census.doubted.is_empty());
+        if is_between || census.short_of_end > 0 {
+            return false;
         }
+        let ours = census.reading + census.stopped;
         ours > 0 || assigned_at.0 + PATIENCE_WITHOUT_PARTITIONS.0 <= self.now.0
     }
 
     fn count_partitions(&mut self) {
-        let (mut reading, mut stopped, mut behind) = (0, 0, 0);
-        for partition in self.partitions.iter() {
-            match &partition.phase {
-                Phase::Reading(tenure) => {
-                    reading += 1;
-                    let left = partition.end_at_assignment.0 - tenure.position.0;
-                    behind += u64::try_from(left).unwrap_or(0);
-                }
-                Phase::Stopped => stopped += 1,
-                Phase::Away
-                | Phase::LookingUp
-                | Phase::Found(_)
-                | Phase::Draining
-                | Phase::Doubted(_) => {}
-            }
-        }
+        let census = self.partitions.census();
+        let reading = census.reading;
         self.stats.partitions_reading = reading;
+        self.stats.partitions_stopped = census.stopped;
+        self.stats.records_behind = census.records_behind;
         self.budget
             .set_aside(reading * self.options.floors.partition_bytes);
-        self.stats.partitions_stopped = stopped;
-        self.stats.records_behind = behind;
     }
 }

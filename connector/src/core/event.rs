@@ -117,6 +117,9 @@ pub enum Remedy {
     SlowDown,
     /// Send it again after a while and alert: credentials are refused, a person must act.
     AgainAndAlert,
+    /// Ask again after a while and alert: the answer makes no sense, and another may. Only what asks about one
+    /// partition is worth that; the others go on.
+    AskAgain,
     /// Give up: sending it again cannot help.
     GiveUp(ErrorKind),
 }
@@ -128,6 +131,7 @@ impl Remedy {
             Self::Again => "unavailable",
             Self::SlowDown => "throttled",
             Self::AgainAndAlert => "refused",
+            Self::AskAgain => "odd answer",
             Self::GiveUp(_) => "given up",
         }
     }

@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::core::action::{Action, Request, RequestId};
 use crate::core::flush_cycle::{SealedSpan, Settled};
 use crate::core::partition::{Phase, Slot};
-use crate::core::request_table::Purpose;
+use crate::core::purpose::Purpose;
 use crate::core::roll_policy::{self, FlushPhase};
 
 /// Flushes under way at which a flush by age waits: the bucket is slow, and more of them would not help.

@@ -84,6 +84,7 @@ impl Fleet {
             98 => self.steal(partition),
             _ => self.crash(worker),
         }
+        self.workers.iter_mut().for_each(Worker::check_census);
     }
 
     /// An orderly rebalance: the old owner drains, as far as its requests go, or misses its drain.

@@ -1,5 +1,7 @@
 //! What is done when Kafka does not have what follows the ledger's end: never a silent jump (SK-3).
 
+use std::collections::BTreeSet;
+
 use skein_config::connector::{OnLostOffsets, OnReplacedLog};
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry, StartPolicy};
 use skein_shared::ids::{Chain, Incarnation};
@@ -10,7 +12,7 @@ use crate::core::Core;
 use crate::core::action::{Action, Notice, Request, StopReason};
 use crate::core::event::ChainView;
 use crate::core::partition::{Hole, Log, Phase, Slot};
-use crate::core::request_table::Purpose;
+use crate::core::purpose::Purpose;
 
 impl Core {
     /// Kafka refused a position of ours and reads that partition no more. It does not say which: all of
@@ -23,7 +25,7 @@ impl Core {
                 continue;
             };
             let purpose = Purpose::Recheck { slot, position };
-            if self.requests.waits_for(purpose) {
+            if self.requests.waits_for(slot, purpose) {
                 // One look answers for all that were refused at this position.
                 continue;
             }
@@ -155,13 +157,14 @@ impl Core {
             return;
         }
         let now = self.now;
-        let waiting = |phase: &Phase| matches!(phase, Phase::Doubted(until) if now < *until);
-        if !self.partitions.slots_where(waiting).is_empty() {
+        let doubted = &self.partitions.census().doubted;
+        if doubted.last().is_some_and(|(until, _)| now < *until) {
             // Waiting here is no stall: it has an end.
             self.progress_at = now;
         }
-        let due = |phase: &Phase| matches!(phase, Phase::Doubted(until) if *until <= now);
-        for slot in self.partitions.slots_where(due) {
+        let due = doubted.iter().take_while(|(until, _)| *until <= now);
+        let due: BTreeSet<Slot> = due.map(|(_, slot)| *slot).collect();
+        for slot in due {
             if self.partitions.get(slot).ledger.is_settled() {
                 self.look_up(slot, actions);
             }
@@ -229,7 +232,7 @@ impl Core {
         let partition = self.partitions.get_mut(slot);
         partition.phase = phase;
         let removed = vec![partition.name.clone()];
-        if !self.is_awaited(slot) {
+        if !self.partitions.is_awaited(slot) {
             let rest = self.partitions.reading();
             actions.push(Action::Unassign { removed, rest });
         }

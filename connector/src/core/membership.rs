@@ -12,9 +12,8 @@ use crate::core::Core;
 use crate::core::action::{Action, Request};
 use crate::core::event::{ChainView, LedgerEnd, TopicPartition};
 use crate::core::mutant::Mutant;
-use crate::core::offset_commits::is_behind;
-use crate::core::partition::{ConsumerPosition, Log, Partition, Phase, Slot, Tenure};
-use crate::core::request_table::Purpose;
+use crate::core::partition::{ConsumerPosition, Log, Phase, Slot, Tenure};
+use crate::core::purpose::Purpose;
 
 /// A revocation so soon after a flush is part of a storm.
 const STORM: Millis = Millis::seconds(10);
@@ -35,7 +34,6 @@ pub(super) struct Membership {
 
 #[derive(Debug)]
 struct Answer {
-    slots: BTreeSet<Slot>,
     kind: AnswerKind,
     deadline: Millis,
 }
@@ -124,7 +122,7 @@ impl Core {
     pub(super) fn look_up(&mut self, slot: Slot, actions: &mut Vec<Action>) {
         // What was asked about an earlier tenure says nothing about the next.
         self.requests
-            .forget(|purpose| matches!(purpose, Purpose::Recheck { slot: of, .. } if of == slot));
+            .forget_of(slot, |purpose| matches!(purpose, Purpose::Recheck { .. }));
         let partition = self.partitions.get_mut(slot);
         partition.phase = Phase::LookingUp;
         let request = Request::LookUpChain(partition.chain.clone());
@@ -135,6 +133,7 @@ impl Core {
     /// before any record is taken.
     pub(super) fn chain_found(&mut self, slot: Slot, view: ChainView, actions: &mut Vec<Action>) {
         let mutated = self.mutated_end(view.kafka_low);
+        let is_awaited = self.partitions.is_awaited(slot);
         let partition = self.partitions.get_mut(slot);
         partition.end_at_assignment = view.kafka_high;
         partition.take_incarnation(view.incarnation);
@@ -164,7 +163,7 @@ impl Core {
             // A record that Kafka no longer has cannot be compared.
             let last = end.last.filter(|last| view.kafka_low <= last.offset);
             partition.phase = Phase::Found(LedgerEnd { last, ..end });
-            self.membership.found_late |= !self.is_awaited(slot);
+            self.membership.found_late |= !is_awaited;
         }
     }
 
@@ -175,31 +174,17 @@ impl Core {
         };
         let nothing_to_find = self.life.is_ending() && answer.kind == AnswerKind::Assignment;
         let late = answer.deadline <= self.now || nothing_to_find;
-        let is_done = |slot: &Slot| {
-            let partition = self.partitions.get(*slot);
-            match partition.phase {
-                Phase::LookingUp => false,
-                Phase::Draining => partition.ledger.is_settled() && !is_behind(partition),
-                Phase::Away
-                | Phase::Found(_)
-                | Phase::Reading(_)
-                | Phase::Doubted(_)
-                | Phase::Stopped => true,
-            }
-        };
-        let missed: Vec<Slot> = answer
-            .slots
-            .iter()
-            .filter(|s| !is_done(s))
-            .copied()
-            .collect();
-        if !missed.is_empty() && !late {
+        let kind = answer.kind;
+        let census = self.partitions.census();
+        if !census.missed.is_empty() && !late {
             return;
         }
-        let Answer { slots, kind, .. } = self.membership.answer.take().expect("it is there");
+        let (slots, missed) = (census.awaited.clone(), census.missed.len() as u64);
+        self.membership.answer = None;
+        self.partitions.wait_for(BTreeSet::new());
         match kind {
             AnswerKind::Assignment => self.answer_assignment(&slots, actions),
-            AnswerKind::Revocation => self.answer_revocation(&slots, &missed, actions),
+            AnswerKind::Revocation => self.answer_revocation(&slots, missed, actions),
         }
     }
 
@@ -218,10 +203,10 @@ impl Core {
     fn answer_revocation(
         &mut self,
         slots: &BTreeSet<Slot>,
-        missed: &[Slot],
+        missed: u64,
         actions: &mut Vec<Action>,
     ) {
-        self.stats.missed_drains += missed.len() as u64;
+        self.stats.missed_drains += missed;
         for slot in slots {
             self.give_up(*slot);
         }
@@ -232,8 +217,8 @@ impl Core {
     }
 
     fn expect_answer(&mut self, kind: AnswerKind, slots: BTreeSet<Slot>, patience: Millis) {
+        self.partitions.wait_for(slots);
         self.membership.answer = Some(Answer {
-            slots,
             kind,
             deadline: Millis(self.now.0 + patience.0),
         });
@@ -260,11 +245,11 @@ impl Core {
     }
 
     fn forget_look_ups(&mut self, slot: Slot) {
-        self.requests.forget(|purpose| match purpose {
-            Purpose::LookUp(of)
-            | Purpose::Genesis(of)
-            | Purpose::Recheck { slot: of, .. }
-            | Purpose::LostSpan { slot: of, .. } => of == slot,
+        self.requests.forget_of(slot, |purpose| match purpose {
+            Purpose::LookUp(_)
+            | Purpose::Genesis(_)
+            | Purpose::Recheck { .. }
+            | Purpose::LostSpan { .. } => true,
             Purpose::Put(_)
             | Purpose::Part { .. }
             | Purpose::Complete(_)
@@ -274,11 +259,6 @@ impl Core {
         });
     }
 
-    pub(super) fn is_awaited(&self, slot: Slot) -> bool {
-        let answer = self.membership.answer.as_ref();
-        answer.is_some_and(|answer| answer.slots.contains(&slot))
-    }
-
     /// Assigns what was found after the group had its answer, or without its asking: all of it together, once
     /// nothing more is being looked up or time has passed, because an assignment interrupts all fetching. While
     /// the group waits for an answer it would be taken for that answer.
@@ -286,19 +266,17 @@ impl Core {
         if !self.membership.found_late || self.membership.answer.is_some() {
             return;
         }
-        let more_to_come = |partition: &Partition| matches!(partition.phase, Phase::LookingUp);
         let patience_is_over = self.membership.found_late_until <= self.now;
-        if !patience_is_over && self.partitions.iter().any(more_to_come) {
+        let census = self.partitions.census();
+        if !patience_is_over && !census.looking_up.is_empty() {
             return;
         }
+        let found: Vec<Slot> = census.found.iter().copied().collect();
         self.membership.found_late = false;
         self.membership.found_late_until = Millis(self.now.0 + LATE_ASSIGNMENTS.0);
-        let found = self
-            .partitions
-            .slots_where(|phase| matches!(phase, Phase::Found(_)));
         let mut added = Vec::new();
         for slot in found {
-            if !self.is_awaited(slot) {
+            if !self.partitions.is_awaited(slot) {
                 added.extend(self.begin_tenure(slot));
             }
         }

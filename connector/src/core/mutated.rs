@@ -9,7 +9,7 @@ use crate::core::action::{Action, RequestId};
 use crate::core::event::{Answer, Failure, LedgerEnd, Remedy};
 use crate::core::mutant::Mutant;
 use crate::core::partition::{Partition, Phase, Slot};
-use crate::core::request_table::Purpose;
+use crate::core::purpose::Purpose;
 
 impl Core {
     pub(super) fn has(&self, mutant: Mutant) -> bool {

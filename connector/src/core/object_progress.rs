@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::core::action::{Action, ObjectNumber, Request};
 use crate::core::byte_budget::Load;
 use crate::core::open_object::NextStep;
-use crate::core::request_table::Purpose;
+use crate::core::purpose::Purpose;
 use crate::core::roll_policy;
 
 impl Core {

@@ -6,7 +6,7 @@ use skein_shared::units::Millis;
 use crate::core::Core;
 use crate::core::action::Action;
 use crate::core::event::{CommitOutcome, TopicPartition};
-use crate::core::partition::{Partition, Phase};
+use crate::core::partition::Slot;
 
 /// How long the outcome of a commit is waited for.
 const PATIENCE: Millis = Millis::seconds(10);
@@ -33,14 +33,20 @@ impl Core {
         if self.now < self.commits.not_before || self.requests.appends_under_way() {
             return;
         }
-        let due = |partition: &Partition| {
-            let right = is_behind(partition).then_some(partition.ledger_end);
+        let slots = match self.options.mutant {
+            None => self.partitions.census().behind.iter().copied().collect(),
+            // A buggy core commits also what is not behind.
+            Some(_) => self.partitions.slots_where(|_| true),
+        };
+        let due = |slot: Slot| {
+            let partition = self.partitions.get(slot);
+            let right = partition.is_behind().then_some(partition.ledger_end);
             Some((
                 partition.name.clone(),
                 self.mutated_commit(partition).or(right)?,
             ))
         };
-        let offsets: Vec<_> = self.partitions.iter().filter_map(due).collect();
+        let offsets: Vec<_> = slots.into_iter().filter_map(due).collect();
         if !offsets.is_empty() {
             self.commits.under_way = Some((self.now, offsets.clone()));
             actions.push(Action::Commit(offsets));
@@ -67,19 +73,7 @@ impl Core {
     }
 
     /// Whether Kafka has everything that the ledger covers.
-    pub(super) fn commits_are_done(&self) -> bool {
-        self.commits.under_way.is_none() && !self.partitions.iter().any(is_behind)
+    pub(super) fn commits_are_done(&mut self) -> bool {
+        self.commits.under_way.is_none() && self.partitions.census().behind.is_empty()
     }
-}
-
-/// Whether Kafka's offset of a partition of ours lies behind the ledger.
-pub(super) fn is_behind(partition: &Partition) -> bool {
-    let ours = match partition.phase {
-        Phase::Reading(_) | Phase::Draining => true,
-        // A commit for a partition that is not ours could move another worker's offset back.
-        Phase::Away | Phase::LookingUp | Phase::Found(_) | Phase::Doubted(_) | Phase::Stopped => {
-            false
-        }
-    };
-    ours && partition.committed < partition.ledger_end
 }

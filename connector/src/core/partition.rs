@@ -1,9 +1,7 @@
 //! One partition's life with this worker: looked up, read, taken away.
 
-use std::collections::BTreeMap;
-
 use skein_shared::format::frame::{LastRecord, RecordRef, Stream};
-use skein_shared::ids::{Chain, Incarnation, SourceName};
+use skein_shared::ids::{Chain, Incarnation};
 use skein_shared::offset::{Offset, Span};
 use skein_shared::units::Millis;
 
@@ -113,6 +111,20 @@ impl Partition {
         }
     }
 
+    /// Whether Kafka's offset of a partition of ours lies behind the ledger.
+    pub(super) fn is_behind(&self) -> bool {
+        let ours = match self.phase {
+            Phase::Reading(_) | Phase::Draining => true,
+            // A commit for a partition that is not ours could move another worker's offset back.
+            Phase::Away
+            | Phase::LookingUp
+            | Phase::Found(_)
+            | Phase::Doubted(_)
+            | Phase::Stopped => false,
+        };
+        ours && self.committed < self.ledger_end
+    }
+
     /// The tenure that reads it, if any does.
     pub(super) fn tenure_mut(&mut self) -> Option<&mut Tenure> {
         match &mut self.phase {
@@ -197,109 +209,5 @@ impl Tenure {
         let span = Span::new(self.sealed_to, self.position);
         self.sealed_to = self.position;
         (span.from < span.to).then_some(span)
-    }
-}
-
-/// Every partition that this worker ever had.
-#[derive(Debug)]
-pub(super) struct PartitionTable {
-    source: SourceName,
-    all: Vec<Partition>,
-    by_topic: BTreeMap<String, BTreeMap<u32, Slot>>,
-    last: Option<Slot>,
-}
-
-impl PartitionTable {
-    pub(super) fn new(source: SourceName) -> Self {
-        Self {
-            source,
-            all: Vec::new(),
-            by_topic: BTreeMap::new(),
-            last: None,
-        }
-    }
-
-    /// The slot of a partition, a new one if it was never seen.
-    pub(super) fn slot_of(&mut self, name: &TopicPartition) -> Slot {
-        let partitions = self
-            .by_topic
-            .entry(name.topic.as_str().to_owned())
-            .or_default();
-        *partitions.entry(name.partition.0).or_insert_with(|| {
-            let chain = Chain {
-                source: self.source.clone(),
-                topic: name.topic.clone(),
-                incarnation: Incarnation::default(),
-                partition: name.partition,
-            };
-            self.all.push(Partition {
-                name: name.clone(),
-                chain,
-                phase: Phase::Away,
-                ledger: LedgerChain::default(),
-                ledger_end: Offset::default(),
-                committed: Offset::default(),
-                end_at_assignment: Offset::default(),
-                tenures: 0,
-                stopped_because: String::new(),
-                hole: None,
-                log: Log::Same,
-            });
-            Slot(self.all.len() - 1)
-        })
-    }
-
-    /// The partition of a record. Records come in runs of one partition, so the last one is tried first.
-    pub(super) fn of_record(&mut self, topic: &str, partition: u32) -> Option<Slot> {
-        let is_it = |known: &Partition| {
-            known.name.partition.0 == partition && known.name.topic.as_str() == topic
-        };
-        let slot = match self.last.filter(|slot| is_it(&self.all[slot.0])) {
-            Some(slot) => slot,
-            None => *self.by_topic.get(topic)?.get(&partition)?,
-        };
-        self.last = Some(slot);
-        Some(slot)
-    }
-
-    pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Partition {
-        &mut self.all[slot.0]
-    }
-
-    pub(super) fn get(&self, slot: Slot) -> &Partition {
-        &self.all[slot.0]
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Partition> {
-        self.all.iter()
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &mut Partition)> {
-        self.all
-            .iter_mut()
-            .enumerate()
-            .map(|(place, partition)| (Slot(place), partition))
-    }
-
-    /// The partitions in certain phases.
-    pub(super) fn slots_where(&self, wanted: impl Fn(&Phase) -> bool) -> Vec<Slot> {
-        let all = self.all.iter().enumerate();
-        let fitting = all.filter(|(_, partition)| wanted(&partition.phase));
-        fitting.map(|(place, _)| Slot(place)).collect()
-    }
-
-    /// The lowest of the partitions that are read, topic before number.
-    pub(super) fn lowest_reading(&self) -> Option<&TopicPartition> {
-        let reading = self.all.iter().filter(|known| known.tenure().is_some());
-        reading.map(|partition| &partition.name).min()
-    }
-
-    /// What the consumer is to read, and from where.
-    pub(super) fn reading(&self) -> Vec<(TopicPartition, Offset)> {
-        let reading = self.all.iter().filter_map(|partition| {
-            let tenure = partition.tenure()?;
-            Some((partition.name.clone(), tenure.fetch_from()))
-        });
-        reading.collect()
     }
 }

@@ -3,48 +3,21 @@
 //! A request waits for room in its lane, is under way, and after a failure waits for a random time and then
 //! for a retry that the budget allows. It keeps its number and its write id all that time.
 
-use std::array;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 
-use skein_shared::ids::FlushId;
-use skein_shared::offset::{Offset, Span};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
 
-use crate::core::action::{Action, ObjectNumber, Request, RequestId};
+use crate::core::action::{Action, Request, RequestId};
 use crate::core::event::{Failure, Remedy};
 use crate::core::hedging::Hedging;
 use crate::core::partition::Slot;
-use crate::core::retry_budget::RetryBudget;
+use crate::core::purpose::{Purpose, PurposeIndex};
+use crate::core::retry_lines::RetryLines;
 use crate::core::stats::RequestStats;
 use crate::core::upload_limit::{Lane, Round, UploadLimit};
-
-/// Whom an answer concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Where a partition stands.
-    LookUp(Slot),
-    /// Whether Kafka still has the position that a partition had when it was asked.
-    Recheck { slot: Slot, position: Offset },
-    /// The first entry of a partition's chain.
-    Genesis(Slot),
-    /// An object, put whole.
-    Put(ObjectNumber),
-    /// A part of an object.
-    Part { object: ObjectNumber, bytes: u64 },
-    /// An object whose parts are stored.
-    Complete(ObjectNumber),
-    /// What a flush holds.
-    Manifest(FlushId),
-    /// A span of a partition.
-    Ledger(Slot),
-    /// Where this worker stands.
-    Status,
-    /// A span of a partition that Kafka no longer has.
-    LostSpan { slot: Slot, span: Span },
-}
 
 #[derive(Debug)]
 struct Entry {
@@ -89,11 +62,9 @@ pub(super) struct RequestTable {
     policy: RetryPolicy,
     rng: Rng,
     entries: BTreeMap<RequestId, Entry>,
-    queues: [BTreeSet<RequestId>; Lane::COUNT],
-    /// By the time that each waits for, so that the longest due goes first and none starves.
-    waiting: BTreeSet<(Millis, RequestId)>,
+    index: PurposeIndex,
+    lines: RetryLines,
     refused: BTreeSet<RequestId>,
-    budget: RetryBudget,
     limit: UploadLimit,
     hedging: Hedging,
     stats: RequestStats,
@@ -108,10 +79,9 @@ impl RequestTable {
             policy,
             rng: Rng::with_seed(seed),
             entries: BTreeMap::new(),
-            queues: array::from_fn(|_| BTreeSet::new()),
-            waiting: BTreeSet::new(),
+            index: PurposeIndex::default(),
+            lines: RetryLines::new(),
             refused: BTreeSet::new(),
-            budget: RetryBudget::new(),
             limit: UploadLimit::new(upload_concurrency),
             hedging: Hedging::default(),
             stats: RequestStats::default(),
@@ -142,8 +112,8 @@ impl RequestTable {
             trouble: None,
             stage: Stage::Queued,
         };
-        self.entries.insert(id, entry);
-        self.queues[lane.place()].insert(id);
+        self.keep(id, entry);
+        self.lines.queue(lane, id);
         self.send_queued(actions);
         id
     }
@@ -153,7 +123,7 @@ impl RequestTable {
         let step = self.entries.get(&id)?.request.step();
         self.accept_again(step);
         let entry = self.take_out(id)?;
-        self.budget.answered();
+        self.lines.answered(entry.lane, self.now);
         if let Stage::UnderWay(sent) = entry.stage {
             self.limit.answered(entry.lane, sent.round);
             self.limit.returned(entry.lane);
@@ -175,14 +145,24 @@ impl RequestTable {
     /// Forgets requests whose answer no longer matters. One that is under way keeps its room until it
     /// comes back.
     pub(super) fn forget(&mut self, matches: impl Fn(Purpose) -> bool) {
-        let forgotten = self
-            .entries
-            .iter()
-            .filter(|(_, e)| e.purpose.is_some_and(&matches));
-        let forgotten: Vec<RequestId> = forgotten.map(|(id, _)| *id).collect();
-        for id in forgotten {
+        let all: Vec<RequestId> = self.entries.keys().copied().collect();
+        self.forget_among(all, matches);
+    }
+
+    /// As [`forget`](Self::forget), among those that are about one partition.
+    pub(super) fn forget_of(&mut self, slot: Slot, matches: impl Fn(Purpose) -> bool) {
+        let about_it: Vec<RequestId> = self.index.of(slot).collect();
+        self.forget_among(about_it, matches);
+    }
+
+    fn forget_among(&mut self, ids: Vec<RequestId>, matches: impl Fn(Purpose) -> bool) {
+        for id in ids {
             let entry = self.entries.get_mut(&id).expect("it was just found");
+            let Some(purpose) = entry.purpose.filter(|purpose| matches(*purpose)) else {
+                continue;
+            };
             entry.purpose = None;
+            self.index.remove(purpose, id);
             if !matches!(entry.stage, Stage::UnderWay(_)) {
                 self.take_out(id);
             }
@@ -209,8 +189,8 @@ impl RequestTable {
                 let step = entry.request.step();
                 entry.purpose.map(|purpose| (purpose, step))
             }
-            Remedy::Again | Remedy::SlowDown | Remedy::AgainAndAlert => {
-                self.budget.failed();
+            Remedy::Again | Remedy::SlowDown | Remedy::AgainAndAlert | Remedy::AskAgain => {
+                self.lines.failed(entry.lane, self.now);
                 entry.failures = entry.failures.saturating_add(1);
                 entry.trouble = Some(failure.remedy);
                 self.wait(id, entry);
@@ -223,35 +203,26 @@ impl RequestTable {
 
     /// Sends again what has waited long enough, and hedges what takes too long.
     pub(super) fn send_due(&mut self, actions: &mut Vec<Action>) {
-        while let Some((until, id)) = self.waiting.first().copied() {
-            if until > self.now {
-                break;
-            }
-            if !self.budget.try_spend(self.now) {
-                self.stats.held_back += 1;
-                break;
-            }
-            self.waiting.pop_first();
+        for id in self.lines.take_due(self.now) {
             let entry = self.entries.get_mut(&id).expect("what waits is known");
             entry.stage = Stage::Queued;
             let trouble = entry.trouble.expect("only what failed has to wait");
             self.stats.count_retry(trouble);
-            self.queues[entry.lane.place()].insert(id);
         }
+        self.stats.held_back += u64::from(self.lines.has_due(self.now));
         self.send_queued(actions);
         self.hedge_slowest(actions);
     }
 
     /// Whether a ledger entry is under way.
     pub(super) fn appends_under_way(&self) -> bool {
-        let mut purposes = self.entries.values().map(|entry| entry.purpose);
-        purposes.any(|purpose| matches!(purpose, Some(Purpose::Ledger(_))))
+        self.index.has_appends()
     }
 
-    /// Whether an answer for `purpose` is still to come.
-    pub(super) fn waits_for(&self, purpose: Purpose) -> bool {
-        let mut purposes = self.entries.values().filter_map(|entry| entry.purpose);
-        purposes.any(|of| of == purpose)
+    /// Whether an answer for `purpose`, which is about a partition, is still to come.
+    pub(super) fn waits_for(&self, slot: Slot, purpose: Purpose) -> bool {
+        let mut purposes = self.index.of(slot).map(|id| self.entries[&id].purpose);
+        purposes.any(|of| of == Some(purpose))
     }
 
     /// Whether the store refuses something until a person has acted.
@@ -285,17 +256,27 @@ impl RequestTable {
             entry.is_some_and(|entry| entry.request.step() != step)
         });
         if self.refused.is_empty() {
-            self.budget.refill();
+            self.lines.refill();
         }
+    }
+
+    fn keep(&mut self, id: RequestId, entry: Entry) {
+        if let Some(purpose) = entry.purpose {
+            self.index.add(purpose, id);
+        }
+        self.entries.insert(id, entry);
     }
 
     /// Takes a request out of whatever it waits in.
     fn take_out(&mut self, id: RequestId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
+        if let Some(purpose) = entry.purpose {
+            self.index.remove(purpose, id);
+        }
         self.refused.remove(&id);
         match entry.stage {
-            Stage::Queued => drop(self.queues[entry.lane.place()].remove(&id)),
-            Stage::Waiting(until) => drop(self.waiting.remove(&(until, id))),
+            Stage::Queued => self.lines.unqueue(entry.lane, id),
+            Stage::Waiting(until) => self.lines.unwait(entry.lane, until, id),
             Stage::UnderWay(_) => {}
         }
         Some(entry)
@@ -313,17 +294,17 @@ impl RequestTable {
         if entry.trouble == Some(Remedy::AgainAndAlert) {
             self.refused.insert(id);
         }
-        self.waiting.insert((until, id));
-        self.entries.insert(id, entry);
+        self.lines.wait(entry.lane, until, id);
+        self.keep(id, entry);
     }
 
     /// Sends what its lane has room for, oldest first.
     fn send_queued(&mut self, actions: &mut Vec<Action>) {
         while let Some(id) = self.next_to_send() {
             let entry = self.entries.get_mut(&id).expect("what is queued is known");
-            self.queues[entry.lane.place()].remove(&id);
+            self.lines.unqueue(entry.lane, id);
             if entry.failures == 0 {
-                self.budget.first_attempt(self.now);
+                self.lines.first_attempt(entry.lane, self.now);
                 self.stats.first_tries += 1;
             }
             entry.stage = Stage::UnderWay(Sent {
@@ -337,15 +318,13 @@ impl RequestTable {
 
     fn next_to_send(&self) -> Option<RequestId> {
         let open = Lane::all().filter(|lane| self.limit.has_room(*lane));
-        let firsts = open.filter_map(|lane| self.queues[lane.place()].first());
-        firsts.min().copied()
+        let firsts = open.filter_map(|lane| self.lines.first_queued(lane));
+        firsts.min()
     }
 
-    /// Sends the one that is most overdue a second time, if that is paid for and the store is at ease.
+    /// Sends the one that is most overdue a second time, if that is paid for and the store is
+    /// at ease with its lane.
     fn hedge_slowest(&mut self, actions: &mut Vec<Action>) {
-        if !self.budget.is_calm() {
-            return;
-        }
         let overdue = self.entries.iter().filter_map(|(id, entry)| {
             let late_ms = self.lateness_ms(entry)?;
             Some((late_ms, *id))
@@ -370,7 +349,8 @@ impl RequestTable {
             return None;
         };
         let body_bytes = entry.request.body_bytes();
-        if body_bytes == 0 || sent.tries == Tries::Hedged || !self.limit.is_wide_open(entry.lane) {
+        let at_ease = self.limit.is_wide_open(entry.lane) && self.lines.is_calm(entry.lane);
+        if body_bytes == 0 || sent.tries == Tries::Hedged || !at_ease {
             return None;
         }
         let patience = self.hedging.patience(body_bytes)?;

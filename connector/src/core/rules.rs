@@ -8,6 +8,7 @@ mod memory;
 mod rebalances;
 mod requests;
 mod refused;
+mod many;
 
 use fastrand::Rng;
 use skein_shared::ErrorKind;

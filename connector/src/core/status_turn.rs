@@ -5,7 +5,7 @@ use skein_shared::units::Millis;
 use crate::core::Core;
 use crate::core::action::{Action, Request, Standing};
 use crate::core::partition::{Partition, Phase};
-use crate::core::request_table::Purpose;
+use crate::core::purpose::Purpose;
 
 /// How long after a failure it is told again.
 const PAUSE_AFTER_FAILURE: Millis = Millis::seconds(1);

@@ -78,6 +78,12 @@ impl Lane {
         }
     }
 
+    /// Retries that the lane at a place needs at once when some of what it has under way fails. The data lanes share
+    /// their requests.
+    pub(super) const fn hiccup(place: usize) -> u64 {
+        if Self(place).is_data() { 1 } else { 2 }
+    }
+
     /// All of them.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         (0..Self::COUNT).map(Self)
@@ -93,8 +99,8 @@ impl Lane {
         self.0
     }
 
-    fn is_data(self) -> bool {
-        self != Self::SMALL && self != Self::LOOK_UPS
+    const fn is_data(self) -> bool {
+        self.0 < Self::SMALL.0
     }
 }
 

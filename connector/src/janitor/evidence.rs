@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use skein_shared::Result;
 use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::fills::{Fills, end_of};
@@ -15,7 +14,9 @@ use skein_shared::offset::Offset;
 use skein_shared::status_log;
 use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
+use skein_shared::{Error, Result};
 
+use crate::janitor::damage::Damage;
 use crate::janitor::verdict::{Evidence, Fate, Manifest, Thing, Worker, fate};
 
 /// Knows what was looked up in this run. Old knowledge only ever errs towards keeping: what counts, what is
@@ -28,7 +29,17 @@ pub(super) struct Witness<'a> {
     statuses: Vec<WorkerStatus>,
     told: BTreeMap<WorkerId, TimestampMs>,
     manifests: HashMap<FlushId, Manifest>,
-    ends: BTreeMap<Chain, Option<Offset>>,
+    ends: BTreeMap<Chain, End>,
+    damage: Damage,
+}
+
+/// Where a chain ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There; nowhere while it has no genesis.
+    At(Option<Offset>),
+    /// What would tell does not read back.
+    Unknown,
 }
 
 impl<'a> Witness<'a> {
@@ -45,6 +56,7 @@ impl<'a> Witness<'a> {
             statuses,
             manifests: HashMap::new(),
             ends: BTreeMap::new(),
+            damage: Damage::default(),
         })
     }
 
@@ -56,7 +68,8 @@ impl<'a> Witness<'a> {
         written: Option<TimestampMs>,
     ) -> Result<Evidence> {
         if !self.manifests.contains_key(&flush) {
-            let manifest = self.look_up(flush).await?;
+            let looked_up = self.look_up(flush).await;
+            let manifest = self.damage.or(looked_up, Manifest::Damaged)?;
             self.manifests.insert(flush, manifest);
         }
         let worker = match self.told.get(&flush.worker) {
@@ -70,6 +83,11 @@ impl<'a> Witness<'a> {
             // What the store does not tell the age of is taken for new.
             age: written.map_or(Millis(0), |written| self.age(written)),
         })
+    }
+
+    /// What did not read back.
+    pub(super) fn into_damage(self) -> Damage {
+        self.damage
     }
 
     /// The flush is void from now on.
@@ -113,7 +131,8 @@ impl<'a> Witness<'a> {
         };
         let mut fates = Vec::with_capacity(contents.spans.len());
         for span in &contents.spans {
-            let fate = self.fate_of(flush, span).await?;
+            let fate = self.fate_of(flush, span).await;
+            let fate = self.damage.or(fate, Fate::Unknown)?;
             fates.push(fate);
             // One span that counts, or may, keeps everything.
             if fate != Fate::Lost {
@@ -132,10 +151,12 @@ impl<'a> Witness<'a> {
             };
             return self.fate_in(&hole, flush, from).await;
         }
-        let end = self.end_of(chain).await?;
+        let End::At(end) = self.end_of(chain).await? else {
+            return Ok(Fate::Unknown);
+        };
         let at_from = match self.ledger.entry_at(chain, from).await {
             Ok(entry) => Some(entry),
-            Err(skein_shared::Error::Bucket {
+            Err(Error::Bucket {
                 cause: BucketCause::NotFound,
                 ..
             }) => None,
@@ -153,11 +174,13 @@ impl<'a> Witness<'a> {
     }
 
     /// The end of a chain at some moment of this run.
-    async fn end_of(&mut self, chain: &Chain) -> Result<Option<Offset>> {
+    async fn end_of(&mut self, chain: &Chain) -> Result<End> {
         if let Some(end) = self.ends.get(chain) {
             return Ok(*end);
         }
-        let end = self.ledger.end(chain, None).await?.map(|end| end.offset);
+        let found = self.ledger.end(chain, None).await;
+        let end = found.map(|end| End::At(end.map(|end| end.offset)));
+        let end = self.damage.or(end, End::Unknown)?;
         self.ends.insert(chain.clone(), end);
         Ok(end)
     }
@@ -165,16 +188,13 @@ impl<'a> Witness<'a> {
 
 /// Whether every claim of `status` is about another place than its chain's end, or is made by a younger
 /// status, too.
-fn is_spent(
-    status: &WorkerStatus,
-    all: &[WorkerStatus],
-    ends: &BTreeMap<Chain, Option<Offset>>,
-) -> bool {
+fn is_spent(status: &WorkerStatus, all: &[WorkerStatus], ends: &BTreeMap<Chain, End>) -> bool {
     status.claims.iter().all(|claim| {
-        let end = ends.get(&claim.chain).copied().flatten();
+        let end = ends.get(&claim.chain);
+        let is_elsewhere = matches!(end, Some(End::At(end)) if *end != Some(claim.position));
         let younger = all.iter().filter(|other| other.as_of > status.as_of);
         let mut theirs = younger.flat_map(|other| &other.claims);
-        end != Some(claim.position)
+        is_elsewhere
             || theirs.any(|other| other.chain == claim.chain && other.position == claim.position)
     })
 }

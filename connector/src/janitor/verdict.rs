@@ -36,6 +36,8 @@ pub enum Manifest {
     Void,
     /// Its worker wrote it. What became of each span.
     Written(Vec<Fate>),
+    /// Something that does not read back: nobody knows what it said.
+    Damaged,
 }
 
 /// What became of a span of a flush.
@@ -47,6 +49,8 @@ pub enum Fate {
     Open,
     /// The ledger covers its first offset otherwise, so that it can never be appended.
     Lost,
+    /// What would tell does not read back.
+    Unknown,
 }
 
 /// Whether a worker was heard of.
@@ -80,6 +84,8 @@ pub enum Because {
     WorkerTells,
     /// It is young.
     Young,
+    /// What would tell is damaged, and that is no proof of anything.
+    Damaged,
 }
 
 /// Judges the uploads and objects of one flush. Only what can never be undone gives [`Verdict::Remove`]; the
@@ -94,6 +100,7 @@ pub fn verdict(evidence: &Evidence, patience: Millis) -> Verdict {
         // A manifest is written after the last of the flush's objects is complete. An upload that is still
         // open then was begun twice, because the answer to the first beginning was lost.
         Manifest::Written(fates) if evidence.thing == Thing::Object => of_object(fates),
+        Manifest::Damaged => Verdict::Keep(Because::Damaged),
         Manifest::Void | Manifest::Written(_) => Verdict::Remove,
     }
 }
@@ -105,6 +112,8 @@ fn of_object(fates: &[Fate]) -> Verdict {
         Verdict::Keep(Because::Counts)
     } else if fates.contains(&Fate::Open) {
         Verdict::Keep(Because::MayCount)
+    } else if fates.contains(&Fate::Unknown) {
+        Verdict::Keep(Because::Damaged)
     } else {
         Verdict::Remove
     }

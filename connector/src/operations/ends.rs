@@ -9,13 +9,19 @@ use skein_shared::offset::Offset;
 use crate::core::event::TopicPartition;
 use crate::core::standing::{PartitionStanding, PartitionState};
 
+/// After this time nobody knows any more where a partition ends: three times as long as between two questions.
+const FRESH: Duration = Duration::from_secs(30);
+
 /// What was last heard of the partitions that are ours.
 #[derive(Debug, Default)]
 pub struct Ends(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
+    /// When Kafka last told.
     at: Option<Instant>,
+    /// Since when it has been asked without telling.
+    asked_since: Option<Instant>,
     partitions: BTreeMap<TopicPartition, End>,
 }
 
@@ -40,6 +46,11 @@ pub(crate) struct Lag {
 }
 
 impl Ends {
+    /// Kafka is asked at `now` for what it has.
+    pub(crate) fn ask(&self, now: Instant) {
+        self.lock().asked_since.get_or_insert(now);
+    }
+
     /// Kafka told its ends at `now`; the partitions stood so. Those that are not named are forgotten.
     pub(crate) fn hear(
         &self,
@@ -60,11 +71,17 @@ impl Ends {
         });
         heard.partitions = known.collect();
         heard.at = (!heard.partitions.is_empty()).then_some(now);
+        if heard.at.is_some() || standing.is_empty() {
+            heard.asked_since = None;
+        }
     }
 
-    /// How far a partition is behind, as far as that is known.
+    /// How far a partition is behind; `None` when that is not known, or was told too long ago.
     pub(crate) fn lag(&self, now: Instant, partition: &PartitionStanding) -> Option<Lag> {
         let heard = self.lock();
+        heard
+            .at
+            .filter(|at| now.saturating_duration_since(*at) <= FRESH)?;
         let end = heard.partitions.get(&partition.name)?;
         let records = u64::try_from(end.newest.0 - partition.position.0).unwrap_or(0);
         let goal_is_open = partition.position < end.goal.0;
@@ -81,24 +98,38 @@ impl Ends {
         })
     }
 
-    /// The furthest behind of those that are read: records of all together, and the longest time.
-    pub(crate) fn worst(&self, now: Instant, standing: &[PartitionStanding]) -> (u64, Duration) {
-        let mut worst = (0, Duration::ZERO);
-        for partition in standing {
-            match partition.state {
-                PartitionState::LookingUp | PartitionState::Reading | PartitionState::Stopped => {}
-                PartitionState::Draining | PartitionState::Away => continue,
-            }
-            if let Some(lag) = self.lag(now, partition) {
-                worst = (worst.0 + lag.records, worst.1.max(lag.time));
-            }
+    /// The furthest behind of those that are read: records of all together, and the longest time. `None` when it is
+    /// known of none of them.
+    pub(crate) fn worst(
+        &self,
+        now: Instant,
+        standing: &[PartitionStanding],
+    ) -> Option<(u64, Duration)> {
+        let is_read = |partition: &&PartitionStanding| match partition.state {
+            PartitionState::LookingUp | PartitionState::Reading | PartitionState::Stopped => true,
+            PartitionState::Draining | PartitionState::Away => false,
+        };
+        let mut read = standing.iter().filter(is_read).peekable();
+        if read.peek().is_none() {
+            return Some((0, Duration::ZERO));
         }
-        worst
+        let known = read.filter_map(|partition| self.lag(now, partition));
+        known.fold(None, |worst, lag| {
+            let (records, time) = worst.unwrap_or_default();
+            Some((records + lag.records, lag.time.max(time)))
+        })
     }
 
-    /// How long ago Kafka was last heard of.
+    /// How long ago Kafka last told, or since when it has been asked in vain; `None` before the first question.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
-        self.lock().at.map(|at| now.saturating_duration_since(at))
+        let heard = self.lock();
+        let since = heard.at.or(heard.asked_since)?;
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// For how long nobody has known; `None` while it is known.
+    pub(crate) fn unknown_for(&self, now: Instant) -> Option<Duration> {
+        self.age(now).filter(|age| *age > FRESH)
     }
 
     fn lock(&self) -> MutexGuard<'_, Heard> {
@@ -164,7 +195,37 @@ mod tests {
         let sum = watch
             .ends
             .worst(watch.start + Duration::from_secs(45), &[at(155)]);
-        assert_eq!(sum, (25, Duration::from_secs(5)));
+        assert_eq!(sum, Some((25, Duration::from_secs(5))));
+    }
+
+    #[test]
+    fn a_figure_that_kafka_told_too_long_ago_is_none_and_its_age_grows() {
+        let watch = Watch {
+            start: Instant::now(),
+            ends: Ends::default(),
+        };
+        let at_second = |second| watch.start + Duration::from_secs(second);
+        let is_known = |second| watch.ends.worst(at_second(second), &[at(100)]).is_some();
+        let unknown_for = |second| watch.ends.unknown_for(at_second(second));
+        assert_eq!(watch.ends.age(watch.start), None, "nothing was asked");
+        watch.ends.ask(watch.start);
+        assert_eq!(unknown_for(31), Some(Duration::from_secs(31)));
+        watch.hear(40, 100, 150);
+        watch.ends.ask(at_second(50));
+        watch.ends.ask(at_second(60));
+        assert!(is_known(70) && unknown_for(70).is_none());
+        assert!(!is_known(71), "it would stand still while records come");
+        assert_eq!(unknown_for(71), Some(Duration::from_secs(31)));
+        assert_eq!(unknown_for(4000), Some(Duration::from_secs(3960)));
+        watch.hear(4001, 100, 250);
+        assert!(is_known(4001) && unknown_for(4001).is_none());
+        // An answer that names none of them tells nothing.
+        watch.ends.ask(at_second(4010));
+        let nothing = BTreeMap::new();
+        watch.ends.hear(at_second(4011), &[at(100)], &nothing);
+        assert_eq!(unknown_for(4050), Some(Duration::from_secs(40)));
+        let nothing_read = watch.ends.worst(at_second(9999), &[]);
+        assert_eq!(nothing_read, Some((0, Duration::ZERO)));
     }
 
     #[test]

@@ -34,11 +34,13 @@ pub struct ConnectStatus {
 /// How far behind Kafka.
 #[derive(Debug, Clone, Serialize)]
 struct LagStatus {
-    /// Offsets not read yet, of all partitions.
-    records: u64,
-    /// For how long the one furthest behind has had a record that is not read.
-    seconds: f64,
-    /// How long ago Kafka told where its partitions end; absent when it has not yet.
+    /// Offsets not read yet, of all partitions; absent while that is unknown.
+    records: Option<u64>,
+    /// For how long the one furthest behind has had a record that is not read; absent while that is unknown.
+    seconds: Option<f64>,
+    /// For how long it has been unknown, because Kafka does not tell; absent while it is known.
+    unknown_for_seconds: Option<f64>,
+    /// How long ago Kafka told where its partitions end, or was first asked; absent before that.
     ends_age_seconds: Option<f64>,
 }
 
@@ -96,7 +98,7 @@ struct PartitionStatus {
     position: i64,
     /// Everything below is durable.
     ledger_end: i64,
-    /// Behind Kafka's newest record; absent until Kafka told.
+    /// Behind Kafka's newest record; absent until Kafka told, and when it told too long ago.
     kafka_end: Option<i64>,
     lag_records: Option<u64>,
     lag_seconds: Option<f64>,
@@ -106,7 +108,7 @@ impl ConnectStatus {
     pub(super) fn of(snapshot: &Snapshot, ends: &Ends, not_ready: Vec<String>) -> Self {
         let now = Instant::now();
         let (stats, standing) = (&snapshot.stats, &snapshot.standing);
-        let (records, longest) = ends.worst(now, &standing.partitions);
+        let worst = ends.worst(now, &standing.partitions);
         let partitions = standing.partitions.iter();
         Self {
             role: "connect",
@@ -115,8 +117,9 @@ impl ConnectStatus {
             not_ready,
             topics: snapshot.topics.clone(),
             lag: LagStatus {
-                records,
-                seconds: seconds(longest),
+                records: worst.map(|(records, _)| records),
+                seconds: worst.map(|(_, longest)| seconds(longest)),
+                unknown_for_seconds: ends.unknown_for(now).map(seconds),
                 ends_age_seconds: ends.age(now).map(seconds),
             },
             buffers: BufferStatus {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::chain_lookup::ChainLookup;
+use crate::core::standing::PartitionStanding;
 use crate::metrics;
 use crate::operations::{Operations, Unanswered};
 
@@ -30,15 +31,24 @@ async fn watch(lookup: ChainLookup, operations: Operations, stop: CancellationTo
             Err(Unanswered::Ended) => return,
         };
         wait = if standing.is_empty() { SOON } else { EVERY };
-        hear(&lookup, &operations, &standing).await;
+        let asked = hear(&lookup, &operations, &standing);
+        tokio::pin!(asked);
+        // Kafka may take long to answer, or to fail: what is told meanwhile grows old.
+        while tokio::time::timeout(SOON, &mut asked).await.is_err() {
+            show(&operations, &standing);
+        }
+        show(&operations, &standing);
     }
 }
 
-async fn hear(
-    lookup: &ChainLookup,
-    operations: &Operations,
-    standing: &[crate::core::standing::PartitionStanding],
-) {
+fn show(operations: &Operations, standing: &[PartitionStanding]) {
+    let now = Instant::now();
+    let ends = operations.ends();
+    metrics::lagging(ends.worst(now, standing), ends.age(now));
+}
+
+async fn hear(lookup: &ChainLookup, operations: &Operations, standing: &[PartitionStanding]) {
+    operations.ends().ask(Instant::now());
     let chains = standing.iter().map(|partition| partition.chain.clone());
     match lookup.ends(&chains.collect::<Vec<_>>()).await {
         Ok(ends) => {
@@ -46,10 +56,7 @@ async fn hear(
                 Some((partition.name.clone(), *ends.get(&partition.chain)?))
             });
             let heard = heard.collect();
-            let now = Instant::now();
-            operations.ends().hear(now, standing, &heard);
-            let (records, time) = operations.ends().worst(now, standing);
-            metrics::lagging(records, time);
+            operations.ends().hear(Instant::now(), standing, &heard);
         }
         Err(error) => tracing::debug!(%error, "kafka did not tell its ends for now"),
     }

@@ -247,6 +247,40 @@ async fn a_flush_whose_every_span_another_one_covers_is_taken_away() {
 }
 
 #[tokio::test]
+async fn a_damaged_manifest_or_entry_keeps_what_it_decides_about_and_the_run_goes_on() {
+    let world = World::new().await;
+    // The ones before and behind the damaged ones, in whatever order their keys have.
+    let dead: Vec<FlushId> = (1..9).map(flush).collect();
+    let (unreadable, undecided) = (flush(20), flush(21));
+    for flush in dead.iter().chain([&unreadable, &undecided]) {
+        world.leave_behind(*flush).await;
+    }
+    let manifest = ObjectKey::Flush(unreadable).to_string();
+    let chain = chain();
+    let from = Offset(0);
+    let entry = ObjectKey::LedgerEntry { chain, from }.to_string();
+    for damaged in [&manifest, &entry] {
+        let garbage = Bytes::from_static(b"no envelope");
+        let put = world.bucket.put(damaged, garbage, WriteId::random());
+        put.await.unwrap();
+    }
+    let span = Span::new(Offset(0), Offset(10));
+    assert_eq!(world.create_manifest(undecided, span).await, Created::Ours);
+    let report = world.sweep(Mode::Act, NO_PATIENCE).await;
+    assert_eq!((report.objects, report.flushes_voided), (8, 8));
+    for flush in dead {
+        assert_eq!(world.left(flush).await, (0, 0));
+    }
+    assert_eq!(world.left(unreadable).await, (1, 1));
+    // Its manifest says that it is finished, so that its upload was begun twice.
+    assert_eq!(world.left(undecided).await, (1, 0));
+    let damaged: Vec<&String> = report.damaged.keys().collect();
+    let mut expected = [&manifest, &entry];
+    expected.sort();
+    assert_eq!(damaged, expected, "each once");
+}
+
+#[tokio::test]
 async fn a_run_that_is_cut_short_says_where_to_go_on() {
     let world = World::new().await;
     let dead = flush(1);

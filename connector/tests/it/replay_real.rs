@@ -1,11 +1,12 @@
 //! Replays on Apache Kafka and `SeaweedFS`, where they can be had.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skein_connector::replay::{self, Rate, ReplayControls, ReplayRequest};
 use skein_local::skipped;
+use skein_shared::bucket::Bucket;
 use skein_shared::format::replay_job::{Only, ReplayInto};
-use skein_shared::ids::PartitionId;
+use skein_shared::ids::{JobId, PartitionId};
 use skein_shared::window::{TimeSpan, TimestampMs};
 
 use crate::fixture::{
@@ -39,8 +40,8 @@ async fn a_replay_stopped_and_carried_on_gives_the_topic_once() {
         ..ReplayControls::silent()
     };
     let stop = controls.stop.clone();
-    let stopping = async move {
-        tokio::time::sleep(Duration::from_secs(7)).await;
+    let stopping = async {
+        wait_for_first_step(&bucket, job).await;
         stop.cancel();
     };
     let (stopped, ()) = tokio::join!(replay::run(&setup, job, controls), stopping);
@@ -54,6 +55,19 @@ async fn a_replay_stopped_and_carried_on_gives_the_topic_once() {
     let original = read(&servers.place, TOPIC, PARTITIONS);
     let again = read(&servers.place, AGAIN, PARTITIONS);
     assert_replayed(&original, &again, "real-replay", TOPIC);
+}
+
+/// Returns once the bucket has a step of the job with records in it.
+async fn wait_for_first_step(bucket: &Bucket, job: JobId) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let told = replay::status(bucket, Some(job)).await.unwrap();
+        if told.iter().any(|status| status.records > 0) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no step in a minute: {told:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

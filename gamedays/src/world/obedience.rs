@@ -196,6 +196,8 @@ impl World {
             Notice::IncarnationBegun { .. } => &mut self.counts.incarnations,
             Notice::StoreRefuses { .. } => &mut self.counts.refusals,
             Notice::StoreAccepts => &mut self.counts.acceptances,
+            // No answer of the model's makes no sense.
+            Notice::OddAnswer { .. } => return,
         };
         *count += 1;
     }

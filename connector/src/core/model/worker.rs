@@ -65,6 +65,12 @@ impl Worker {
         }
     }
 
+    /// What is kept up to date of all partitions together is what a look at each of them tells.
+    pub(in crate::core) fn check_census(&mut self) {
+        let of_all = self.core.partitions.census_of_all();
+        assert_eq!(*self.core.partitions.census(), of_all);
+    }
+
     fn obey(&mut self, action: Action) {
         match action {
             Action::Assign { added, all } => {

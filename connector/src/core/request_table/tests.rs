@@ -9,9 +9,10 @@ use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
 use uuid::Uuid;
 
-use super::{Purpose, RequestTable};
+use super::RequestTable;
 use crate::core::action::{Action, ObjectNumber, Request, RequestId};
 use crate::core::event::{Failure, Remedy};
+use crate::core::purpose::Purpose;
 
 const STEP_MS: u64 = 10;
 const LATENCY_MS: u64 = 100;
@@ -23,7 +24,15 @@ enum Storm {
     Refuses(u8),
     /// Refuses all requests of a tenth of a second beyond this number.
     TakesAtMost(u32),
+    /// Refuses this share of requests of the hot lane, in percent; two in a hundred of all others fail without asking
+    /// for less.
+    Hot(u8),
+    /// Fails this share of requests, in percent, without asking for less.
+    Fails(u8),
 }
+
+/// The lane that half of all requests are for.
+const HOT: char = '3';
 
 /// A table, and a store with a clock.
 struct Store {
@@ -35,6 +44,17 @@ struct Store {
     sent: u64,
     answered: u64,
     put: u64,
+    /// By the first digit of the key: whatever was put, sent and answered.
+    lanes: BTreeMap<char, Told>,
+    /// Whatever is not answered: its digit, and since when.
+    open: BTreeMap<RequestId, (char, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    put: u64,
+    sent: u64,
+    answered: u64,
 }
 
 impl Store {
@@ -48,27 +68,40 @@ impl Store {
             sent: 0,
             answered: 0,
             put: 0,
+            lanes: BTreeMap::new(),
+            open: BTreeMap::new(),
         }
     }
 
     fn put(&mut self, body_bytes: usize) {
-        self.put += 1;
         let digit = self.rng.u8(..16);
+        self.put_at(char::from_digit(digit.into(), 16).unwrap(), body_bytes);
+    }
+
+    fn put_at(&mut self, digit: char, body_bytes: usize) {
+        self.put += 1;
         let request = Request::PutObject {
-            key: format!("{digit:x}000/state/{}", self.put),
+            key: format!("{digit}000/state/{}", self.put),
             write: WriteId(Uuid::from_u128(u128::from(self.put))),
             body: Bytes::from(vec![0; body_bytes]),
         };
         let mut actions = Vec::new();
         let purpose = Purpose::Put(ObjectNumber(self.put));
-        self.table.send(purpose, request, &mut actions);
+        let id = self.table.send(purpose, request, &mut actions);
+        self.open.insert(id, (digit, self.now));
+        self.lanes.entry(digit).or_default().put += 1;
         self.obey(actions);
+    }
+
+    fn told(&mut self, id: RequestId) -> &mut Told {
+        self.lanes.entry(self.open[&id].0).or_default()
     }
 
     fn obey(&mut self, actions: Vec<Action>) {
         for action in actions {
             if let Action::Send(id, _) = action {
                 self.sent += 1;
+                self.told(id).sent += 1;
                 let done = self.now + LATENCY_MS + self.rng.u64(..20);
                 self.under_way.entry(done).or_default().push(id);
             }
@@ -102,13 +135,24 @@ impl Store {
             None => false,
             Some(Storm::Refuses(percent)) => self.rng.u8(..100) < percent,
             Some(Storm::TakesAtMost(most)) => self.taken > most,
+            Some(Storm::Hot(percent)) => {
+                let is_hot = self.open[&id].0 == HOT;
+                self.rng.u8(..100) < if is_hot { percent } else { 2 }
+            }
+            Some(Storm::Fails(percent)) => self.rng.u8(..100) < percent,
         };
         let mut actions = Vec::new();
         if refuses {
-            let slow_down = failure(Remedy::SlowDown);
-            self.table.failed(id, &slow_down, &mut actions);
+            let remedy = match storm {
+                Some(Storm::Fails(_)) => Remedy::Again,
+                Some(Storm::Hot(_)) if self.open[&id].0 != HOT => Remedy::Again,
+                None | Some(_) => Remedy::SlowDown,
+            };
+            self.table.failed(id, &failure(remedy), &mut actions);
         } else {
             self.answered += 1;
+            self.told(id).answered += 1;
+            self.open.remove(&id);
             self.table.finish(id, &mut actions);
         }
         self.obey(actions);
@@ -122,6 +166,37 @@ impl Store {
             }
             self.step(storm);
         }
+    }
+
+    /// The same, with the hot lane getting half of it.
+    fn run_hot(&mut self, seconds: u64, storm: Option<Storm>) {
+        for n in 0..seconds * 1000 / STEP_MS {
+            if n.is_multiple_of(4) {
+                self.put_at(HOT, 1000);
+            }
+            if n.is_multiple_of(4) {
+                self.put(1000);
+            }
+            self.step(storm);
+        }
+    }
+
+    /// Lets time pass for a worker that waits once so many of its requests are open: gives the answers.
+    fn run_full(&mut self, seconds: u64, storm: Option<Storm>) -> u64 {
+        let before = self.answered;
+        for _ in 0..seconds * 1000 / STEP_MS {
+            while self.table.len() < 64 {
+                self.put(1000);
+            }
+            self.step(storm);
+        }
+        self.answered - before
+    }
+
+    /// For how long the oldest request that is not answered has waited.
+    fn oldest_ms(&self) -> u64 {
+        let since = self.open.values().map(|(_, since)| self.now - since);
+        since.max().unwrap_or(0)
     }
 
     fn retried(&self) -> u64 {
@@ -169,6 +244,53 @@ fn a_storm_of_503_is_never_answered_with_more_than_a_fifth_more_and_is_over_a_mi
             store.table.limits().all(|(_, limit)| limit >= 4),
             "storm {seed}"
         );
+    }
+}
+
+#[test]
+fn what_a_hiccup_breaks_off_in_one_lane_is_all_sent_again_at_once() {
+    let mut store = Store::new(1);
+    store.run(10, None);
+    for _ in 0..8 {
+        store.put_at(HOT, 1000);
+    }
+    (0..15).for_each(|_| store.step(Some(Storm::Fails(100))));
+    let broken_off = store.open.len();
+    assert!(broken_off >= 8);
+    (0..60).for_each(|_| store.step(None));
+    assert_eq!(store.open.len(), 0, "of {broken_off}");
+}
+
+#[test]
+fn a_lane_that_is_refused_takes_nothing_from_the_others_and_gets_no_more_than_a_fifth_itself() {
+    for (seed, percent) in (1..).zip([20, 60, 100]) {
+        let mut store = Store::new(seed);
+        store.run_hot(110, Some(Storm::Hot(percent)));
+        for (digit, told) in &store.lanes {
+            let story = format!("{percent} in a hundred of lane {HOT}, lane {digit}: {told:?}");
+            if *digit == HOT {
+                assert!(told.sent * 10 <= told.put * 12, "{story}");
+                continue;
+            }
+            let open = told.put - told.answered;
+            assert!(open <= 5, "{story}");
+        }
+    }
+}
+
+#[test]
+fn a_store_of_which_a_few_in_ten_fail_all_day_keeps_its_goodput_and_nothing_waits_for_ever() {
+    for (seed, percent) in (1..).zip([10, 15, 20]) {
+        let mut store = Store::new(seed);
+        let usual = store.run_full(60, None);
+        store.run_full(180, Some(Storm::Fails(percent)));
+        for _ in 0..10 {
+            let goodput = store.run_full(60, Some(Storm::Fails(percent)));
+            let oldest_ms = store.oldest_ms();
+            let story = format!("{percent} in a hundred: {goodput} of {usual}, {oldest_ms} ms");
+            assert!(goodput * 10 >= usual * 6, "{story}");
+            assert!(oldest_ms < 60_000, "{story}");
+        }
     }
 }
 

@@ -31,7 +31,13 @@ fn status(worker: u128, as_of: i64, claims: &[(u32, i64)]) -> WorkerStatus {
 
 #[track_caller]
 fn check(status_under_test: &WorkerStatus, others: &[WorkerStatus], expected: bool) {
-    let ends = [(chain(0), Some(Offset(10))), (chain(1), Some(Offset(20)))];
+    let at = |offset| End::At(Some(Offset(offset)));
+    let ends = [
+        (chain(0), at(10)),
+        (chain(1), at(20)),
+        (chain(2), End::At(None)),
+        (chain(3), End::Unknown),
+    ];
     let mut all = others.to_vec();
     all.push(status_under_test.clone());
     assert_eq!(is_spent(status_under_test, &all, &ends.into()), expected);
@@ -53,4 +59,9 @@ fn a_status_is_spent_once_each_of_its_claims_is_outlived_or_told_again() {
     check(&both, &[status(2, 9, &[(0, 10), (1, 19)])], false);
     check(&status(1, 5, &[(0, 9), (1, 19)]), &[], true);
     check(&status(1, 5, &[]), &[], true);
+    check(&status(1, 5, &[(2, 7)]), &[], true);
+    // That the chain's end does not read back says nothing about the claim.
+    check(&status(1, 5, &[(3, 7)]), &[], false);
+    let younger = status(2, 9, &[(3, 7)]);
+    check(&status(1, 5, &[(3, 7)]), &[younger], true);
 }

@@ -61,6 +61,8 @@ fn nothing_is_removed_by_age_or_silence_alone() {
                 Manifest::Written(vec![Fate::Open]),
                 Manifest::Written(vec![Fate::Lost, Fate::Open]),
                 Manifest::Written(vec![Fate::Lost, Fate::Counts, Fate::Lost]),
+                Manifest::Written(vec![Fate::Lost, Fate::Unknown]),
+                Manifest::Damaged,
             ] {
                 let evidence = Evidence {
                     thing: Thing::Object,
@@ -95,6 +97,21 @@ fn a_flush_is_declared_void_only_when_its_worker_is_silent_and_the_thing_is_old(
         keep(Because::Young),
     );
     check(absent(), Worker::Silent, PATIENCE, Verdict::DeclareVoid);
+}
+
+#[test]
+fn what_is_damaged_permits_nothing_however_old_and_silent() {
+    let (thing, worker) = (Thing::Upload, Worker::Silent);
+    let evidence = Evidence {
+        thing,
+        manifest: Manifest::Damaged,
+        worker,
+        age: Millis(u64::MAX),
+    };
+    let keep = Verdict::Keep(Because::Damaged);
+    assert_eq!(verdict(&evidence, PATIENCE), keep);
+    let unknown = Manifest::Written(vec![Fate::Lost, Fate::Unknown]);
+    check(unknown, worker, Millis(u64::MAX), keep);
 }
 
 #[test]
