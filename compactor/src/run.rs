@@ -1,5 +1,6 @@
 //! `skein compact run`: every shard, until its manifest has reached the ledger's end.
 
+use futures::future::LocalBoxFuture;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::num::NonZero;
@@ -76,55 +77,58 @@ struct ShardOutcome {
 ///
 /// # Panics
 /// On a target whose addresses do not span the memory budget.
-pub async fn run(
-    settings: &CompactorSettings,
-    bucket: &Bucket,
+pub fn run<'a>(
+    settings: &'a CompactorSettings,
+    bucket: &'a Bucket,
     options: RunOptions,
     cancel: CancellationToken,
     progress: OnProgress,
-) -> Result<RunReport> {
-    let started = Instant::now();
-    let Some((input, manifests)) = Box::pin(plan_input::load(bucket)).await? else {
-        return Ok(RunReport {
+) -> LocalBoxFuture<'a, Result<RunReport>> {
+    Box::pin(async move {
+        let started = Instant::now();
+        let Some((input, manifests)) = Box::pin(plan_input::load(bucket)).await? else {
+            return Ok(RunReport {
+                elapsed: started.elapsed(),
+                requests: bucket.requests(),
+                ..RunReport::default()
+            });
+        };
+        let memory = TaskMemory::of(settings);
+        let bytes_total = bytes_to_read(&input, manifests.values())?;
+        metrics::run_started(manifests.len(), bytes_total);
+        let context = Arc::new(TaskContext {
+            bucket: bucket.clone(),
+            fetch: FetchSettings {
+                read_bytes: settings.read_bytes.0,
+                read_concurrency: memory.read_concurrency,
+            },
+            writer: WriterContext {
+                runtime: Handle::current(),
+                bucket: bucket.clone(),
+                part_bytes: settings.part_bytes.as_usize(),
+                max_live_segments: settings.max_live_segments,
+                timelines: Arc::new(options.timelines),
+            },
+            arena_bytes: usize::try_from(memory.arena_bytes)
+                .expect("a budget fits a 64-bit target"),
+            limits: options.limits,
+            shard_map: input.shard_map.clone(),
+            cancel: cancel.clone(),
+            progress: ProgressCounter::new(progress, manifests.len(), bytes_total),
+        });
+        let outcomes = run_shards(
+            &context,
+            Arc::new(input),
+            manifests.into_values(),
+            memory.tasks,
+        );
+        let report = summarize(outcomes.await, &cancel)?;
+        Ok(RunReport {
             elapsed: started.elapsed(),
             requests: bucket.requests(),
-            ..RunReport::default()
-        });
-    };
-    let memory = TaskMemory::of(settings);
-    let bytes_total = bytes_to_read(&input, manifests.values())?;
-    metrics::run_started(manifests.len(), bytes_total);
-    let context = Arc::new(TaskContext {
-        bucket: bucket.clone(),
-        fetch: FetchSettings {
-            read_bytes: settings.read_bytes.0,
-            read_concurrency: memory.read_concurrency,
-        },
-        writer: WriterContext {
-            runtime: Handle::current(),
-            bucket: bucket.clone(),
-            part_bytes: settings.part_bytes.as_usize(),
-            max_live_segments: settings.max_live_segments,
-            timelines: Arc::new(options.timelines),
-        },
-        arena_bytes: usize::try_from(memory.arena_bytes).expect("a budget fits a 64-bit target"),
-        limits: options.limits,
-        shard_map: input.shard_map.clone(),
-        cancel: cancel.clone(),
-        progress: ProgressCounter::new(progress, manifests.len(), bytes_total),
-    });
-    let outcomes = run_shards(
-        &context,
-        Arc::new(input),
-        manifests.into_values(),
-        memory.tasks,
-    );
-    let report = summarize(outcomes.await, &cancel)?;
-    Ok(RunReport {
-        elapsed: started.elapsed(),
-        requests: bucket.requests(),
-        peak_memory_bytes: process_use::peak_memory_bytes(),
-        ..report
+            peak_memory_bytes: process_use::peak_memory_bytes(),
+            ..report
+        })
     })
 }
 

@@ -13,6 +13,7 @@ pub mod verdict;
 mod damage;
 mod evidence;
 
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -96,28 +97,30 @@ const PAGES_PER_WORD: u64 = 100;
 ///
 /// # Errors
 /// What the bucket says. What was done until then is right, and the next run goes on.
-pub async fn run(
-    bucket: &Bucket,
-    options: &JanitorOptions,
-    cancel: &CancellationToken,
-) -> Result<JanitorReport> {
-    let witness = Witness::summon(bucket, options.patience).await?;
-    let mut janitor = Janitor {
-        bucket,
-        options,
-        cancel,
-        witness,
-        report: JanitorReport::default(),
-    };
-    janitor.sweep_uploads().await?;
-    janitor.sweep_statuses().await?;
-    match options.scope {
-        Scope::Uploads => {}
-        Scope::Everything => janitor.sweep_objects().await?,
-    }
-    let mut report = janitor.report;
-    report.damaged = janitor.witness.into_damage().into_reasons();
-    Ok(report)
+pub fn run<'a>(
+    bucket: &'a Bucket,
+    options: &'a JanitorOptions,
+    cancel: &'a CancellationToken,
+) -> BoxFuture<'a, Result<JanitorReport>> {
+    Box::pin(async move {
+        let witness = Witness::summon(bucket, options.patience).await?;
+        let mut janitor = Janitor {
+            bucket,
+            options,
+            cancel,
+            witness,
+            report: JanitorReport::default(),
+        };
+        janitor.sweep_uploads().await?;
+        janitor.sweep_statuses().await?;
+        match options.scope {
+            Scope::Uploads => {}
+            Scope::Everything => janitor.sweep_objects().await?,
+        }
+        let mut report = janitor.report;
+        report.damaged = janitor.witness.into_damage().into_reasons();
+        Ok(report)
+    })
 }
 
 struct Janitor<'a> {

@@ -6,6 +6,7 @@ mod end_watch;
 mod order_desk;
 mod driver;
 
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -141,28 +142,30 @@ impl fmt::Debug for Controls {
 ///
 /// # Cancel safety
 /// Not cancel safe: dropped before its end it goes on in the background. Cancel [`Controls::stop`] instead.
-pub async fn run(setup: Setup, controls: Controls) -> Result<ConnectReport> {
-    setup.bucket.probe().await?;
-    let client = setup.kafka.lookup_client()?;
-    let cluster = look_at_cluster(&client, &setup.kafka).await?;
-    let source = setup.kafka.source_name();
-    source_binding::bind(&setup.bucket, &source, &cluster.cluster_id).await?;
-    tracing::info!(
-        cluster = cluster.cluster_id,
-        partitions = cluster.partitions,
-        bucket = setup.bucket.url(),
-        "connecting"
-    );
-    let lookup = ChainLookup::new(Arc::new(client), &setup.kafka.brokers);
-    let kafka = setup.kafka.clone();
-    let share = FetchShare {
-        queue: setup.connector.memory_shares().kafka_queue,
-        brokers: cluster.brokers,
-    };
-    run_on(setup, controls, lookup, move || {
-        KafkaSource::join(&kafka, share)
+pub fn run(setup: Setup, controls: Controls) -> BoxFuture<'static, Result<ConnectReport>> {
+    Box::pin(async move {
+        setup.bucket.probe().await?;
+        let client = setup.kafka.lookup_client()?;
+        let cluster = look_at_cluster(&client, &setup.kafka).await?;
+        let source = setup.kafka.source_name();
+        source_binding::bind(&setup.bucket, &source, &cluster.cluster_id).await?;
+        tracing::info!(
+            cluster = cluster.cluster_id,
+            partitions = cluster.partitions,
+            bucket = setup.bucket.url(),
+            "connecting"
+        );
+        let lookup = ChainLookup::new(Arc::new(client), &setup.kafka.brokers);
+        let kafka = setup.kafka.clone();
+        let share = FetchShare {
+            queue: setup.connector.memory_shares().kafka_queue,
+            brokers: cluster.brokers,
+        };
+        run_on(setup, controls, lookup, move || {
+            KafkaSource::join(&kafka, share)
+        })
+        .await
     })
-    .await
 }
 
 /// Runs a connector on any source of records: `join` makes it, on the thread that polls it, and `lookup` knows where
@@ -273,10 +276,12 @@ fn drive<S: RecordSource>(
 ///
 /// # Errors
 /// As [`run`] at its start.
-pub async fn check_topics(kafka: &KafkaSettings) -> Result<()> {
-    look_at_cluster(&kafka.lookup_client()?, kafka)
-        .await
-        .map(drop)
+pub fn check_topics(kafka: &KafkaSettings) -> BoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        look_at_cluster(&kafka.lookup_client()?, kafka)
+            .await
+            .map(drop)
+    })
 }
 
 async fn look_at_cluster(client: &LookupClient, kafka: &KafkaSettings) -> Result<ClusterView> {

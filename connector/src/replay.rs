@@ -22,6 +22,7 @@ mod to_kafka;
 mod from_kafka;
 pub mod plan;
 
+use futures::future::BoxFuture;
 use serde::Serialize;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::replay_job::{OnGone, ReplayInto, ReplayJob};
@@ -90,14 +91,16 @@ pub struct ReplayStatus {
 ///
 /// # Errors
 /// [`Error::RangeGone`] with every part that is gone, unless the request said to go on without; what the bucket says.
-pub async fn begin(bucket: &Bucket, plan: &ReplayPlan) -> Result<JobId> {
-    if plan.job.on_gone == OnGone::Refuse && !plan.gone.is_empty() {
-        let parts: Vec<String> = plan.gone.iter().map(Gone::to_string).collect();
-        let parts = parts.join("; ");
-        return Err(Error::RangeGone { parts });
-    }
-    JobLog::new(bucket.clone()).begin(&plan.job).await?;
-    Ok(plan.job.job)
+pub fn begin<'a>(bucket: &'a Bucket, plan: &'a ReplayPlan) -> BoxFuture<'a, Result<JobId>> {
+    Box::pin(async move {
+        if plan.job.on_gone == OnGone::Refuse && !plan.gone.is_empty() {
+            let parts: Vec<String> = plan.gone.iter().map(Gone::to_string).collect();
+            let parts = parts.join("; ");
+            return Err(Error::RangeGone { parts });
+        }
+        JobLog::new(bucket.clone()).begin(&plan.job).await?;
+        Ok(plan.job.job)
+    })
 }
 
 /// Carries a replay on until it is done, cancelled, or this process is asked to stop. One that has ended is left
@@ -112,81 +115,87 @@ pub async fn begin(bucket: &Bucket, plan: &ReplayPlan) -> Result<JobId> {
 ///
 /// # Cancel safety
 /// Not cancel safe: dropped before its end it goes on in the background. Cancel [`ReplayControls::stop`] instead.
-pub async fn run(
+pub fn run(
     setup: &ReplaySetup,
     job: JobId,
     controls: ReplayControls,
-) -> Result<ReplayReport> {
-    let log = JobLog::new(setup.bucket.clone());
-    let (job, step) = (log.job(job).await?, log.newest_step(job).await?);
-    let before = setup.bucket.requests();
-    if let Some(ended) = step
-        .as_ref()
-        .filter(|step| step.state != StepState::Running)
-    {
-        return Ok(report(setup, ended, (Vec::new(), &before)));
-    }
-    if job.into == ReplayInto::State {
-        check_cluster(setup, &job).await?;
-    }
-    let map = shard_map_log::load(&setup.bucket).await?;
-    let running = Running::new(setup.clone(), (job, step), controls, Handle::current());
-    let finished = tokio::task::spawn_blocking(move || {
-        let mut running = running;
-        let into = running.job.into.clone();
-        match (into, map) {
-            (ReplayInto::Topic(topic), map) => {
-                ToKafka::open(&mut running, &topic, map.as_ref())?.run()?;
-            }
-            (ReplayInto::State, Some(map)) => {
-                let limit = running.setup.payload_limit;
-                FromKafka::open(&mut running, map, limit)?.run()?;
-            }
-            (ReplayInto::State, None) => {
-                let what =
-                    "a bucket without a shard map, into which no connector ever wrote".into();
-                return Err(Error::NothingToReplay { what });
-            }
+) -> BoxFuture<'_, Result<ReplayReport>> {
+    Box::pin(async move {
+        let log = JobLog::new(setup.bucket.clone());
+        let (job, step) = (log.job(job).await?, log.newest_step(job).await?);
+        let before = setup.bucket.requests();
+        if let Some(ended) = step
+            .as_ref()
+            .filter(|step| step.state != StepState::Running)
+        {
+            return Ok(report(setup, ended, (Vec::new(), &before)));
         }
-        running.finish()?;
-        Ok((running.step, running.gone))
-    });
-    let finished = finished.await;
-    let (step, gone) =
-        finished.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    Ok(report(setup, &step, (gone, &before)))
+        if job.into == ReplayInto::State {
+            check_cluster(setup, &job).await?;
+        }
+        let map = shard_map_log::load(&setup.bucket).await?;
+        let running = Running::new(setup.clone(), (job, step), controls, Handle::current());
+        let finished = tokio::task::spawn_blocking(move || {
+            let mut running = running;
+            let into = running.job.into.clone();
+            match (into, map) {
+                (ReplayInto::Topic(topic), map) => {
+                    ToKafka::open(&mut running, &topic, map.as_ref())?.run()?;
+                }
+                (ReplayInto::State, Some(map)) => {
+                    let limit = running.setup.payload_limit;
+                    FromKafka::open(&mut running, map, limit)?.run()?;
+                }
+                (ReplayInto::State, None) => {
+                    let what =
+                        "a bucket without a shard map, into which no connector ever wrote".into();
+                    return Err(Error::NothingToReplay { what });
+                }
+            }
+            running.finish()?;
+            Ok((running.step, running.gone))
+        });
+        let finished = finished.await;
+        let (step, gone) =
+            finished.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        Ok(report(setup, &step, (gone, &before)))
+    })
 }
 
 /// Every replay of the bucket, or the one that is asked for.
 ///
 /// # Errors
 /// [`Error::NoSuchReplay`]; `Corrupt` when a plan or a newest step does not read back.
-pub async fn status(bucket: &Bucket, job: Option<JobId>) -> Result<Vec<ReplayStatus>> {
-    let log = JobLog::new(bucket.clone());
-    let jobs = match job {
-        Some(job) => vec![job],
-        None => log.jobs().await?,
-    };
-    let mut all = Vec::new();
-    for job in jobs {
-        let (plan, step) = (log.job(job).await?, log.newest_step(job).await?);
-        let is_cancelled = log.is_cancelled(job).await?;
-        all.push((
-            plan.created,
-            status_of(&plan, step.as_ref(), Cancelled(is_cancelled)),
-        ));
-    }
-    all.sort_by_key(|(created, _)| *created);
-    Ok(all.into_iter().map(|(_, status)| status).collect())
+pub fn status(bucket: &Bucket, job: Option<JobId>) -> BoxFuture<'_, Result<Vec<ReplayStatus>>> {
+    Box::pin(async move {
+        let log = JobLog::new(bucket.clone());
+        let jobs = match job {
+            Some(job) => vec![job],
+            None => log.jobs().await?,
+        };
+        let mut all = Vec::new();
+        for job in jobs {
+            let (plan, step) = (log.job(job).await?, log.newest_step(job).await?);
+            let is_cancelled = log.is_cancelled(job).await?;
+            all.push((
+                plan.created,
+                status_of(&plan, step.as_ref(), Cancelled(is_cancelled)),
+            ));
+        }
+        all.sort_by_key(|(created, _)| *created);
+        Ok(all.into_iter().map(|(_, status)| status).collect())
+    })
 }
 
 /// Asks a replay to end, wherever it runs; it does at its next step.
 ///
 /// # Errors
 /// [`Error::NoSuchReplay`], and what the bucket says.
-pub async fn cancel(bucket: &Bucket, job: JobId) -> Result<()> {
-    let log = JobLog::new(bucket.clone());
-    log.cancel(job, running::wall_clock()).await
+pub fn cancel(bucket: &Bucket, job: JobId) -> BoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let log = JobLog::new(bucket.clone());
+        log.cancel(job, running::wall_clock()).await
+    })
 }
 
 /// Offsets of another cluster would be other records.

@@ -1,6 +1,7 @@
 //! How short Kafka's retention can be: Kafka has to hold a record only until the ledger names it, and through the
 //! longest outage that it is to bridge. And whether state outlives the topics.
 
+use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
@@ -90,49 +91,56 @@ pub fn state_warning(
 }
 
 /// Warnings for every topic that the settings name; a topic that the cluster tells nothing about has none.
-pub async fn state_warnings(kafka: &KafkaSettings, settings: &RetentionSettings) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for topic in kafka
-        .topics
-        .iter()
-        .filter_map(|name| TopicName::new(name).ok())
-    {
-        match kafka.topic_retention(&topic).await {
-            Ok(kept) => warnings.extend(state_warning(settings, &topic, kept)),
-            Err(error) => tracing::debug!(%error, "the topic's retention is not known"),
+pub fn state_warnings<'a>(
+    kafka: &'a KafkaSettings,
+    settings: &'a RetentionSettings,
+) -> BoxFuture<'a, Vec<String>> {
+    Box::pin(async move {
+        let mut warnings = Vec::new();
+        for topic in kafka
+            .topics
+            .iter()
+            .filter_map(|name| TopicName::new(name).ok())
+        {
+            match kafka.topic_retention(&topic).await {
+                Ok(kept) => warnings.extend(state_warning(settings, &topic, kept)),
+                Err(error) => tracing::debug!(%error, "the topic's retention is not known"),
+            }
         }
-    }
-    warnings
+        warnings
+    })
 }
 
 /// Looks at the newest entries of every partition of the settings' source.
 ///
 /// # Errors
 /// `Corrupt` when the ledger does not read back, and what the bucket says.
-pub async fn report(setup: &RetentionSetup) -> Result<Vec<TopicReport>> {
-    let ledger = Ledger::new(setup.bucket.clone());
-    let source = setup.kafka.source_name();
-    let mut topics: BTreeMap<TopicName, Vec<Chain>> = BTreeMap::new();
-    for chain in ledger
-        .chains()
-        .await?
-        .into_iter()
-        .filter(|chain| chain.source == source)
-    {
-        topics.entry(chain.topic.clone()).or_default().push(chain);
-    }
-    let mut reports = Vec::new();
-    for (topic, chains) in topics {
-        let mut seen = Seen::default();
-        for chain in &chains {
-            let entries = newest_entries(setup, &ledger, chain).await?;
-            seen.add(&entries);
+pub fn report(setup: &RetentionSetup) -> BoxFuture<'_, Result<Vec<TopicReport>>> {
+    Box::pin(async move {
+        let ledger = Ledger::new(setup.bucket.clone());
+        let source = setup.kafka.source_name();
+        let mut topics: BTreeMap<TopicName, Vec<Chain>> = BTreeMap::new();
+        for chain in ledger
+            .chains()
+            .await?
+            .into_iter()
+            .filter(|chain| chain.source == source)
+        {
+            topics.entry(chain.topic.clone()).or_default().push(chain);
         }
-        let record_bytes = record_bytes(&setup.bucket, &seen.flushes).await?;
-        let kept = setup.kafka.topic_retention(&topic).await.ok();
-        reports.push(seen.report(setup, (&topic, chains.len() as u64), (kept, record_bytes)));
-    }
-    Ok(reports)
+        let mut reports = Vec::new();
+        for (topic, chains) in topics {
+            let mut seen = Seen::default();
+            for chain in &chains {
+                let entries = newest_entries(setup, &ledger, chain).await?;
+                seen.add(&entries);
+            }
+            let record_bytes = record_bytes(&setup.bucket, &seen.flushes).await?;
+            let kept = setup.kafka.topic_retention(&topic).await.ok();
+            reports.push(seen.report(setup, (&topic, chains.len() as u64), (kept, record_bytes)));
+        }
+        Ok(reports)
+    })
 }
 
 /// The newest entries of a chain, each with the time at which it became durable.

@@ -7,6 +7,7 @@
 pub mod bare_loop;
 pub mod report;
 
+use futures::future::LocalBoxFuture;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -55,30 +56,35 @@ const BYTES_PER_POINT: u64 = 10;
 ///
 /// # Panics
 /// Never: the topic's name is valid.
-pub async fn run(options: &ConnectorLoadOptions, directory: &Path) -> Result<ConnectorLoad> {
-    (options.progress)("starting Apache Kafka and SeaweedFS");
-    let topic = TopicName::new(TOPIC).expect("a word is a topic's name");
-    let stack_options = DevStackOptions {
-        topics: vec![topic.clone()],
-        partitions: PARTITIONS,
-        ..DevStackOptions::new(directory.to_path_buf())
-    };
-    let stack = RealStack::start(&stack_options, Nodes::One).await?;
-    let settings = load(&Layers {
-        file: Some(stack.config_file().to_path_buf()),
-        ..Layers::default()
-    })?;
-    (options.progress)("sending the records");
-    let sent = send(options, settings, topic).await?;
-    let mut rounds = Vec::new();
-    for number in 1..=options.rounds {
-        (options.progress)(&format!("round {number} of {}", options.rounds));
-        rounds.push(round(options, stack.config_file(), number).await?);
-    }
-    Ok(ConnectorLoad {
-        records: sent.records,
-        value_bytes: sent.value_bytes,
-        rounds,
+pub fn run<'a>(
+    options: &'a ConnectorLoadOptions,
+    directory: &'a Path,
+) -> LocalBoxFuture<'a, Result<ConnectorLoad>> {
+    Box::pin(async move {
+        (options.progress)("starting Apache Kafka and SeaweedFS");
+        let topic = TopicName::new(TOPIC).expect("a word is a topic's name");
+        let stack_options = DevStackOptions {
+            topics: vec![topic.clone()],
+            partitions: PARTITIONS,
+            ..DevStackOptions::new(directory.to_path_buf())
+        };
+        let stack = RealStack::start(&stack_options, Nodes::One).await?;
+        let settings = load(&Layers {
+            file: Some(stack.config_file().to_path_buf()),
+            ..Layers::default()
+        })?;
+        (options.progress)("sending the records");
+        let sent = send(options, settings, topic).await?;
+        let mut rounds = Vec::new();
+        for number in 1..=options.rounds {
+            (options.progress)(&format!("round {number} of {}", options.rounds));
+            rounds.push(round(options, stack.config_file(), number).await?);
+        }
+        Ok(ConnectorLoad {
+            records: sent.records,
+            value_bytes: sent.value_bytes,
+            rounds,
+        })
     })
 }
 

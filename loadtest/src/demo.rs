@@ -10,6 +10,7 @@ pub mod compare;
 mod kind_bytes;
 mod stages;
 
+use futures::future::LocalBoxFuture;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
@@ -78,33 +79,35 @@ impl GeneratorSettings {
 ///
 /// # Errors
 /// A stage did not come to its end for another reason than damaged bytes, or planted damage was not found.
-pub async fn run(options: DemoOptions) -> Result<Demo> {
-    let generator = Arc::new(Generator::new(options.load.clone())?);
-    let stack = DevStack::start(&DevStackOptions::new(options.directory.clone()))?;
-    let settings = settings_of(&stack)?;
-    let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-    let plant = options.plant;
-    let mut stages = Stages::new(options, settings, bucket, generator);
-    stages.produce().await?;
-    stages.connect().await?;
-    if let Some(plant) = plant {
-        stages.plant_in_state(plant).await?;
-    }
-    let is_compacted = stages.compact().await?;
-    if is_compacted {
+pub fn run(options: DemoOptions) -> LocalBoxFuture<'static, Result<Demo>> {
+    Box::pin(async move {
+        let generator = Arc::new(Generator::new(options.load.clone())?);
+        let stack = DevStack::start(&DevStackOptions::new(options.directory.clone()))?;
+        let settings = settings_of(&stack)?;
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        let plant = options.plant;
+        let mut stages = Stages::new(options, settings, bucket, generator);
+        stages.produce().await?;
+        stages.connect().await?;
         if let Some(plant) = plant {
-            stages.plant_in_segments(plant).await?;
+            stages.plant_in_state(plant).await?;
         }
-        stages.read().await?;
-    }
-    stages.verify().await?;
-    let report = stages.finish();
-    if let (Some(plant), true) = (plant, report.findings.is_empty()) {
-        return Err(Error::PlantNotFound {
-            plant: plant.to_string(),
-        });
-    }
-    Ok(Demo { report, stack })
+        let is_compacted = stages.compact().await?;
+        if is_compacted {
+            if let Some(plant) = plant {
+                stages.plant_in_segments(plant).await?;
+            }
+            stages.read().await?;
+        }
+        stages.verify().await?;
+        let report = stages.finish();
+        if let (Some(plant), true) = (plant, report.findings.is_empty()) {
+            return Err(Error::PlantNotFound {
+                plant: plant.to_string(),
+            });
+        }
+        Ok(Demo { report, stack })
+    })
 }
 
 /// The settings of the embedded services, with a shard of its own for the org that has half of the series.

@@ -12,6 +12,7 @@ mod cage;
 pub mod report;
 pub mod compressed_topic;
 
+use futures::future::LocalBoxFuture;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -43,34 +44,36 @@ pub struct MemoryLoadOptions {
 ///
 /// # Errors
 /// The bucket or the worker cannot be started. What the worker does wrong stands in what is measured.
-pub async fn run(
-    options: &MemoryLoadOptions,
+pub fn run<'a>(
+    options: &'a MemoryLoadOptions,
     scenario: Scenario,
-    directory: &Path,
-) -> Result<Measured> {
-    let storage = Storage::Directory(directory.to_owned());
-    let bucket = EmbeddedBucket::start(BucketOptions::new(storage))?;
-    bucket.create_bucket("skein")?;
-    let mut measured = Measured {
-        scenario,
-        is_caged: false,
-        stalled_ms: 0,
-        last: None,
-        fault: None,
-    };
-    let cage = Cage::new(measured.promised_bytes());
-    measured.is_caged = cage.is_closed();
-    let mut child = start(options, &scenario, &bucket, &cage)?;
-    let watched = watch(options, &bucket, &mut child, &mut measured);
-    if tokio::time::timeout(options.patience, watched)
-        .await
-        .is_err()
-    {
-        measured.fault = Some(format!("it did not end within {:?}", options.patience));
-    }
-    // A worker that has ended is not there any more, which is as good.
-    let _ = child.kill().await;
-    Ok(measured)
+    directory: &'a Path,
+) -> LocalBoxFuture<'a, Result<Measured>> {
+    Box::pin(async move {
+        let storage = Storage::Directory(directory.to_owned());
+        let bucket = EmbeddedBucket::start(BucketOptions::new(storage))?;
+        bucket.create_bucket("skein")?;
+        let mut measured = Measured {
+            scenario,
+            is_caged: false,
+            stalled_ms: 0,
+            last: None,
+            fault: None,
+        };
+        let cage = Cage::new(measured.promised_bytes());
+        measured.is_caged = cage.is_closed();
+        let mut child = start(options, &scenario, &bucket, &cage)?;
+        let watched = watch(options, &bucket, &mut child, &mut measured);
+        if tokio::time::timeout(options.patience, watched)
+            .await
+            .is_err()
+        {
+            measured.fault = Some(format!("it did not end within {:?}", options.patience));
+        }
+        // A worker that has ended is not there any more, which is as good.
+        let _ = child.kill().await;
+        Ok(measured)
+    })
 }
 
 fn start(

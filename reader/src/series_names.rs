@@ -1,5 +1,6 @@
 //! Finds series by what people call them.
 
+use futures::future::LocalBoxFuture;
 use std::collections::BTreeSet;
 
 use skein_shared::format::series_metadata::SeriesMetadata;
@@ -18,84 +19,94 @@ const NAMED_IN_ERROR: usize = 12;
 ///
 /// # Errors
 /// Invalid with the org's series of that name when there is none, or more than one; the bucket's.
-pub async fn find(snapshot: &Snapshot, org: OrgId, metric: &str) -> Result<MetricId> {
-    let refuse = |reason: String| {
-        Err(Error::Series {
-            org: org.0,
-            metric: metric.to_owned(),
-            reason,
-        })
-    };
-    if metric.bytes().all(|byte| byte.is_ascii_digit()) {
-        return match metric.parse() {
-            Ok(id) => Ok(MetricId(id)),
-            Err(_) => refuse("an id is a number from 0 to 2^64 - 1".into()),
+pub fn find<'a>(
+    snapshot: &'a Snapshot,
+    org: OrgId,
+    metric: &'a str,
+) -> LocalBoxFuture<'a, Result<MetricId>> {
+    Box::pin(async move {
+        let refuse = |reason: String| {
+            Err(Error::Series {
+                org: org.0,
+                metric: metric.to_owned(),
+                reason,
+            })
         };
-    }
-    let wanted: Series = match metric.parse() {
-        Ok(series) => series,
-        Err(reason) => return refuse(reason),
-    };
-    if metric.contains('{') {
-        return Ok(wanted.id());
-    }
-    let named: Vec<Series> = list(snapshot)
-        .await?
-        .into_iter()
-        .filter(|series| series.name() == wanted.name())
-        .collect();
-    match named.as_slice() {
-        [] => refuse("the org has no series of that name".into()),
-        [only] => Ok(only.id()),
-        several if several.contains(&wanted) => Ok(wanted.id()),
-        several => {
-            let texts: Vec<String> = several
-                .iter()
-                .take(NAMED_IN_ERROR)
-                .map(Series::to_string)
-                .collect();
-            let count = several.len();
-            let texts = texts.join("  ");
-            refuse(format!(
-                "{count} series have that name; give one in full: {texts}"
-            ))
+        if metric.bytes().all(|byte| byte.is_ascii_digit()) {
+            return match metric.parse() {
+                Ok(id) => Ok(MetricId(id)),
+                Err(_) => refuse("an id is a number from 0 to 2^64 - 1".into()),
+            };
         }
-    }
+        let wanted: Series = match metric.parse() {
+            Ok(series) => series,
+            Err(reason) => return refuse(reason),
+        };
+        if metric.contains('{') {
+            return Ok(wanted.id());
+        }
+        let named: Vec<Series> = list(snapshot)
+            .await?
+            .into_iter()
+            .filter(|series| series.name() == wanted.name())
+            .collect();
+        match named.as_slice() {
+            [] => refuse("the org has no series of that name".into()),
+            [only] => Ok(only.id()),
+            several if several.contains(&wanted) => Ok(wanted.id()),
+            several => {
+                let texts: Vec<String> = several
+                    .iter()
+                    .take(NAMED_IN_ERROR)
+                    .map(Series::to_string)
+                    .collect();
+                let count = several.len();
+                let texts = texts.join("  ");
+                refuse(format!(
+                    "{count} series have that name; give one in full: {texts}"
+                ))
+            }
+        }
+    })
 }
 
 /// The named series of the snapshot's selection, by name and tags.
 ///
 /// # Errors
 /// The bucket's, or corrupt with the object's key and the place.
-pub async fn list(snapshot: &Snapshot) -> Result<BTreeSet<Series>> {
-    let selection = snapshot.selection();
-    let is_meant = |series: &Series| match selection {
-        Selection::All | Selection::Org(_) => true,
-        Selection::Series(key) => series.id() == key.metric,
-    };
-    let mut all = BTreeSet::new();
-    for segment in snapshot.open_segments(TimeSpan::ALL).await? {
-        let rows = segment
-            .file
-            .metadata_of(selection.first(), selection.last())
-            .await?;
-        let named = rows
-            .iter()
-            .filter_map(text_of)
-            .filter_map(|text| text.parse().ok());
-        all.extend(named.filter(is_meant));
-    }
-    Ok(all)
+pub fn list(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Series>>> {
+    Box::pin(async move {
+        let selection = snapshot.selection();
+        let is_meant = |series: &Series| match selection {
+            Selection::All | Selection::Org(_) => true,
+            Selection::Series(key) => series.id() == key.metric,
+        };
+        let mut all = BTreeSet::new();
+        for segment in snapshot.open_segments(TimeSpan::ALL).await? {
+            let rows = segment
+                .file
+                .metadata_of(selection.first(), selection.last())
+                .await?;
+            let named = rows
+                .iter()
+                .filter_map(text_of)
+                .filter_map(|text| text.parse().ok());
+            all.extend(named.filter(is_meant));
+        }
+        Ok(all)
+    })
 }
 
 /// The keys of all tags of the selection's named series.
 ///
 /// # Errors
 /// As [`list`].
-pub async fn tag_keys(snapshot: &Snapshot) -> Result<BTreeSet<String>> {
-    let series = list(snapshot).await?;
-    let keys = series.iter().flat_map(|series| series.tags().keys());
-    Ok(keys.cloned().collect())
+pub fn tag_keys(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<String>>> {
+    Box::pin(async move {
+        let series = list(snapshot).await?;
+        let keys = series.iter().flat_map(|series| series.tags().keys());
+        Ok(keys.cloned().collect())
+    })
 }
 
 /// The name of a series, where its metadata holds the text that its id is made from.

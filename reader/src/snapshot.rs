@@ -1,5 +1,6 @@
 //! What a read pins at its start: the shard map, the timelines and the newest manifests.
 
+use futures::future::LocalBoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -83,27 +84,33 @@ impl Snapshot {
     ///
     /// # Errors
     /// The bucket's, or corrupt where something stored is damaged.
-    pub async fn load(bucket: &Bucket, timelines: Timelines, selection: Selection) -> Result<Self> {
-        let shard_map = shard_map_log::load(bucket).await?;
-        let shards = match (&shard_map, selection.org()) {
-            (None, _) => Vec::new(),
-            (Some(map), Some(org)) => map.shards_of(org).into_iter().collect(),
-            (Some(_), None) => manifest_log::shards(bucket).await?,
-        };
-        let manifests = stream::iter(shards)
-            .map(async |shard| {
-                let manifest = manifest_log::newest(bucket, shard).await?;
-                Ok::<_, crate::Error>((shard, manifest))
+    pub fn load(
+        bucket: &Bucket,
+        timelines: Timelines,
+        selection: Selection,
+    ) -> LocalBoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let shard_map = shard_map_log::load(bucket).await?;
+            let shards = match (&shard_map, selection.org()) {
+                (None, _) => Vec::new(),
+                (Some(map), Some(org)) => map.shards_of(org).into_iter().collect(),
+                (Some(_), None) => manifest_log::shards(bucket).await?,
+            };
+            let manifests = stream::iter(shards)
+                .map(async |shard| {
+                    let manifest = manifest_log::newest(bucket, shard).await?;
+                    Ok::<_, crate::Error>((shard, manifest))
+                })
+                .buffer_unordered(CONCURRENT_GETS)
+                .try_collect()
+                .await?;
+            Ok(Self {
+                bucket: bucket.clone(),
+                selection,
+                timelines,
+                shard_map,
+                manifests,
             })
-            .buffer_unordered(CONCURRENT_GETS)
-            .try_collect()
-            .await?;
-        Ok(Self {
-            bucket: bucket.clone(),
-            selection,
-            timelines,
-            shard_map,
-            manifests,
         })
     }
 
@@ -144,17 +151,19 @@ impl Snapshot {
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key.
-    pub async fn open_segments(&self, span: TimeSpan) -> Result<Vec<OpenSegment>> {
-        stream::iter(self.segments(span))
-            .map(async |(shard, entry)| {
-                let file = SegmentFile::open(&self.bucket, entry).await?;
-                metrics::segment_opened(file.key(), entry.summary.points);
-                let file = Arc::new(file);
-                Ok(OpenSegment { shard, file })
-            })
-            .buffered(CONCURRENT_GETS)
-            .try_collect()
-            .await
+    pub fn open_segments(&self, span: TimeSpan) -> LocalBoxFuture<'_, Result<Vec<OpenSegment>>> {
+        Box::pin(async move {
+            stream::iter(self.segments(span))
+                .map(async |(shard, entry)| {
+                    let file = SegmentFile::open(&self.bucket, entry).await?;
+                    metrics::segment_opened(file.key(), entry.summary.points);
+                    let file = Arc::new(file);
+                    Ok(OpenSegment { shard, file })
+                })
+                .buffered(CONCURRENT_GETS)
+                .try_collect()
+                .await
+        })
     }
 
     /// The runs of a segment that count for the selection: those of orgs whose segments of that window

@@ -5,6 +5,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::config::{ProvideCredentials, SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use futures::future::BoxFuture;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -63,12 +64,14 @@ pub(crate) async fn provider(
 ///
 /// # Errors
 /// What each place said, in the words of the SDK, which holds no secret.
-pub async fn credentials(region: &str) -> Result<Credentials, String> {
-    let provider = provider(http_client(None)?, region)
-        .await
-        .ok_or("the chain is not set up")?;
-    provider.provide_credentials().await.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+pub fn credentials(region: &str) -> BoxFuture<'_, Result<Credentials, String>> {
+    Box::pin(async move {
+        let provider = provider(http_client(None)?, region)
+            .await
+            .ok_or("the chain is not set up")?;
+        provider.provide_credentials().await.map_err(|error| {
+            let source = std::error::Error::source(&error);
+            source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+        })
     })
 }

@@ -8,6 +8,7 @@ pub use check::{ChainFault, ChainFinding};
 pub use end::ChainEnd;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};
@@ -45,46 +46,52 @@ impl Ledger {
     ///
     /// # Errors
     /// `Invalid` when a folder under `ledger/` is none of ours.
-    pub async fn chains(&self) -> Result<Vec<Chain>> {
-        let mut prefixes = vec![Prefix::LEDGER.to_owned()];
-        // source, topic, incarnation, partition
-        for _ in 0..4 {
-            prefixes = self.folders_under(prefixes).await?;
-        }
-        let mut chains = Vec::with_capacity(prefixes.len());
-        for prefix in prefixes {
-            chains.push(chain_of(&prefix)?);
-        }
-        chains.sort();
-        Ok(chains)
+    pub fn chains(&self) -> BoxFuture<'_, Result<Vec<Chain>>> {
+        Box::pin(async move {
+            let mut prefixes = vec![Prefix::LEDGER.to_owned()];
+            // source, topic, incarnation, partition
+            for _ in 0..4 {
+                prefixes = self.folders_under(prefixes).await?;
+            }
+            let mut chains = Vec::with_capacity(prefixes.len());
+            for prefix in prefixes {
+                chains.push(chain_of(&prefix)?);
+            }
+            chains.sort();
+            Ok(chains)
+        })
     }
 
     /// The chain's genesis; `None` when it has none yet.
     ///
     /// # Errors
     /// `Corrupt` when it is damaged.
-    pub async fn genesis(&self, chain: &Chain) -> Result<Option<Genesis>> {
-        let key = ObjectKey::Genesis(chain.clone()).to_string();
-        match self.get(&key).await {
-            Ok(bytes) => read_genesis(&key, &bytes, chain).map(Some),
-            Err(Error::Bucket {
-                cause: BucketCause::NotFound,
-                ..
-            }) => Ok(None),
-            Err(error) => Err(error),
-        }
+    pub fn genesis<'a>(&'a self, chain: &'a Chain) -> BoxFuture<'a, Result<Option<Genesis>>> {
+        Box::pin(async move {
+            let key = ObjectKey::Genesis(chain.clone()).to_string();
+            match self.get(&key).await {
+                Ok(bytes) => read_genesis(&key, &bytes, chain).map(Some),
+                Err(Error::Bucket {
+                    cause: BucketCause::NotFound,
+                    ..
+                }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     /// The genesis of a chain that is known to have begun, because an object of it was seen.
     ///
     /// # Errors
     /// `Corrupt` when it is damaged or missing: without it nobody knows where the chain begins.
-    pub async fn known_genesis(&self, chain: &Chain) -> Result<Genesis> {
-        self.genesis(chain).await?.ok_or_else(|| {
-            let reason =
-                "the chain has entries and no genesis: restore it from the store's versions";
-            let key = ObjectKey::Genesis(chain.clone()).to_string();
-            Error::decode(FORMAT, 0, reason).in_object(&key)
+    pub fn known_genesis<'a>(&'a self, chain: &'a Chain) -> BoxFuture<'a, Result<Genesis>> {
+        Box::pin(async move {
+            self.genesis(chain).await?.ok_or_else(|| {
+                let reason =
+                    "the chain has entries and no genesis: restore it from the store's versions";
+                let key = ObjectKey::Genesis(chain.clone()).to_string();
+                Error::decode(FORMAT, 0, reason).in_object(&key)
+            })
         })
     }
 
@@ -92,34 +99,42 @@ impl Ledger {
     ///
     /// # Errors
     /// `Corrupt` when the one that stands is damaged.
-    pub async fn create_genesis(&self, genesis: &Genesis) -> Result<Genesis> {
-        let key = ObjectKey::Genesis(genesis.chain.clone()).to_string();
-        let id = WriteId::random();
-        match self.bucket.create(&key, genesis.encode(id), id).await? {
-            Created::Ours => Ok(genesis.clone()),
-            Created::Taken => {
-                let bytes = self.get(&key).await?;
-                read_genesis(&key, &bytes, &genesis.chain)
+    pub fn create_genesis<'a>(&'a self, genesis: &'a Genesis) -> BoxFuture<'a, Result<Genesis>> {
+        Box::pin(async move {
+            let key = ObjectKey::Genesis(genesis.chain.clone()).to_string();
+            let id = WriteId::random();
+            match self.bucket.create(&key, genesis.encode(id), id).await? {
+                Created::Ours => Ok(genesis.clone()),
+                Created::Taken => {
+                    let bytes = self.get(&key).await?;
+                    read_genesis(&key, &bytes, &genesis.chain)
+                }
             }
-        }
+        })
     }
 
     /// The entries from `from` to the chain's end. `from` is the genesis' start or an entry's end.
     ///
     /// # Errors
     /// `Corrupt` when an entry is damaged or they are not contiguous from `from` on (SK-2).
-    pub async fn entries(&self, chain: &Chain, from: Offset) -> Result<Vec<LedgerEntry>> {
-        let prefix = Prefix::chain(chain);
-        let after = (from.0 > 0).then(|| entry_key(chain, Offset(from.0 - 1)));
-        let listed = self.bucket.list(&prefix, after.as_deref()).await?;
-        let keys = listed.into_iter().map(|object| object.key);
-        let entries: Vec<LedgerEntry> = futures::stream::iter(keys.filter(|key| is_entry(key)))
-            .map(|key| self.read_entry(key))
-            .buffered(CONCURRENT_GETS)
-            .try_collect()
-            .await?;
-        check_contiguous(chain, from, &entries)?;
-        Ok(entries)
+    pub fn entries<'a>(
+        &'a self,
+        chain: &'a Chain,
+        from: Offset,
+    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>>> {
+        Box::pin(async move {
+            let prefix = Prefix::chain(chain);
+            let after = (from.0 > 0).then(|| entry_key(chain, Offset(from.0 - 1)));
+            let listed = self.bucket.list(&prefix, after.as_deref()).await?;
+            let keys = listed.into_iter().map(|object| object.key);
+            let entries: Vec<LedgerEntry> = futures::stream::iter(keys.filter(|key| is_entry(key)))
+                .map(|key| self.read_entry(key))
+                .buffered(CONCURRENT_GETS)
+                .try_collect()
+                .await?;
+            check_contiguous(chain, from, &entries)?;
+            Ok(entries)
+        })
     }
 
     /// The entries that hold any offset of `span`, in order. Keys say where an entry begins, so that only those
@@ -127,27 +142,34 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`entries`](Self::entries).
-    pub async fn entries_within(&self, chain: &Chain, span: Span) -> Result<Vec<LedgerEntry>> {
-        let listed = self.bucket.list(&Prefix::chain(chain), None).await?;
-        let mut keys: Vec<String> = listed.into_iter().map(|object| object.key).collect();
-        keys.retain(|key| is_entry(key));
-        let begins_by = |offset: Offset| {
-            let bound = entry_key(chain, offset);
-            keys.partition_point(|key| *key <= bound)
-        };
-        let first = begins_by(span.from).saturating_sub(1);
-        let beyond = begins_by(Offset(span.to.0 - 1)).max(first);
-        let keys = keys.drain(first..beyond).collect::<Vec<_>>();
-        let entries: Vec<LedgerEntry> = futures::stream::iter(keys)
-            .map(|key| self.read_entry(key))
-            .buffered(CONCURRENT_GETS)
-            .try_collect()
-            .await?;
-        if let Some(first) = entries.first() {
-            check_contiguous(chain, first.span.from, &entries)?;
-        }
-        let inside = |entry: &LedgerEntry| span.from < entry.span.to && entry.span.from < span.to;
-        Ok(entries.into_iter().filter(inside).collect())
+    pub fn entries_within<'a>(
+        &'a self,
+        chain: &'a Chain,
+        span: Span,
+    ) -> BoxFuture<'a, Result<Vec<LedgerEntry>>> {
+        Box::pin(async move {
+            let listed = self.bucket.list(&Prefix::chain(chain), None).await?;
+            let mut keys: Vec<String> = listed.into_iter().map(|object| object.key).collect();
+            keys.retain(|key| is_entry(key));
+            let begins_by = |offset: Offset| {
+                let bound = entry_key(chain, offset);
+                keys.partition_point(|key| *key <= bound)
+            };
+            let first = begins_by(span.from).saturating_sub(1);
+            let beyond = begins_by(Offset(span.to.0 - 1)).max(first);
+            let keys = keys.drain(first..beyond).collect::<Vec<_>>();
+            let entries: Vec<LedgerEntry> = futures::stream::iter(keys)
+                .map(|key| self.read_entry(key))
+                .buffered(CONCURRENT_GETS)
+                .try_collect()
+                .await?;
+            if let Some(first) = entries.first() {
+                check_contiguous(chain, first.span.from, &entries)?;
+            }
+            let inside =
+                |entry: &LedgerEntry| span.from < entry.span.to && entry.span.from < span.to;
+            Ok(entries.into_iter().filter(inside).collect())
+        })
     }
 
     /// Appends `entry`, which begins at the chain's end. A repeated call with the same `write_id` after an
@@ -155,24 +177,34 @@ impl Ledger {
     ///
     /// # Errors
     /// `Corrupt` when the entry that took the place is damaged.
-    pub async fn append(&self, entry: &LedgerEntry, write_id: WriteId) -> Result<Appended> {
-        let key = entry_key(&entry.chain, entry.span.from);
-        match self
-            .bucket
-            .create(&key, entry.encode(write_id), write_id)
-            .await?
-        {
-            Created::Ours => Ok(Appended::Ours),
-            Created::Taken => self.read_entry(key).await.map(Appended::Taken),
-        }
+    pub fn append<'a>(
+        &'a self,
+        entry: &'a LedgerEntry,
+        write_id: WriteId,
+    ) -> BoxFuture<'a, Result<Appended>> {
+        Box::pin(async move {
+            let key = entry_key(&entry.chain, entry.span.from);
+            match self
+                .bucket
+                .create(&key, entry.encode(write_id), write_id)
+                .await?
+            {
+                Created::Ours => Ok(Appended::Ours),
+                Created::Taken => self.read_entry(key).await.map(Appended::Taken),
+            }
+        })
     }
 
     /// The entry that begins at `from`.
     ///
     /// # Errors
     /// `Corrupt` when it is damaged; [`Error::Bucket`] with cause `NotFound` when there is none.
-    pub async fn entry_at(&self, chain: &Chain, from: Offset) -> Result<LedgerEntry> {
-        self.read_entry(entry_key(chain, from)).await
+    pub fn entry_at<'a>(
+        &'a self,
+        chain: &'a Chain,
+        from: Offset,
+    ) -> BoxFuture<'a, Result<LedgerEntry>> {
+        Box::pin(async move { self.read_entry(entry_key(chain, from)).await })
     }
 
     async fn read_entry(&self, key: String) -> Result<LedgerEntry> {

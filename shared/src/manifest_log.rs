@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::format::shard_manifest::ShardManifest;
 use crate::ids::{Generation, ShardId, WriteId};
+use futures::future::BoxFuture;
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,36 +20,40 @@ pub enum Committed {
 ///
 /// # Errors
 /// [`Error::Bucket`], or [`Error::Decode`] when the object breaks its format or is another's.
-pub async fn newest(bucket: &Bucket, shard: ShardId) -> Result<ShardManifest> {
-    // Generations are inverted in keys: the first key listed is the newest.
-    let page = bucket.list_page(&Prefix::manifests(shard), None, 1).await?;
-    let Some(listed) = page.objects.first() else {
-        return Ok(ShardManifest::empty(shard));
-    };
-    let generation = generation_of(&listed.key, shard)?;
-    load(bucket, shard, generation).await
+pub fn newest(bucket: &Bucket, shard: ShardId) -> BoxFuture<'_, Result<ShardManifest>> {
+    Box::pin(async move {
+        // Generations are inverted in keys: the first key listed is the newest.
+        let page = bucket.list_page(&Prefix::manifests(shard), None, 1).await?;
+        let Some(listed) = page.objects.first() else {
+            return Ok(ShardManifest::empty(shard));
+        };
+        let generation = generation_of(&listed.key, shard)?;
+        load(bucket, shard, generation).await
+    })
 }
 
 /// One generation of `shard`.
 ///
 /// # Errors
 /// As [`newest`]; a missing one is [`Error::Bucket`] with cause `NotFound`.
-pub async fn load(
+pub fn load(
     bucket: &Bucket,
     shard: ShardId,
     generation: Generation,
-) -> Result<ShardManifest> {
-    let key = ObjectKey::Manifest { shard, generation }.to_string();
-    let bytes = bucket.get(&key).await?;
-    let (_, manifest) = ShardManifest::decode(&bytes).map_err(|error| error.in_object(&key))?;
-    if manifest.shard != shard || manifest.generation != generation {
-        let reason = format!(
-            "holds generation {} of {}, its key says {generation} of {shard}",
-            manifest.generation, manifest.shard
-        );
-        return Err(Error::decode("shard manifest", 0, reason).in_object(&key));
-    }
-    Ok(manifest)
+) -> BoxFuture<'_, Result<ShardManifest>> {
+    Box::pin(async move {
+        let key = ObjectKey::Manifest { shard, generation }.to_string();
+        let bytes = bucket.get(&key).await?;
+        let (_, manifest) = ShardManifest::decode(&bytes).map_err(|error| error.in_object(&key))?;
+        if manifest.shard != shard || manifest.generation != generation {
+            let reason = format!(
+                "holds generation {} of {}, its key says {generation} of {shard}",
+                manifest.generation, manifest.shard
+            );
+            return Err(Error::decode("shard manifest", 0, reason).in_object(&key));
+        }
+        Ok(manifest)
+    })
 }
 
 /// Every generation of `shard`, newest first.
@@ -67,19 +72,21 @@ pub async fn generations(bucket: &Bucket, shard: ShardId) -> Result<Vec<Generati
 ///
 /// # Errors
 /// [`Error::Bucket`], or [`Error::Decode`] when a folder is no shard's.
-pub async fn shards(bucket: &Bucket) -> Result<Vec<ShardId>> {
-    let folders = bucket.list_folders(Prefix::MANIFESTS).await?;
-    let mut shards = folders
-        .iter()
-        .map(|name| {
-            name.parse().map_err(|reason: String| {
-                Error::decode("manifest key", 0, reason)
-                    .in_object(&format!("{}{name}/", Prefix::MANIFESTS))
+pub fn shards(bucket: &Bucket) -> BoxFuture<'_, Result<Vec<ShardId>>> {
+    Box::pin(async move {
+        let folders = bucket.list_folders(Prefix::MANIFESTS).await?;
+        let mut shards = folders
+            .iter()
+            .map(|name| {
+                name.parse().map_err(|reason: String| {
+                    Error::decode("manifest key", 0, reason)
+                        .in_object(&format!("{}{name}/", Prefix::MANIFESTS))
+                })
             })
-        })
-        .collect::<Result<Vec<ShardId>>>()?;
-    shards.sort_unstable();
-    Ok(shards)
+            .collect::<Result<Vec<ShardId>>>()?;
+        shards.sort_unstable();
+        Ok(shards)
+    })
 }
 
 /// Commits `manifest` as the next generation (SK-9). Safe to repeat with the same `id` after any error.
@@ -89,24 +96,30 @@ pub async fn shards(bucket: &Bucket) -> Result<Vec<ShardId>> {
 ///
 /// # Panics
 /// If the generation is 0, which stands for "nothing committed yet".
-pub async fn commit(bucket: &Bucket, manifest: &ShardManifest, id: WriteId) -> Result<Committed> {
-    let ShardManifest {
-        shard, generation, ..
-    } = manifest;
-    assert!(
-        generation.0 > 0,
-        "a commit needs a generation; shard=`{shard}`"
-    );
-    let key = ObjectKey::Manifest {
-        shard: *shard,
-        generation: *generation,
-    };
-    let created = bucket
-        .create(&key.to_string(), manifest.encode(id), id)
-        .await?;
-    Ok(match created {
-        Created::Ours => Committed::Ours,
-        Created::Taken => Committed::Lost,
+pub fn commit<'a>(
+    bucket: &'a Bucket,
+    manifest: &'a ShardManifest,
+    id: WriteId,
+) -> BoxFuture<'a, Result<Committed>> {
+    Box::pin(async move {
+        let ShardManifest {
+            shard, generation, ..
+        } = manifest;
+        assert!(
+            generation.0 > 0,
+            "a commit needs a generation; shard=`{shard}`"
+        );
+        let key = ObjectKey::Manifest {
+            shard: *shard,
+            generation: *generation,
+        };
+        let created = bucket
+            .create(&key.to_string(), manifest.encode(id), id)
+            .await?;
+        Ok(match created {
+            Created::Ours => Committed::Ours,
+            Created::Taken => Committed::Lost,
+        })
     })
 }
 

@@ -1,5 +1,6 @@
 //! The versions of the shard map in the bucket: gapless, created if absent, never changed.
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};
@@ -17,9 +18,11 @@ const CONCURRENT_GETS: usize = 8;
 ///
 /// # Errors
 /// `Corrupt` when a version is damaged, missing or does not follow the one before.
-pub async fn load(bucket: &Bucket) -> Result<Option<ShardMap>> {
-    let (map, _) = load_versions(bucket).await?;
-    Ok(map)
+pub fn load(bucket: &Bucket) -> BoxFuture<'_, Result<Option<ShardMap>>> {
+    Box::pin(async move {
+        let (map, _) = load_versions(bucket).await?;
+        Ok(map)
+    })
 }
 
 /// Loads the map, publishing `routing` as its first version, or as a further one when no version routes so.
@@ -31,12 +34,13 @@ pub async fn load(bucket: &Bucket) -> Result<Option<ShardMap>> {
 ///
 /// # Errors
 /// As [`load`], and what the bucket says.
-pub async fn load_or_publish(
-    bucket: &Bucket,
-    routing: &Routing,
+pub fn load_or_publish<'a>(
+    bucket: &'a Bucket,
+    routing: &'a Routing,
     now: TimestampMs,
-) -> Result<ShardMap> {
-    publish_unless(bucket, (routing, now), |map| {
+) -> BoxFuture<'a, Result<ShardMap>> {
+    Box::pin(async move {
+        publish_unless(bucket, (routing, now), |map| {
         let Some(version) = map.version_of(routing) else {
             return false;
         };
@@ -52,14 +56,21 @@ pub async fn load_or_publish(
         true
     })
     .await
+    })
 }
 
 /// As [`load_or_publish`], but also goes back to the routing of an earlier version.
 ///
 /// # Errors
 /// As [`load_or_publish`].
-pub async fn publish(bucket: &Bucket, routing: &Routing, now: TimestampMs) -> Result<ShardMap> {
-    publish_unless(bucket, (routing, now), |map| map.newest() == routing).await
+pub fn publish<'a>(
+    bucket: &'a Bucket,
+    routing: &'a Routing,
+    now: TimestampMs,
+) -> BoxFuture<'a, Result<ShardMap>> {
+    Box::pin(
+        async move { publish_unless(bucket, (routing, now), |map| map.newest() == routing).await },
+    )
 }
 
 async fn publish_unless(

@@ -1,5 +1,6 @@
 //! Worker statuses and retirements in the bucket, and what they say together with the ledger.
 
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -101,14 +102,16 @@ pub async fn remove(bucket: &Bucket, worker: WorkerId) -> Result<()> {
 ///
 /// # Errors
 /// What the bucket says.
-pub async fn statuses(bucket: &Bucket) -> Result<Vec<WorkerStatus>> {
-    let listed = bucket.list(Prefix::STATUS, None).await?;
-    let read: Vec<Option<WorkerStatus>> = futures::stream::iter(listed)
-        .map(|object| async move { read_status(bucket, &object.key).await })
-        .buffered(CONCURRENT_READS)
-        .try_collect()
-        .await?;
-    Ok(read.into_iter().flatten().collect())
+pub fn statuses(bucket: &Bucket) -> BoxFuture<'_, Result<Vec<WorkerStatus>>> {
+    Box::pin(async move {
+        let listed = bucket.list(Prefix::STATUS, None).await?;
+        let read: Vec<Option<WorkerStatus>> = futures::stream::iter(listed)
+            .map(|object| async move { read_status(bucket, &object.key).await })
+            .buffered(CONCURRENT_READS)
+            .try_collect()
+            .await?;
+        Ok(read.into_iter().flatten().collect())
+    })
 }
 
 async fn read_status(bucket: &Bucket, key: &str) -> Result<Option<WorkerStatus>> {
@@ -162,26 +165,28 @@ pub async fn retirements(bucket: &Bucket) -> Result<BTreeMap<Chain, Offset>> {
 ///
 /// # Errors
 /// `Corrupt` when a genesis or a last entry is damaged, and what the bucket says.
-pub async fn gather(bucket: &Bucket) -> Result<Gathered> {
-    let ledger = Ledger::new(bucket.clone());
-    let mut gathered = Gathered {
-        now: bucket.now().await?,
-        statuses: statuses(bucket).await?,
-        retired: retirements(bucket).await?,
-        ..Gathered::default()
-    };
-    let mut chains = ledger.chains().await?;
-    for look in 1..=LOOKS {
-        let ends = ends(&ledger, chains, &gathered.statuses).await?;
-        gathered.chains.extend(ends);
-        chains = gathered.between();
-        if chains.is_empty() || look == LOOKS {
-            break;
+pub fn gather(bucket: &Bucket) -> BoxFuture<'_, Result<Gathered>> {
+    Box::pin(async move {
+        let ledger = Ledger::new(bucket.clone());
+        let mut gathered = Gathered {
+            now: bucket.now().await?,
+            statuses: statuses(bucket).await?,
+            retired: retirements(bucket).await?,
+            ..Gathered::default()
+        };
+        let mut chains = ledger.chains().await?;
+        for look in 1..=LOOKS {
+            let ends = ends(&ledger, chains, &gathered.statuses).await?;
+            gathered.chains.extend(ends);
+            chains = gathered.between();
+            if chains.is_empty() || look == LOOKS {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            gathered.statuses = statuses(bucket).await?;
         }
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-        gathered.statuses = statuses(bucket).await?;
-    }
-    Ok(gathered)
+        Ok(gathered)
+    })
 }
 
 /// The ends of chains that have a genesis; where a worker last said it was is where to look first.

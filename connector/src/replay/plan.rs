@@ -1,6 +1,7 @@
 //! What a replay would do, before it does anything: which offsets, how many bytes and requests, at what price, and
 //! what of the range is gone. Reads ledger, fills and footers; writes nothing.
 
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -111,31 +112,36 @@ impl ReplayPlan {
 /// # Errors
 /// [`Error::NothingToReplay`], [`Error::Setting`] for what cannot be; `Corrupt` when ledger, fills or footers do not
 /// read back; what bucket and brokers say.
-pub async fn plan(setup: &ReplaySetup, request: &ReplayRequest) -> Result<ReplayPlan> {
-    let (mut spans, gone) = resolve(&setup.bucket, request).await?;
-    let mut only = request.only;
-    if request.into == ReplayInto::State {
-        refuse_parts_of_a_hole(request)?;
-        if let Some(times) = only.times.take() {
-            spans = at_times(setup, spans, times).await?;
+pub fn plan<'a>(
+    setup: &'a ReplaySetup,
+    request: &'a ReplayRequest,
+) -> BoxFuture<'a, Result<ReplayPlan>> {
+    Box::pin(async move {
+        let (mut spans, gone) = resolve(&setup.bucket, request).await?;
+        let mut only = request.only;
+        if request.into == ReplayInto::State {
+            refuse_parts_of_a_hole(request)?;
+            if let Some(times) = only.times.take() {
+                spans = at_times(setup, spans, times).await?;
+            }
         }
-    }
-    if let ReplayInto::Topic(target) = &request.into {
-        target_check::check(setup, (request, target), &spans).await?;
-    }
-    let job = ReplayJob {
-        job: JobId(fastrand::u64(..)),
-        created: wall_clock(),
-        into: request.into.clone(),
-        fills: filled(&setup.bucket, &spans).await?,
-        spans,
-        only,
-        on_gone: request.on_gone,
-    };
-    match request.into {
-        ReplayInto::State => plan_state(setup, job, gone).await,
-        ReplayInto::Topic(_) => plan_topic(setup, job, gone).await,
-    }
+        if let ReplayInto::Topic(target) = &request.into {
+            target_check::check(setup, (request, target), &spans).await?;
+        }
+        let job = ReplayJob {
+            job: JobId(fastrand::u64(..)),
+            created: wall_clock(),
+            into: request.into.clone(),
+            fills: filled(&setup.bucket, &spans).await?,
+            spans,
+            only,
+            on_gone: request.on_gone,
+        };
+        match request.into {
+            ReplayInto::State => plan_state(setup, job, gone).await,
+            ReplayInto::Topic(_) => plan_topic(setup, job, gone).await,
+        }
+    })
 }
 
 /// A fill accounts for all records of its offsets.

@@ -1,5 +1,6 @@
 //! Real Apache Kafka for tests: one or three combined nodes, `KRaft`, ephemeral ports, own directory.
 
+use futures::future::BoxFuture;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -71,8 +72,8 @@ impl ApacheKafka {
     ///
     /// # Errors
     /// Why it cannot be had here.
-    pub async fn start(nodes: Nodes) -> Result<Self, Unavailable> {
-        Self::start_with(nodes, &ExtraListeners::default()).await
+    pub fn start(nodes: Nodes) -> BoxFuture<'static, Result<Self, Unavailable>> {
+        Box::pin(async move { Self::start_with(nodes, &ExtraListeners::default()).await })
     }
 
     pub(crate) async fn start_with(

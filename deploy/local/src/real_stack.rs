@@ -1,5 +1,6 @@
 //! Apache Kafka and `SeaweedFS` with a settings file, as `skein dev up --real` runs them.
 
+use futures::future::LocalBoxFuture;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,32 +27,36 @@ impl RealStack {
     ///
     /// # Errors
     /// [`Error::Unavailable`] where they cannot be had; the directory cannot be used.
-    pub async fn start(options: &DevStackOptions, nodes: Nodes) -> Result<Self> {
-        let directory = &options.directory;
-        fs::create_dir_all(directory).map_err(Error::file("create directory", directory))?;
-        let directory = fs::canonicalize(directory).map_err(Error::file("resolve", directory))?;
-        let (kafka, seaweedfs) = tokio::join!(ApacheKafka::start(nodes), SeaweedFs::start(BUCKET));
-        let (kafka, seaweedfs) = (kafka?, seaweedfs?);
-        for topic in &options.topics {
-            let created = kafka.create_topic(topic.as_str(), options.partitions).await;
-            created.map_err(Unavailable::because)?;
-        }
-        let source = fresh_source("real");
-        let config_file = SettingsFile {
-            about: "Apache Kafka and SeaweedFS of one run.",
-            brokers: kafka.bootstrap(),
-            source: &source,
-            topics: &options.topics,
-            kafka_lines: "",
-            endpoint: &seaweedfs.endpoint(),
-            keys: (seaweedfs.access_key(), seaweedfs.secret_key()),
-        }
-        .write(&directory)?;
-        Ok(Self {
-            kafka,
-            seaweedfs,
-            source,
-            config_file,
+    pub fn start(options: &DevStackOptions, nodes: Nodes) -> LocalBoxFuture<'_, Result<Self>> {
+        Box::pin(async move {
+            let directory = &options.directory;
+            fs::create_dir_all(directory).map_err(Error::file("create directory", directory))?;
+            let directory =
+                fs::canonicalize(directory).map_err(Error::file("resolve", directory))?;
+            let (kafka, seaweedfs) =
+                tokio::join!(ApacheKafka::start(nodes), SeaweedFs::start(BUCKET));
+            let (kafka, seaweedfs) = (kafka?, seaweedfs?);
+            for topic in &options.topics {
+                let created = kafka.create_topic(topic.as_str(), options.partitions).await;
+                created.map_err(Unavailable::because)?;
+            }
+            let source = fresh_source("real");
+            let config_file = SettingsFile {
+                about: "Apache Kafka and SeaweedFS of one run.",
+                brokers: kafka.bootstrap(),
+                source: &source,
+                topics: &options.topics,
+                kafka_lines: "",
+                endpoint: &seaweedfs.endpoint(),
+                keys: (seaweedfs.access_key(), seaweedfs.secret_key()),
+            }
+            .write(&directory)?;
+            Ok(Self {
+                kafka,
+                seaweedfs,
+                source,
+                config_file,
+            })
         })
     }
 

@@ -1,5 +1,6 @@
 //! Real `SeaweedFS` for tests: one process with its S3 gateway, ephemeral ports, own directory.
 
+use futures::future::BoxFuture;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -40,8 +41,8 @@ impl SeaweedFs {
     ///
     /// # Errors
     /// Why it cannot be had here.
-    pub async fn start(bucket: &str) -> Result<Self, Unavailable> {
-        Self::start_with(bucket, Vec::new()).await
+    pub fn start(bucket: &str) -> BoxFuture<'_, Result<Self, Unavailable>> {
+        Box::pin(async move { Self::start_with(bucket, Vec::new()).await })
     }
 
     /// As [`start`](Self::start), and serves [`tls_endpoint`](Self::tls_endpoint) with the server's certificate
@@ -49,18 +50,20 @@ impl SeaweedFs {
     ///
     /// # Errors
     /// Why it cannot be had here.
-    pub async fn start_secured(
-        bucket: &str,
-        certificates: &Certificates,
-    ) -> Result<Self, Unavailable> {
-        let flags = vec![
-            format!(
-                "-s3.cert.file={}",
-                certificates.server_certificate().display()
-            ),
-            format!("-s3.key.file={}", certificates.server_key().display()),
-        ];
-        Self::start_with(bucket, flags).await
+    pub fn start_secured<'a>(
+        bucket: &'a str,
+        certificates: &'a Certificates,
+    ) -> BoxFuture<'a, Result<Self, Unavailable>> {
+        Box::pin(async move {
+            let flags = vec![
+                format!(
+                    "-s3.cert.file={}",
+                    certificates.server_certificate().display()
+                ),
+                format!("-s3.key.file={}", certificates.server_key().display()),
+            ];
+            Self::start_with(bucket, flags).await
+        })
     }
 
     async fn start_with(bucket: &str, flags: Vec<String>) -> Result<Self, Unavailable> {

@@ -4,6 +4,7 @@ use crate::apache_kafka::{ApacheKafka, ExtraListeners, Nodes};
 use crate::certificates::Certificates;
 use crate::free_port::free_ports;
 use crate::unavailable::Unavailable;
+use futures::future::BoxFuture;
 
 /// The one user that is let in.
 pub const USER: &str = "skein-worker";
@@ -21,27 +22,32 @@ impl SecuredKafka {
     ///
     /// # Errors
     /// Why it cannot be had here.
-    pub async fn start(certificates: &Certificates, password: &str) -> Result<Self, Unavailable> {
-        let read = |path| {
-            std::fs::read_to_string(path)
-                .map_err(|error| Unavailable::because(format!("certificates: {error}")))
-        };
-        let key = read(certificates.server_key())?;
-        let certificate = read(certificates.server_certificate())?;
-        let [login, mutual]: [u16; 2] =
-            free_ports().map_err(|error| Unavailable::because(error.to_string()))?;
-        let scram = |hash: &str| format!("SCRAM-SHA-{hash}=[name={USER},password={password}]");
-        let extra = ExtraListeners {
-            listeners: vec![("LOGIN", "SASL_SSL", login), ("MUTUAL", "SSL", mutual)],
-            properties: properties(certificates, password),
-            scram_users: vec![scram("256"), scram("512")],
-            files: vec![("keystore.pem", key + &certificate)],
-        };
-        let kafka = ApacheKafka::start_with(Nodes::One, &extra).await?;
-        Ok(Self {
-            kafka,
-            login: format!("127.0.0.1:{login}"),
-            mutual: format!("127.0.0.1:{mutual}"),
+    pub fn start<'a>(
+        certificates: &'a Certificates,
+        password: &'a str,
+    ) -> BoxFuture<'a, Result<Self, Unavailable>> {
+        Box::pin(async move {
+            let read = |path| {
+                std::fs::read_to_string(path)
+                    .map_err(|error| Unavailable::because(format!("certificates: {error}")))
+            };
+            let key = read(certificates.server_key())?;
+            let certificate = read(certificates.server_certificate())?;
+            let [login, mutual]: [u16; 2] =
+                free_ports().map_err(|error| Unavailable::because(error.to_string()))?;
+            let scram = |hash: &str| format!("SCRAM-SHA-{hash}=[name={USER},password={password}]");
+            let extra = ExtraListeners {
+                listeners: vec![("LOGIN", "SASL_SSL", login), ("MUTUAL", "SSL", mutual)],
+                properties: properties(certificates, password),
+                scram_users: vec![scram("256"), scram("512")],
+                files: vec![("keystore.pem", key + &certificate)],
+            };
+            let kafka = ApacheKafka::start_with(Nodes::One, &extra).await?;
+            Ok(Self {
+                kafka,
+                login: format!("127.0.0.1:{login}"),
+                mutual: format!("127.0.0.1:{mutual}"),
+            })
         })
     }
 

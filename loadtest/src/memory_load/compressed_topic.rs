@@ -4,6 +4,7 @@
 //! bucket does not answer for longer than the group's session. Those that are alike go to different shards, so that
 //! only the batches shrink, and not the state.
 
+use futures::future::LocalBoxFuture;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,47 +107,49 @@ impl CompressedTopic {
 ///
 /// # Errors
 /// Kafka cannot be had, or a record not be sent. What the connector does wrong stands in what is measured.
-pub async fn run(
-    options: &MemoryLoadOptions,
+pub fn run<'a>(
+    options: &'a MemoryLoadOptions,
     (nodes, budget, session): (Nodes, Option<ByteCount>, Millis),
-    directory: &Path,
-) -> Result<CompressedTopic> {
-    let kafka = ApacheKafka::start(nodes)
-        .await
-        .map_err(skein_local::Error::from)?;
-    let created = kafka.create_topic(TOPIC, PARTITIONS).await;
-    created.map_err(|reason| kafka_failed(&kafka, "create a topic", reason))?;
-    let budget = budget.unwrap_or_else(|| Scenario::floor(SHARDS, PARTITIONS));
-    let records = budget.0 * 4 / RECORD_BYTES as u64;
-    let brokers = kafka.bootstrap().to_owned();
-    let sending = tokio::task::spawn_blocking(move || send(&brokers, records));
-    let sent = sending
-        .await
-        .map_err(|error| Error::Ended(error.to_string()))?;
-    let sent_bytes = sent.map_err(|reason| kafka_failed(&kafka, "send", reason))?;
-    let storage = Storage::Directory(directory.to_owned());
-    let bucket = EmbeddedBucket::start(BucketOptions::new(storage))?;
-    bucket.create_bucket("skein")?;
-    let mut measured = CompressedTopic {
-        budget_bytes: budget.0,
-        nodes: u32::try_from(kafka.brokers().len()).unwrap_or(u32::MAX),
-        records,
-        value_bytes: records * RECORD_BYTES as u64,
-        sent_bytes,
-        is_caged: false,
-        stalled_ms: 0,
-        records_read: 0,
-        durable_records: 0,
-        pauses: 0,
-        peak_bytes: 0,
-        fault: None,
-    };
-    let cage = Cage::new(measured.promised_bytes());
-    measured.is_caged = cage.is_closed();
-    measured
-        .connect(options, &cage, (&kafka, &bucket), session)
-        .await?;
-    Ok(measured)
+    directory: &'a Path,
+) -> LocalBoxFuture<'a, Result<CompressedTopic>> {
+    Box::pin(async move {
+        let kafka = ApacheKafka::start(nodes)
+            .await
+            .map_err(skein_local::Error::from)?;
+        let created = kafka.create_topic(TOPIC, PARTITIONS).await;
+        created.map_err(|reason| kafka_failed(&kafka, "create a topic", reason))?;
+        let budget = budget.unwrap_or_else(|| Scenario::floor(SHARDS, PARTITIONS));
+        let records = budget.0 * 4 / RECORD_BYTES as u64;
+        let brokers = kafka.bootstrap().to_owned();
+        let sending = tokio::task::spawn_blocking(move || send(&brokers, records));
+        let sent = sending
+            .await
+            .map_err(|error| Error::Ended(error.to_string()))?;
+        let sent_bytes = sent.map_err(|reason| kafka_failed(&kafka, "send", reason))?;
+        let storage = Storage::Directory(directory.to_owned());
+        let bucket = EmbeddedBucket::start(BucketOptions::new(storage))?;
+        bucket.create_bucket("skein")?;
+        let mut measured = CompressedTopic {
+            budget_bytes: budget.0,
+            nodes: u32::try_from(kafka.brokers().len()).unwrap_or(u32::MAX),
+            records,
+            value_bytes: records * RECORD_BYTES as u64,
+            sent_bytes,
+            is_caged: false,
+            stalled_ms: 0,
+            records_read: 0,
+            durable_records: 0,
+            pauses: 0,
+            peak_bytes: 0,
+            fault: None,
+        };
+        let cage = Cage::new(measured.promised_bytes());
+        measured.is_caged = cage.is_closed();
+        measured
+            .connect(options, &cage, (&kafka, &bucket), session)
+            .await?;
+        Ok(measured)
+    })
 }
 
 impl CompressedTopic {

@@ -1,5 +1,6 @@
 //! The worker's side: runs the pipeline on a made topic and says how it goes, a JSON line at a time.
 
+use futures::future::BoxFuture;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -51,40 +52,42 @@ pub struct Said {
 ///
 /// # Errors
 /// What the connector or the bucket says.
-pub async fn run(scenario: Scenario, settings: &Settings) -> Result<()> {
-    let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-    bucket.probe().await?;
-    let baseline_bytes = process_use::peak_memory_bytes().unwrap_or(0);
-    let gauges = Arc::new(Gauges::default());
-    let told = Arc::clone(&gauges);
-    let controls = Controls {
-        progress: Box::new(move |progress| tell(&said(&told, progress, baseline_bytes))),
-        ..Controls::silent()
-    };
-    let setup = Setup::of(settings, bucket, Until::EndAtAssignment);
-    let lookup = ChainLookup::new(Arc::new(MadeEnds(scenario)), "a made topic");
-    let queue = setup.connector.memory_shares().kafka_queue;
-    let source = Arc::clone(&gauges);
-    let join = move || Ok(MadeRecords::join(scenario, queue, source));
-    let report = run_on(setup, controls, lookup, join).await?;
-    tell(&Said {
-        is_last: true,
-        caught_up: report.outcome == Outcome::EndReached
-            && report.durable_records == scenario.records()
-            && report.stopped_partitions.is_empty(),
-        records: report.records,
-        durable_records: report.durable_records,
-        buffered_bytes: 0,
-        is_paused: false,
-        paused_ms: gauges.paused_ms.load(Ordering::Relaxed),
-        longest_silence_ms: gauges.longest_silence_ms.load(Ordering::Relaxed),
-        baseline_bytes,
-        peak_bytes: process_use::peak_memory_bytes().unwrap_or(0),
-        resident_bytes: process_use::memory_bytes().unwrap_or(0),
-        cpu_ms: process_use::cpu_ms(),
-        objects: report.objects,
-    });
-    Ok(())
+pub fn run(scenario: Scenario, settings: &Settings) -> BoxFuture<'_, Result<()>> {
+    Box::pin(async move {
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        bucket.probe().await?;
+        let baseline_bytes = process_use::peak_memory_bytes().unwrap_or(0);
+        let gauges = Arc::new(Gauges::default());
+        let told = Arc::clone(&gauges);
+        let controls = Controls {
+            progress: Box::new(move |progress| tell(&said(&told, progress, baseline_bytes))),
+            ..Controls::silent()
+        };
+        let setup = Setup::of(settings, bucket, Until::EndAtAssignment);
+        let lookup = ChainLookup::new(Arc::new(MadeEnds(scenario)), "a made topic");
+        let queue = setup.connector.memory_shares().kafka_queue;
+        let source = Arc::clone(&gauges);
+        let join = move || Ok(MadeRecords::join(scenario, queue, source));
+        let report = run_on(setup, controls, lookup, join).await?;
+        tell(&Said {
+            is_last: true,
+            caught_up: report.outcome == Outcome::EndReached
+                && report.durable_records == scenario.records()
+                && report.stopped_partitions.is_empty(),
+            records: report.records,
+            durable_records: report.durable_records,
+            buffered_bytes: 0,
+            is_paused: false,
+            paused_ms: gauges.paused_ms.load(Ordering::Relaxed),
+            longest_silence_ms: gauges.longest_silence_ms.load(Ordering::Relaxed),
+            baseline_bytes,
+            peak_bytes: process_use::peak_memory_bytes().unwrap_or(0),
+            resident_bytes: process_use::memory_bytes().unwrap_or(0),
+            cpu_ms: process_use::cpu_ms(),
+            objects: report.objects,
+        });
+        Ok(())
+    })
 }
 
 fn said(gauges: &Gauges, progress: &Progress, baseline_bytes: u64) -> Said {

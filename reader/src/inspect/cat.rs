@@ -1,6 +1,7 @@
 //! One object of ours as JSON that a person can read.
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use skein_shared::bucket::Bucket;
 use skein_shared::format::fill_entry::FillEntry;
@@ -25,26 +26,28 @@ mod state;
 ///
 /// # Errors
 /// `Invalid` when `key` is none of ours, `Corrupt` when the object does not read back.
-pub async fn cat(bucket: &Bucket, key: &str, frames: usize) -> Result<Value> {
-    let parsed: ObjectKey = key.parse()?;
-    let shown = match parsed {
-        ObjectKey::State { .. } => state::show(bucket, key, frames).await?,
-        ObjectKey::Segment { .. } => segment::show(bucket, key).await?,
-        ObjectKey::Quarantine { .. } => whole(bucket, key, quarantine).await?,
-        ObjectKey::Flush(_) => whole(bucket, key, flush).await?,
-        ObjectKey::Genesis(_) => whole(bucket, key, genesis).await?,
-        ObjectKey::LedgerEntry { .. } => whole(bucket, key, ledger_entry).await?,
-        ObjectKey::Fill { .. } => whole(bucket, key, fill).await?,
-        ObjectKey::ReplayJob(_) => whole(bucket, key, replay::job).await?,
-        ObjectKey::ReplayStep { .. } => whole(bucket, key, replay::step).await?,
-        ObjectKey::ReplayCancel(_) => whole(bucket, key, replay::cancel).await?,
-        ObjectKey::Source(_) => whole(bucket, key, source).await?,
-        ObjectKey::ShardMap(_) => whole(bucket, key, shard_map).await?,
-        ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
-        ObjectKey::Status(_) => whole(bucket, key, status).await?,
-        ObjectKey::Retirement { .. } => whole(bucket, key, retirement).await?,
-    };
-    Ok(shown)
+pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a, Result<Value>> {
+    Box::pin(async move {
+        let parsed: ObjectKey = key.parse()?;
+        let shown = match parsed {
+            ObjectKey::State { .. } => state::show(bucket, key, frames).await?,
+            ObjectKey::Segment { .. } => segment::show(bucket, key).await?,
+            ObjectKey::Quarantine { .. } => whole(bucket, key, quarantine).await?,
+            ObjectKey::Flush(_) => whole(bucket, key, flush).await?,
+            ObjectKey::Genesis(_) => whole(bucket, key, genesis).await?,
+            ObjectKey::LedgerEntry { .. } => whole(bucket, key, ledger_entry).await?,
+            ObjectKey::Fill { .. } => whole(bucket, key, fill).await?,
+            ObjectKey::ReplayJob(_) => whole(bucket, key, replay::job).await?,
+            ObjectKey::ReplayStep { .. } => whole(bucket, key, replay::step).await?,
+            ObjectKey::ReplayCancel(_) => whole(bucket, key, replay::cancel).await?,
+            ObjectKey::Source(_) => whole(bucket, key, source).await?,
+            ObjectKey::ShardMap(_) => whole(bucket, key, shard_map).await?,
+            ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
+            ObjectKey::Status(_) => whole(bucket, key, status).await?,
+            ObjectKey::Retirement { .. } => whole(bucket, key, retirement).await?,
+        };
+        Ok(shown)
+    })
 }
 
 async fn whole(bucket: &Bucket, key: &str, show: fn(&[u8]) -> Result<Value>) -> Result<Value> {

@@ -1,5 +1,6 @@
 //! What a bucket holds: shards, windows, segments, ledger positions, quarantine.
 
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
@@ -155,24 +156,26 @@ pub struct QuarantineRow {
 ///
 /// # Errors
 /// `Corrupt` when one of these does not read back, and what the bucket says.
-pub async fn ls(bucket: &Bucket) -> Result<Listing> {
-    let manifests = newest_manifests(bucket).await?;
-    let chains = chain_ends(bucket).await?;
-    let holes = holes(bucket, &manifests).await?;
-    let quarantine = QuarantineRow {
-        unroutable_records: unroutable_records(bucket).await?,
-        undecodable_records: manifests.iter().map(|m| m.counts.quarantined_records).sum(),
-    };
-    Ok(Listing {
-        shards: manifests.iter().map(|m| shard_row(m, &chains)).collect(),
-        windows: manifests.iter().flat_map(window_rows).collect(),
-        segments: manifests.iter().flat_map(segment_rows).collect(),
-        chains: chains
-            .iter()
-            .map(|(chain, end)| chain_row(chain, end.as_ref(), &manifests))
-            .collect(),
-        holes,
-        quarantine,
+pub fn ls(bucket: &Bucket) -> BoxFuture<'_, Result<Listing>> {
+    Box::pin(async move {
+        let manifests = newest_manifests(bucket).await?;
+        let chains = chain_ends(bucket).await?;
+        let holes = holes(bucket, &manifests).await?;
+        let quarantine = QuarantineRow {
+            unroutable_records: unroutable_records(bucket).await?,
+            undecodable_records: manifests.iter().map(|m| m.counts.quarantined_records).sum(),
+        };
+        Ok(Listing {
+            shards: manifests.iter().map(|m| shard_row(m, &chains)).collect(),
+            windows: manifests.iter().flat_map(window_rows).collect(),
+            segments: manifests.iter().flat_map(segment_rows).collect(),
+            chains: chains
+                .iter()
+                .map(|(chain, end)| chain_row(chain, end.as_ref(), &manifests))
+                .collect(),
+            holes,
+            quarantine,
+        })
     })
 }
 

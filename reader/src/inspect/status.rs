@@ -3,6 +3,7 @@
 
 mod needs;
 
+use futures::future::LocalBoxFuture;
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
@@ -148,37 +149,40 @@ struct Checked {
 ///
 /// # Errors
 /// `Corrupt` when a genesis or a last entry is damaged, and what the bucket says.
-pub async fn status(
-    bucket: &Bucket,
-    options: &StatusOptions,
-    kafka_ends: &BTreeMap<Chain, Offset>,
-) -> Result<StatusReport> {
-    let gathered = gather(bucket).await?;
-    let completeness = gathered.completeness(options.watermark_delay);
-    let told = newest_claims(&gathered);
-    let views: Vec<ChainView<'_>> = futures::stream::iter(&gathered.chains)
-        .map(|(chain, end)| {
-            let view = ChainView {
-                chain,
-                end,
-                standing: completeness.chains[chain],
-                told: told.get(chain).copied(),
-                flushed_at: None,
-                checked: None,
-            };
-            look_closer(bucket, view, options.depth)
+pub fn status<'a>(
+    bucket: &'a Bucket,
+    options: &'a StatusOptions,
+    kafka_ends: &'a BTreeMap<Chain, Offset>,
+) -> LocalBoxFuture<'a, Result<StatusReport>> {
+    Box::pin(async move {
+        let gathered = gather(bucket).await?;
+        let completeness = gathered.completeness(options.watermark_delay);
+        let told = newest_claims(&gathered);
+        let views: Vec<ChainView<'_>> = futures::stream::iter(&gathered.chains)
+            .map(|(chain, end)| {
+                let view = ChainView {
+                    chain,
+                    end,
+                    standing: completeness.chains[chain],
+                    told: told.get(chain).copied(),
+                    flushed_at: None,
+                    checked: None,
+                };
+                look_closer(bucket, view, options.depth)
+            })
+            .buffered(CONCURRENT_READS)
+            .try_collect()
+            .await?;
+        let needs = views
+            .iter()
+            .flat_map(|view| needs::of(view, gathered.now, options.stale_after));
+        let row =
+            |view: &ChainView<'_>| row(view, gathered.now, kafka_ends.get(view.chain).copied());
+        Ok(StatusReport {
+            needs: needs.collect(),
+            partitions: views.iter().map(row).collect(),
+            ..summary(&gathered, &completeness)
         })
-        .buffered(CONCURRENT_READS)
-        .try_collect()
-        .await?;
-    let needs = views
-        .iter()
-        .flat_map(|view| needs::of(view, gathered.now, options.stale_after));
-    let row = |view: &ChainView<'_>| row(view, gathered.now, kafka_ends.get(view.chain).copied());
-    Ok(StatusReport {
-        needs: needs.collect(),
-        partitions: views.iter().map(row).collect(),
-        ..summary(&gathered, &completeness)
     })
 }
 

@@ -18,6 +18,7 @@ mod state_objects;
 mod segments;
 mod conservation;
 
+use futures::future::LocalBoxFuture;
 use serde::Serialize;
 use skein_shared::Result;
 use skein_shared::bucket::Bucket;
@@ -103,33 +104,35 @@ pub struct Progress {
 ///
 /// # Errors
 /// What the bucket says when it cannot be read. What is wrong *in* it is a finding.
-pub async fn verify(
-    bucket: &Bucket,
+pub fn verify<'a>(
+    bucket: &'a Bucket,
     now: TimestampMs,
-    progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<VerifyReport> {
-    let mut check = Check::new(bucket.clone(), progress);
-    let (manifests, histories) = manifests::check_manifests(&mut check).await?;
-    let mut ledger = chains::check_chains(&mut check).await?;
-    fills::check_fills(&mut check, &mut ledger).await?;
-    metadata::check_sources(&mut check, &ledger).await?;
-    metadata::check_completeness(&mut check).await?;
-    manifests::check_positions(&mut check, &manifests, &mut ledger);
-    let flushes = flushes::check_flushes(&mut check, &ledger).await?;
-    let made_with = flushes.iter().map(|flush| &flush.contents.made_with);
-    let newest_map = made_with.map(|versions| versions.shard_map_version).max();
-    let shard_map = metadata::check_shard_map(&mut check, newest_map).await?;
-    let truth = Truth::new(&ledger, histories, shard_map);
-    check.expect(&flushes, &manifests);
-    let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
-    segments::check_segments(&mut check, &manifests).await?;
-    // Else the counts differ for a reason that is reported already.
-    if check.input_is_sound() {
-        conservation::check_recounts(&mut check, &manifests, &recounts);
-    }
-    conservation::check_counts(&mut check, &manifests);
-    unclaimed::check_unclaimed(&mut check, &ledger, now).await?;
-    Ok(check.report(&manifests))
+    progress: &'a mut (dyn FnMut(Progress) + Send),
+) -> LocalBoxFuture<'a, Result<VerifyReport>> {
+    Box::pin(async move {
+        let mut check = Check::new(bucket.clone(), progress);
+        let (manifests, histories) = manifests::check_manifests(&mut check).await?;
+        let mut ledger = chains::check_chains(&mut check).await?;
+        fills::check_fills(&mut check, &mut ledger).await?;
+        metadata::check_sources(&mut check, &ledger).await?;
+        metadata::check_completeness(&mut check).await?;
+        manifests::check_positions(&mut check, &manifests, &mut ledger);
+        let flushes = flushes::check_flushes(&mut check, &ledger).await?;
+        let made_with = flushes.iter().map(|flush| &flush.contents.made_with);
+        let newest_map = made_with.map(|versions| versions.shard_map_version).max();
+        let shard_map = metadata::check_shard_map(&mut check, newest_map).await?;
+        let truth = Truth::new(&ledger, histories, shard_map);
+        check.expect(&flushes, &manifests);
+        let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
+        segments::check_segments(&mut check, &manifests).await?;
+        // Else the counts differ for a reason that is reported already.
+        if check.input_is_sound() {
+            conservation::check_recounts(&mut check, &manifests, &recounts);
+        }
+        conservation::check_counts(&mut check, &manifests);
+        unclaimed::check_unclaimed(&mut check, &ledger, now).await?;
+        Ok(check.report(&manifests))
+    })
 }
 
 /// What a check has seen so far.

@@ -6,6 +6,7 @@ use crate::format::object_key::{ObjectKey, Prefix};
 use crate::ids::Chain;
 use crate::ledger::{FORMAT, Ledger, entry_key, is_entry, read_entry};
 use crate::offset::Offset;
+use futures::future::BoxFuture;
 
 /// Keys that one LIST may give.
 const PAGE: u16 = 1000;
@@ -27,28 +28,34 @@ impl Ledger {
     ///
     /// # Errors
     /// `Corrupt` when genesis or last entry is damaged, or the genesis is missing while there are entries.
-    pub async fn end(&self, chain: &Chain, hint: Option<Offset>) -> Result<Option<ChainEnd>> {
-        let genesis = match self.genesis(chain).await? {
-            Some(genesis) => genesis,
-            None if self.page_after(chain, None).await?.first.is_none() => return Ok(None),
-            // It was created a moment ago, or it is gone.
-            None => self.known_genesis(chain).await?,
-        };
-        let hint = hint.filter(|hint| *hint > genesis.start);
-        let Some(key) = self.last_entry_key(chain, genesis.start, hint).await? else {
-            return Ok(Some(ChainEnd {
-                offset: genesis.start,
-                last: None,
+    pub fn end<'a>(
+        &'a self,
+        chain: &'a Chain,
+        hint: Option<Offset>,
+    ) -> BoxFuture<'a, Result<Option<ChainEnd>>> {
+        Box::pin(async move {
+            let genesis = match self.genesis(chain).await? {
+                Some(genesis) => genesis,
+                None if self.page_after(chain, None).await?.first.is_none() => return Ok(None),
+                // It was created a moment ago, or it is gone.
+                None => self.known_genesis(chain).await?,
+            };
+            let hint = hint.filter(|hint| *hint > genesis.start);
+            let Some(key) = self.last_entry_key(chain, genesis.start, hint).await? else {
+                return Ok(Some(ChainEnd {
+                    offset: genesis.start,
+                    last: None,
+                    genesis,
+                }));
+            };
+            let bytes = self.get(&key).await?;
+            let last = read_entry(&key, &bytes)?;
+            Ok(Some(ChainEnd {
+                offset: last.span.to,
+                last: Some(last),
                 genesis,
-            }));
-        };
-        let bytes = self.get(&key).await?;
-        let last = read_entry(&key, &bytes)?;
-        Ok(Some(ChainEnd {
-            offset: last.span.to,
-            last: Some(last),
-            genesis,
-        }))
+            }))
+        })
     }
 
     /// Keys ascend, S3 lists forwards only: so the last one is searched for. `known` is a key that exists
