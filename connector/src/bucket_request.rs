@@ -376,12 +376,8 @@ mod tests {
             let error = bucket_error(cause);
             check(&error, Remedy::AskAgain, give_up(ErrorKind::Invalid));
         }
-        let fenced = give_up(ErrorKind::Fenced);
-        check(
-            &bucket_error(BucketCause::UploadGone),
-            Remedy::AskAgain,
-            fenced,
-        );
+        let gone = bucket_error(BucketCause::UploadGone);
+        check(&gone, Remedy::AskAgain, give_up(ErrorKind::Fenced));
         let invalid = Error::Shared(skein_shared::Error::Invalid {
             what: "ledger folder",
             input: "<html>".to_owned(),
