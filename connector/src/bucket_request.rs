@@ -1,9 +1,10 @@
 //! Carries out the core's requests, many at once and each once, and says what became of each.
 
+mod remedy;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use skein_shared::ErrorKind;
 use skein_shared::bucket::{Bucket, Created};
 use skein_shared::error::BucketCause;
 use skein_shared::format::flush_manifest::FlushManifest;
@@ -19,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::bucket_request::remedy::failure_of;
 use crate::chain_lookup::ChainLookup;
 use crate::core::action::{Request, RequestId, Standing};
-use crate::core::event::{Answer, Failure, Remedy};
-use crate::error::{Error, Result};
+use crate::core::event::{Answer, Failure};
+use crate::error::Result;
 use crate::hold_point::{HoldPoint, Holding};
 use crate::multipart_upload::{Part, Uploads};
 
@@ -236,18 +238,7 @@ impl BucketRequests {
                 outcome = services.carry_out(request) => outcome,
                 () = cancel.cancelled() => return,
             };
-            let outcome = outcome.map_err(|error| {
-                let remedy = if of_one_partition {
-                    remedy_of_question(&error)
-                } else {
-                    remedy_of(&error)
-                };
-                crate::metrics::request_failed(step, remedy, &error);
-                Failure {
-                    remedy,
-                    reason: error.to_string(),
-                }
-            });
+            let outcome = outcome.map_err(|error| failure_of(step, of_one_partition, &error));
             // The receiver is gone only when the pipeline has ended.
             let _ = outbox.send((id, outcome)).await;
         };
@@ -298,103 +289,5 @@ fn stored_unless_gone(outcome: skein_shared::Result<()>) -> Result<Answer> {
             ..
         }) => Ok(Answer::UploadGone),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What is to be done about an error of a request that one partition waits for. Only damage of what was read gives
-/// it up: a proxy or a store in trouble may answer anything, and something else the next time.
-fn remedy_of_question(error: &Error) -> Remedy {
-    match remedy_of(error) {
-        Remedy::GiveUp(ErrorKind::Transient | ErrorKind::Fenced | ErrorKind::Invalid) => {
-            Remedy::AskAgain
-        }
-        remedy @ (Remedy::GiveUp(ErrorKind::Corrupt)
-        | Remedy::Again
-        | Remedy::SlowDown
-        | Remedy::AgainAndAlert
-        | Remedy::AskAgain) => remedy,
-    }
-}
-
-/// What is to be done about an error.
-fn remedy_of(error: &Error) -> Remedy {
-    match error {
-        Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
-            BucketCause::Unavailable => Remedy::Again,
-            BucketCause::Throttled => Remedy::SlowDown,
-            BucketCause::Denied | BucketCause::NoBucket | BucketCause::Full => {
-                Remedy::AgainAndAlert
-            }
-            BucketCause::NotFound
-            | BucketCause::Refused
-            | BucketCause::Damaged
-            | BucketCause::UploadGone => Remedy::GiveUp(error.kind()),
-        },
-        Error::Kafka { .. } => Remedy::Again,
-        // A refused login or certificate may be corrected on the other side; what was read is not dropped for it.
-        Error::Config(refusal) => match refusal.kind() {
-            ErrorKind::Transient => Remedy::Again,
-            ErrorKind::Fenced | ErrorKind::Corrupt | ErrorKind::Invalid => Remedy::AgainAndAlert,
-        },
-        Error::Shared(_)
-        | Error::MissingTopic { .. }
-        | Error::NoTopicMatches { .. }
-        | Error::Setting { .. }
-        | Error::NothingToReplay { .. }
-        | Error::RangeGone { .. }
-        | Error::NoSuchReplay { .. }
-        | Error::ReplayTaken { .. }
-        | Error::OtherLife { .. }
-        | Error::Ended { .. }
-        | Error::Stopped { .. } => Remedy::GiveUp(error.kind()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bucket_error(cause: BucketCause) -> Error {
-        Error::Shared(skein_shared::Error::Bucket {
-            operation: "list",
-            key: "ledger/s/t/".to_owned(),
-            cause,
-            reason: "the answer is no list".to_owned(),
-        })
-    }
-
-    #[track_caller]
-    fn check(error: &Error, of_question: Remedy, of_write: Remedy) {
-        assert_eq!(remedy_of_question(error), of_question);
-        assert_eq!(remedy_of(error), of_write);
-    }
-
-    #[test]
-    fn a_question_about_one_partition_is_given_up_only_for_damage_of_what_was_read() {
-        let give_up = Remedy::GiveUp;
-        for cause in [BucketCause::Refused, BucketCause::NotFound] {
-            let error = bucket_error(cause);
-            check(&error, Remedy::AskAgain, give_up(ErrorKind::Invalid));
-        }
-        let gone = bucket_error(BucketCause::UploadGone);
-        check(&gone, Remedy::AskAgain, give_up(ErrorKind::Fenced));
-        let invalid = Error::Shared(skein_shared::Error::Invalid {
-            what: "ledger folder",
-            input: "<html>".to_owned(),
-            reason: "it is none of ours".to_owned(),
-        });
-        check(&invalid, Remedy::AskAgain, give_up(ErrorKind::Invalid));
-        let corrupt = give_up(ErrorKind::Corrupt);
-        let decode = skein_shared::Error::decode("ledger", 7, "checksum");
-        for error in [bucket_error(BucketCause::Damaged), Error::Shared(decode)] {
-            check(&error, corrupt, corrupt);
-        }
-        for (cause, remedy) in [
-            (BucketCause::Unavailable, Remedy::Again),
-            (BucketCause::Throttled, Remedy::SlowDown),
-            (BucketCause::Denied, Remedy::AgainAndAlert),
-        ] {
-            check(&bucket_error(cause), remedy, remedy);
-        }
     }
 }

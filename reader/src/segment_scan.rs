@@ -2,7 +2,6 @@
 
 mod org_scan;
 
-use futures::future::LocalBoxFuture;
 use std::collections::{BTreeSet, VecDeque};
 
 use skein_shared::bucket::RequestCounts;
@@ -92,32 +91,27 @@ impl Scan {
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key.
-    pub fn start(
-        snapshot: Snapshot,
-        options: ScanOptions,
-    ) -> LocalBoxFuture<'static, Result<Self>> {
-        Box::pin(async move {
-            let before = snapshot.bucket().requests();
-            let segments = snapshot.open_segments(options.span).await?;
-            let mut orgs = BTreeSet::new();
-            for segment in &segments {
-                orgs.extend(snapshot.counting_runs(segment).map(|run| run.org));
-            }
-            let summary = ScanSummary {
-                segments: segments.len() as u64,
-                ..ScanSummary::default()
-            };
-            Ok(Self {
-                snapshot,
-                options,
-                segments,
-                orgs: orgs.into_iter().collect(),
-                org: None,
-                stitch: Stitch::default(),
-                last_series: None,
-                before,
-                summary,
-            })
+    pub async fn start(snapshot: Snapshot, options: ScanOptions) -> Result<Self> {
+        let before = snapshot.bucket().requests();
+        let segments = snapshot.open_segments(options.span).await?;
+        let mut orgs = BTreeSet::new();
+        for segment in &segments {
+            orgs.extend(snapshot.counting_runs(segment).map(|run| run.org));
+        }
+        let summary = ScanSummary {
+            segments: segments.len() as u64,
+            ..ScanSummary::default()
+        };
+        Ok(Self {
+            snapshot,
+            options,
+            segments,
+            orgs: orgs.into_iter().collect(),
+            org: None,
+            stitch: Stitch::default(),
+            last_series: None,
+            before,
+            summary,
         })
     }
 
@@ -125,36 +119,34 @@ impl Scan {
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key and the place.
-    pub fn next(&mut self) -> LocalBoxFuture<'_, Result<Option<Piece<'_>>>> {
-        Box::pin(async move {
-            let key = loop {
-                match self.step().await? {
-                    Step::Points(key) => break key,
-                    Step::NoPoints => {}
-                    Step::End => {
-                        self.count_requests();
-                        let found = &self.summary;
-                        metrics::scan_finished(
-                            found.points,
-                            found.series,
-                            found.superseded,
-                            found.requests,
-                            found.received_bytes,
-                        );
-                        return Ok(None);
-                    }
+    pub async fn next(&mut self) -> Result<Option<Piece<'_>>> {
+        let key = loop {
+            match self.step().await? {
+                Step::Points(key) => break key,
+                Step::NoPoints => {}
+                Step::End => {
+                    self.count_requests();
+                    let found = &self.summary;
+                    metrics::scan_finished(
+                        found.points,
+                        found.series,
+                        found.superseded,
+                        found.requests,
+                        found.received_bytes,
+                    );
+                    return Ok(None);
                 }
-            };
-            self.count_piece(key);
-            let metadata = self.org.as_ref().and_then(OrgScan::metadata);
-            let points = self.stitch.merged();
-            Ok(Some(Piece {
-                key,
-                metadata,
-                timestamps_ms: &points.timestamps_ms,
-                values: &points.values,
-            }))
-        })
+            }
+        };
+        self.count_piece(key);
+        let metadata = self.org.as_ref().and_then(OrgScan::metadata);
+        let points = self.stitch.merged();
+        Ok(Some(Piece {
+            key,
+            metadata,
+            timestamps_ms: &points.timestamps_ms,
+            values: &points.values,
+        }))
     }
 
     /// What has been read so far.

@@ -6,7 +6,6 @@
 //! offset. So two replays of one hole add nothing twice, and what the ledger covers is never filled.
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};
@@ -50,24 +49,22 @@ impl Fills {
     ///
     /// # Errors
     /// `Invalid` when a folder under `fills/` is none of ours.
-    pub fn holes(&self) -> BoxFuture<'_, Result<Vec<Hole>>> {
-        Box::pin(async move {
-            let mut prefixes = vec![Prefix::FILLS.to_owned()];
-            // source, topic, incarnation, partition, hole
-            for _ in 0..5 {
-                prefixes = futures::stream::iter(prefixes)
-                    .map(|prefix| self.folders_in(prefix))
-                    .buffered(CONCURRENT_GETS)
-                    .try_concat()
-                    .await?;
-            }
-            let mut holes: Vec<Hole> = prefixes
-                .iter()
-                .map(|prefix| hole_of(prefix))
-                .collect::<Result<_>>()?;
-            holes.sort();
-            Ok(holes)
-        })
+    pub async fn holes(&self) -> Result<Vec<Hole>> {
+        let mut prefixes = vec![Prefix::FILLS.to_owned()];
+        // source, topic, incarnation, partition, hole
+        for _ in 0..5 {
+            prefixes = futures::stream::iter(prefixes)
+                .map(|prefix| self.folders_in(prefix))
+                .buffered(CONCURRENT_GETS)
+                .try_concat()
+                .await?;
+        }
+        let mut holes: Vec<Hole> = prefixes
+            .iter()
+            .map(|prefix| hole_of(prefix))
+            .collect::<Result<_>>()?;
+        holes.sort();
+        Ok(holes)
     }
 
     /// The span of a hole, as the ledger holds it.
@@ -93,27 +90,24 @@ impl Fills {
     /// # Errors
     /// `Corrupt` when one is damaged, they are not contiguous from the hole's beginning on, or they reach beyond
     /// what the ledger holds as lost.
-    pub fn entries<'a>(&'a self, hole: &'a Hole) -> BoxFuture<'a, Result<Vec<FillEntry>>> {
-        Box::pin(async move {
-            let lost = self.span_of(hole).await?;
-            let listed = self.bucket.list(&Prefix::hole(hole), None).await?;
-            let fills: Vec<FillEntry> = futures::stream::iter(listed)
-                .map(|object| self.read(object.key))
-                .buffered(CONCURRENT_GETS)
-                .try_collect()
-                .await?;
-            let mut expected = hole.from;
-            for fill in &fills {
-                let span = fill.entry.span;
-                if span.from != expected || span.to > lost.to {
-                    let reason =
-                        format!("{span} in {lost}, filled to {expected}: run `skein verify`");
-                    return Err(Error::decode(FORMAT, 0, reason).in_object(&key_of(fill)));
-                }
-                expected = span.to;
+    pub async fn entries(&self, hole: &Hole) -> Result<Vec<FillEntry>> {
+        let lost = self.span_of(hole).await?;
+        let listed = self.bucket.list(&Prefix::hole(hole), None).await?;
+        let fills: Vec<FillEntry> = futures::stream::iter(listed)
+            .map(|object| self.read(object.key))
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        let mut expected = hole.from;
+        for fill in &fills {
+            let span = fill.entry.span;
+            if span.from != expected || span.to > lost.to {
+                let reason = format!("{span} in {lost}, filled to {expected}: run `skein verify`");
+                return Err(Error::decode(FORMAT, 0, reason).in_object(&key_of(fill)));
             }
-            Ok(fills)
-        })
+            expected = span.to;
+        }
+        Ok(fills)
     }
 
     /// Appends `fill`, which begins at the end of its hole's fills. A repeated call with the same `write_id`
@@ -121,19 +115,13 @@ impl Fills {
     ///
     /// # Errors
     /// `Corrupt` when the entry that took the place is damaged.
-    pub fn append<'a>(
-        &'a self,
-        fill: &'a FillEntry,
-        write_id: WriteId,
-    ) -> BoxFuture<'a, Result<Filled>> {
-        Box::pin(async move {
-            let key = key_of(fill);
-            let body = fill.encode(write_id);
-            match self.bucket.create(&key, body, write_id).await? {
-                Created::Ours => Ok(Filled::Ours),
-                Created::Taken => self.read(key).await.map(Filled::Taken),
-            }
-        })
+    pub async fn append(&self, fill: &FillEntry, write_id: WriteId) -> Result<Filled> {
+        let key = key_of(fill);
+        let body = fill.encode(write_id);
+        match self.bucket.create(&key, body, write_id).await? {
+            Created::Ours => Ok(Filled::Ours),
+            Created::Taken => self.read(key).await.map(Filled::Taken),
+        }
     }
 
     async fn read(&self, key: String) -> Result<FillEntry> {

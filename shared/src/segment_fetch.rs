@@ -3,7 +3,6 @@
 mod cursor;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 
 use crate::bucket::Bucket;
 use crate::error::{Error, Result};
@@ -34,33 +33,31 @@ impl SegmentFile {
     /// # Errors
     /// The bucket's, or corrupt with the object's key: also when the object is not the one that its
     /// manifest describes.
-    pub fn open<'a>(bucket: &'a Bucket, entry: &'a SegmentEntry) -> BoxFuture<'a, Result<Self>> {
-        Box::pin(async move {
-            let key = entry.key.clone();
-            let mut tail_bytes = u64::from(entry.summary.tail_bytes);
-            let footer = loop {
-                let tail = bucket.get_tail(&key, tail_bytes).await?;
-                let read = SegmentFooter::read(&tail.bytes, tail.object_bytes);
-                match read.map_err(|error| error.in_object(&key))? {
-                    FooterRead::Footer(footer) => break *footer,
-                    FooterRead::NeedsTail(bytes) => tail_bytes = bytes as u64,
-                }
-            };
-            let summary = &entry.summary;
-            let same = footer.points == summary.points
-                && footer.series == summary.series
-                && footer.digest == summary.digest
-                && footer.identity.window == entry.window
-                && footer.identity.resolution == entry.resolution;
-            if !same {
-                let reason = "the object is not the one that its manifest describes";
-                return Err(Error::decode("segment", 0, reason).in_object(&key));
+    pub async fn open(bucket: &Bucket, entry: &SegmentEntry) -> Result<Self> {
+        let key = entry.key.clone();
+        let mut tail_bytes = u64::from(entry.summary.tail_bytes);
+        let footer = loop {
+            let tail = bucket.get_tail(&key, tail_bytes).await?;
+            let read = SegmentFooter::read(&tail.bytes, tail.object_bytes);
+            match read.map_err(|error| error.in_object(&key))? {
+                FooterRead::Footer(footer) => break *footer,
+                FooterRead::NeedsTail(bytes) => tail_bytes = bytes as u64,
             }
-            Ok(Self {
-                bucket: bucket.clone(),
-                key,
-                footer,
-            })
+        };
+        let summary = &entry.summary;
+        let same = footer.points == summary.points
+            && footer.series == summary.series
+            && footer.digest == summary.digest
+            && footer.identity.window == entry.window
+            && footer.identity.resolution == entry.resolution;
+        if !same {
+            let reason = "the object is not the one that its manifest describes";
+            return Err(Error::decode("segment", 0, reason).in_object(&key));
+        }
+        Ok(Self {
+            bucket: bucket.clone(),
+            key,
+            footer,
         })
     }
 
@@ -84,22 +81,20 @@ impl SegmentFile {
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key and the place.
-    pub fn metadata_of(
+    pub async fn metadata_of(
         &self,
         first: SeriesKey,
         last: SeriesKey,
-    ) -> BoxFuture<'_, Result<Vec<SeriesMetadata>>> {
-        Box::pin(async move {
-            let context = self.context(&self.footer.chains);
-            let mut all = Vec::new();
-            for group in groups(self.footer.runs_within(first, last), FETCH_BYTES * 8) {
-                for (fence, bytes) in group.iter().zip(self.fetch_metadata(group).await?) {
-                    let rows = segment_reader::read_metadata(fence, &bytes, &context);
-                    all.extend(self.located(rows)?.into_iter().map(|row| row.metadata));
-                }
+    ) -> Result<Vec<SeriesMetadata>> {
+        let context = self.context(&self.footer.chains);
+        let mut all = Vec::new();
+        for group in groups(self.footer.runs_within(first, last), FETCH_BYTES * 8) {
+            for (fence, bytes) in group.iter().zip(self.fetch_metadata(group).await?) {
+                let rows = segment_reader::read_metadata(fence, &bytes, &context);
+                all.extend(self.located(rows)?.into_iter().map(|row| row.metadata));
             }
-            Ok(all)
-        })
+        }
+        Ok(all)
     }
 
     fn context(&self, chains: &ChainTable) -> RunContext {

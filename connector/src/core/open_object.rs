@@ -54,8 +54,6 @@ pub(super) struct Grown {
     pub(super) raw_bytes: u64,
     /// Bytes of memory.
     pub(super) held_bytes: u64,
-    /// What its block has now, in bytes of frames.
-    pub(super) block_bytes: u64,
 }
 
 /// Bytes that are in no part yet, as they came: a buffer that grows would take up to twice as much memory, and copy.
@@ -114,15 +112,18 @@ impl OpenObject {
         org: Option<OrgId>,
         record: &RecordRef<'_>,
     ) -> Grown {
-        let (raw_bytes, held_bytes) = (self.block.raw_bytes() as u64, self.block_weight());
+        let (raw_bytes, held_bytes) = (self.block_bytes(), self.block_weight());
         self.block.append(stream, org, record);
         self.records += 1;
-        let block_bytes = self.block.raw_bytes() as u64;
         Grown {
-            raw_bytes: block_bytes - raw_bytes,
+            raw_bytes: self.block_bytes() - raw_bytes,
             held_bytes: self.block_weight() - held_bytes,
-            block_bytes,
         }
+    }
+
+    /// What its block has, in bytes of frames.
+    pub(super) fn block_bytes(&self) -> u64 {
+        self.block.raw_bytes() as u64
     }
 
     /// Takes the block out and goes on with the next.

@@ -66,7 +66,7 @@ impl Core {
         let grown = object.append(&tenure.stream, route.org, record);
         tenure.pass(record.offset);
         self.budget.hold(grown.held_bytes);
-        if grown.block_bytes >= self.block_bytes {
+        if object.block_bytes() >= self.block_bytes {
             let before = object.load();
             actions.push(Action::Encode {
                 object: object.number(),

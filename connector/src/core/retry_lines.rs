@@ -103,13 +103,9 @@ impl RetryLines {
     pub(super) fn take_due(&mut self, now: Millis) -> Vec<RequestId> {
         let mut taken = Vec::new();
         for line in &mut self.lines {
-            while let Some(due) = line.first_due(now) {
-                let spare = &mut self.probes;
-                let is_paid =
-                    line.budget.try_spend() || (line.budget.is_sound() && spare.try_spare());
-                if !is_paid {
-                    break;
-                }
+            while let Some(due) = line.first_due(now)
+                && line.is_paid(&mut self.probes)
+            {
                 taken.push(line.take(due));
             }
         }
@@ -137,6 +133,11 @@ impl RetryLines {
 }
 
 impl Line {
+    /// Pays for a retry: from its own budget, or while it is sound from what all share.
+    fn is_paid(&mut self, spare: &mut Probes) -> bool {
+        self.budget.try_spend() || (self.budget.is_sound() && spare.try_spare())
+    }
+
     /// The request that has waited the longest beyond its time.
     fn first_due(&self, now: Millis) -> Option<(Millis, RequestId)> {
         let first = self.waiting.first().copied();

@@ -1,6 +1,5 @@
 //! `s3rver`, a small S3 server of others that ignores `If-None-Match`: what has to be refused at a start.
 
-use futures::future::BoxFuture;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -32,24 +31,22 @@ impl S3rver {
     ///
     /// # Errors
     /// Why it cannot be had here.
-    pub fn start(bucket: &str) -> BoxFuture<'_, Result<Self, Unavailable>> {
-        Box::pin(async move {
-            let program = fetched::s3rver().await?;
-            let bucket = bucket.to_owned();
-            let start = move || {
-                let mut last = Unavailable::because("never tried");
-                for _ in 0..STARTS {
-                    match Self::start_once(&program, &bucket) {
-                        Ok(server) => return Ok(server),
-                        Err(unavailable) => last = unavailable,
-                    }
+    pub async fn start(bucket: &str) -> Result<Self, Unavailable> {
+        let program = fetched::s3rver().await?;
+        let bucket = bucket.to_owned();
+        let start = move || {
+            let mut last = Unavailable::because("never tried");
+            for _ in 0..STARTS {
+                match Self::start_once(&program, &bucket) {
+                    Ok(server) => return Ok(server),
+                    Err(unavailable) => last = unavailable,
                 }
-                Err(last)
-            };
-            tokio::task::spawn_blocking(start)
-                .await
-                .map_err(|error| Unavailable::because(error.to_string()))?
-        })
+            }
+            Err(last)
+        };
+        tokio::task::spawn_blocking(start)
+            .await
+            .map_err(|error| Unavailable::because(error.to_string()))?
     }
 
     /// Its URL.

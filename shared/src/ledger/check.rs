@@ -1,6 +1,5 @@
 //! Checking a chain: every fault is found and located, and none hides the next.
 
-use futures::future::BoxFuture;
 use std::fmt;
 
 use futures::StreamExt;
@@ -55,50 +54,48 @@ impl Ledger {
     ///
     /// # Errors
     /// What the bucket says; faults of the chain are findings, not errors.
-    pub fn check_chain<'a>(
-        &'a self,
-        chain: &'a Chain,
-    ) -> BoxFuture<'a, Result<(Vec<ChainFinding>, Vec<LedgerEntry>)>> {
-        Box::pin(async move {
-            let mut findings = Vec::new();
-            let genesis_key = ObjectKey::Genesis(chain.clone()).to_string();
-            let mut expected = None;
-            match self
-                .fault_of(&genesis_key, self.genesis(chain).await)
-                .await?
-            {
-                Ok(Some(genesis)) => expected = Some(genesis.start),
-                Ok(None) => findings.push(ChainFinding {
-                    key: genesis_key,
-                    fault: ChainFault::NoGenesis,
-                }),
-                Err(fault) => findings.push(ChainFinding {
-                    key: genesis_key,
-                    fault,
-                }),
-            }
-            let listed = self.bucket.list(&Prefix::chain(chain), None).await?;
-            let keys = listed.into_iter().map(|object| object.key);
-            let mut reads = futures::stream::iter(keys.filter(|key| is_entry(key)))
-                .map(|key| async move { (key.clone(), self.read_entry(key).await) })
-                .buffered(CONCURRENT_GETS);
-            let mut entries = Vec::new();
-            while let Some((key, read)) = reads.next().await {
-                match self.fault_of(&key, read).await? {
-                    Ok(entry) => {
-                        findings.extend(misfit(chain, expected, entry.span));
-                        expected = expected.max(Some(entry.span.to));
-                        entries.push(entry);
-                    }
-                    Err(fault) => {
-                        findings.push(ChainFinding { key, fault });
-                        // What it covered is unknown: the next entry is taken as it is.
-                        expected = None;
-                    }
+    pub async fn check_chain(
+        &self,
+        chain: &Chain,
+    ) -> Result<(Vec<ChainFinding>, Vec<LedgerEntry>)> {
+        let mut findings = Vec::new();
+        let genesis_key = ObjectKey::Genesis(chain.clone()).to_string();
+        let mut expected = None;
+        match self
+            .fault_of(&genesis_key, self.genesis(chain).await)
+            .await?
+        {
+            Ok(Some(genesis)) => expected = Some(genesis.start),
+            Ok(None) => findings.push(ChainFinding {
+                key: genesis_key,
+                fault: ChainFault::NoGenesis,
+            }),
+            Err(fault) => findings.push(ChainFinding {
+                key: genesis_key,
+                fault,
+            }),
+        }
+        let listed = self.bucket.list(&Prefix::chain(chain), None).await?;
+        let keys = listed.into_iter().map(|object| object.key);
+        let mut reads = futures::stream::iter(keys.filter(|key| is_entry(key)))
+            .map(|key| async move { (key.clone(), self.read_entry(key).await) })
+            .buffered(CONCURRENT_GETS);
+        let mut entries = Vec::new();
+        while let Some((key, read)) = reads.next().await {
+            match self.fault_of(&key, read).await? {
+                Ok(entry) => {
+                    findings.extend(misfit(chain, expected, entry.span));
+                    expected = expected.max(Some(entry.span.to));
+                    entries.push(entry);
+                }
+                Err(fault) => {
+                    findings.push(ChainFinding { key, fault });
+                    // What it covered is unknown: the next entry is taken as it is.
+                    expected = None;
                 }
             }
-            Ok((findings, entries))
-        })
+        }
+        Ok((findings, entries))
     }
 
     /// Parts what is a fault of the object from what is a failure of the bucket. An object that cannot be

@@ -133,13 +133,12 @@ impl Store {
         self.taken += 1;
         let refuses = match storm {
             None => false,
-            Some(Storm::Refuses(percent)) => self.rng.u8(..100) < percent,
+            Some(Storm::Refuses(percent) | Storm::Fails(percent)) => self.rng.u8(..100) < percent,
             Some(Storm::TakesAtMost(most)) => self.taken > most,
             Some(Storm::Hot(percent)) => {
                 let is_hot = self.open[&id].0 == HOT;
                 self.rng.u8(..100) < if is_hot { percent } else { 2 }
             }
-            Some(Storm::Fails(percent)) => self.rng.u8(..100) < percent,
         };
         let mut actions = Vec::new();
         if refuses {
@@ -267,13 +266,13 @@ fn a_lane_that_is_refused_takes_nothing_from_the_others_and_gets_no_more_than_a_
         let mut store = Store::new(seed);
         store.run_hot(110, Some(Storm::Hot(percent)));
         for (digit, told) in &store.lanes {
-            let story = format!("{percent} in a hundred of lane {HOT}, lane {digit}: {told:?}");
+            let seen = format!("{percent} in a hundred of lane {HOT}, lane {digit}: {told:?}");
             if *digit == HOT {
-                assert!(told.sent * 10 <= told.put * 12, "{story}");
+                assert!(told.sent * 10 <= told.put * 12, "{seen}");
                 continue;
             }
             let open = told.put - told.answered;
-            assert!(open <= 5, "{story}");
+            assert!(open <= 5, "{seen}");
         }
     }
 }
@@ -287,9 +286,9 @@ fn a_store_of_which_a_few_in_ten_fail_all_day_keeps_its_goodput_and_nothing_wait
         for _ in 0..10 {
             let goodput = store.run_full(60, Some(Storm::Fails(percent)));
             let oldest_ms = store.oldest_ms();
-            let story = format!("{percent} in a hundred: {goodput} of {usual}, {oldest_ms} ms");
-            assert!(goodput * 10 >= usual * 6, "{story}");
-            assert!(oldest_ms < 60_000, "{story}");
+            let seen = format!("{percent} in a hundred: {goodput} of {usual}, {oldest_ms} ms");
+            assert!(goodput * 10 >= usual * 6, "{seen}");
+            assert!(oldest_ms < 60_000, "{seen}");
         }
     }
 }
