@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::bucket_request::remedy::failure_of;
+use crate::bucket_request::remedy::{failure_of, remedy_of, remedy_of_question};
 use crate::chain_lookup::ChainLookup;
 use crate::core::action::{Request, RequestId, Standing};
-use crate::core::event::{Answer, Failure};
-use crate::error::Result;
+use crate::core::event::{Answer, Failure, Remedy};
+use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
 use crate::multipart_upload::{Part, Uploads};
 
@@ -231,14 +231,18 @@ impl BucketRequests {
     fn start(&self, id: RequestId, request: Request, cancel: CancellationToken) {
         let (services, outbox) = (Arc::clone(&self.services), self.outbox.clone());
         let step = request.step();
-        let of_one_partition = request.is_about_one_partition();
+        let judge: fn(&Error) -> Remedy = if request.is_about_one_partition() {
+            remedy_of_question
+        } else {
+            remedy_of
+        };
         let span = tracing::debug_span!("request", step);
         let task = async move {
             let outcome = tokio::select! {
                 outcome = services.carry_out(request) => outcome,
                 () = cancel.cancelled() => return,
             };
-            let outcome = outcome.map_err(|error| failure_of(step, of_one_partition, &error));
+            let outcome = outcome.map_err(|error| failure_of(step, judge(&error), &error));
             // The receiver is gone only when the pipeline has ended.
             let _ = outbox.send((id, outcome)).await;
         };

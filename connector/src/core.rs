@@ -17,7 +17,6 @@ mod options;
 pub mod roll_policy;
 pub(crate) mod router;
 mod open_object;
-mod spare_buffers;
 mod ledger_chain;
 mod partition;
 mod census;
@@ -78,7 +77,6 @@ use crate::core::purpose::Purpose;
 use crate::core::request_table::RequestTable;
 use crate::core::roll_policy::FlushPhase;
 use crate::core::router::Router;
-use crate::core::spare_buffers::SpareBuffers;
 use crate::core::status_turn::StatusTurn;
 
 /// The connector's state.
@@ -96,7 +94,6 @@ pub struct Core {
     objects_made: u64,
     tenures_made: u64,
     block_bytes: u64,
-    spares: SpareBuffers,
     flushes: FlushCycle,
     flush_phase: FlushPhase,
     next_flush_at: Millis,
@@ -135,7 +132,6 @@ impl Core {
             objects_made: 0,
             tenures_made: 0,
             block_bytes: roll_policy::block_bytes(settings, options.floors, &budget, 1),
-            spares: SpareBuffers::default(),
             flushes: FlushCycle::new(options.worker),
             flush_phase,
             next_flush_at: roll_policy::next_flush_at(settings, flush_phase, options.epoch, now),
@@ -181,7 +177,7 @@ impl Core {
             Event::Lost(partitions) => self.lost(&partitions, actions),
             Event::Positions(positions) => self.take_positions(&positions),
             Event::OffsetsLost => self.look_for_lost_offsets(actions),
-            Event::BlockEncoded { object, block } => self.block_encoded(object, block, actions),
+            Event::BlockEncoded { object, block } => self.block_encoded(object, &block, actions),
             Event::Answered(id, answer) => self.answered(id, answer, actions),
             Event::Failed(id, failure) => self.failed(id, &failure, actions),
             Event::Committed(outcome) => self.committed(&outcome),

@@ -75,7 +75,7 @@ pub const BUGS: [Bug; 20] = [
         "takes-missing-upload-for-success",
         Mutation::TakesMissingUploadForSuccess,
         "ClickHouse #118829, FoundationDB #14027: NoSuchUpload taken for success",
-        2089,
+        1348,
     ),
     bug(
         "reads-own-write-as-fenced",

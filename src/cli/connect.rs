@@ -69,9 +69,7 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
             operations,
         })?;
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-        for warning in state_warnings(&settings.kafka, &settings.retention).await {
-            tracing::warn!("{warning}");
-        }
+        warn_of_retention(&settings);
         Ok::<_, Failure>(pipeline::run(Setup::of(&settings, bucket, until), controls).await?)
     })?;
     match args.format {
@@ -79,6 +77,16 @@ pub(crate) fn run(args: &ConnectArgs, settings: &SettingsArgs) -> Outcome {
         ReportFormat::Text => output::lines(&shown(&report))?,
     }
     Ok(code_of(&report))
+}
+
+/// Looks beside the start, which a cluster that is slow to tell, or may not, must not hold up.
+fn warn_of_retention(settings: &Settings) {
+    let (kafka, retention) = (settings.kafka.clone(), settings.retention.clone());
+    tokio::spawn(async move {
+        for warning in state_warnings(&kafka, &retention).await {
+            tracing::warn!("{warning}");
+        }
+    });
 }
 
 fn code_of(report: &ConnectReport) -> ExitCode {

@@ -7,12 +7,7 @@ use crate::core::event::{Failure, Remedy};
 use crate::error::Error;
 
 /// What became of a request that did not succeed.
-pub(super) fn failure_of(step: &'static str, of_one_partition: bool, error: &Error) -> Failure {
-    let remedy = if of_one_partition {
-        remedy_of_question(error)
-    } else {
-        remedy_of(error)
-    };
+pub(super) fn failure_of(step: &'static str, remedy: Remedy, error: &Error) -> Failure {
     crate::metrics::request_failed(step, remedy, error);
     Failure {
         remedy,
@@ -22,7 +17,7 @@ pub(super) fn failure_of(step: &'static str, of_one_partition: bool, error: &Err
 
 /// What is to be done about an error of a request that one partition waits for. Only damage of what was read gives
 /// it up: a proxy or a store in trouble may answer anything, and something else the next time.
-fn remedy_of_question(error: &Error) -> Remedy {
+pub(super) fn remedy_of_question(error: &Error) -> Remedy {
     match remedy_of(error) {
         Remedy::GiveUp(ErrorKind::Transient | ErrorKind::Fenced | ErrorKind::Invalid) => {
             Remedy::AskAgain
@@ -36,7 +31,7 @@ fn remedy_of_question(error: &Error) -> Remedy {
 }
 
 /// What is to be done about an error.
-fn remedy_of(error: &Error) -> Remedy {
+pub(super) fn remedy_of(error: &Error) -> Remedy {
     match error {
         Error::Shared(skein_shared::Error::Bucket { cause, .. }) => match cause {
             BucketCause::Unavailable => Remedy::Again,

@@ -107,9 +107,16 @@ impl Census {
         }
         self.leave(before.stage, slot);
         self.enter(share.stage, slot);
-        set(&mut self.behind, slot, share.is_behind);
-        let is_missed = share.is_unfinished && self.awaited.contains(&slot);
-        set(&mut self.missed, slot, is_missed);
+        if share.is_behind {
+            self.behind.insert(slot);
+        } else {
+            self.behind.remove(&slot);
+        }
+        if share.is_unfinished && self.awaited.contains(&slot) {
+            self.missed.insert(slot);
+        } else {
+            self.missed.remove(&slot);
+        }
     }
 
     /// The group waits for these from now on, and for nothing else.
@@ -152,13 +159,5 @@ impl Census {
             Stage::Doubted(until) => drop(self.doubted.insert((until, slot))),
             Stage::Stopped => self.stopped += 1,
         }
-    }
-}
-
-fn set(slots: &mut BTreeSet<Slot>, slot: Slot, belongs: bool) {
-    if belongs {
-        slots.insert(slot);
-    } else {
-        slots.remove(&slot);
     }
 }

@@ -1,7 +1,5 @@
 //! From encoded blocks to an object in the bucket.
 
-use std::mem;
-
 use skein_shared::format::block::EncodedBlock;
 use skein_shared::ids::ShardId;
 
@@ -56,13 +54,12 @@ impl Core {
     pub(super) fn block_encoded(
         &mut self,
         object: ObjectNumber,
-        mut block: EncodedBlock,
+        block: &EncodedBlock,
         actions: &mut Vec<Action>,
     ) {
-        self.spares.keep(mem::take(&mut block.emptied));
         if let Some(sealed) = self.sealed.get_mut(&object) {
             let before = sealed.load();
-            sealed.absorb(&block);
+            sealed.absorb(block);
             self.budget.change(before, sealed.load());
             self.advance_sealed(object, actions);
             return;
@@ -74,7 +71,7 @@ impl Core {
         let open_objects = self.open.len();
         let open = self.open.get_mut(shard).expect("its home is known");
         let before = open.load();
-        open.absorb(&block);
+        open.absorb(block);
         let settings = &self.options.settings;
         let part_bytes = roll_policy::part_bytes(
             settings,

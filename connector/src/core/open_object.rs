@@ -81,7 +81,7 @@ impl OpenObject {
         (number, key): (ObjectNumber, String),
         head: Head,
         made_with: MadeWith,
-        (block, floors): (BlockBuffer, Floors),
+        (block_bytes, floors): (u64, Floors),
     ) -> Self {
         let writer = StateObjectWriter::new(head, made_with);
         Self {
@@ -100,7 +100,7 @@ impl OpenObject {
                 floors,
                 index_bytes: floors.entry_bytes,
             },
-            block,
+            block: new_block(block_bytes),
             records: 0,
         }
     }
@@ -126,15 +126,15 @@ impl OpenObject {
         self.block.raw_bytes() as u64
     }
 
-    /// Takes the block out and goes on with the next.
-    pub(super) fn take_block(&mut self, next: BlockBuffer) -> BlockBuffer {
+    /// Takes the block out; the next is to hold `next_bytes`.
+    pub(super) fn take_block(&mut self, next_bytes: u64) -> BlockBuffer {
         self.bytes.block_leaves(&self.block);
-        mem::replace(&mut self.block, next)
+        mem::replace(&mut self.block, new_block(next_bytes))
     }
 
     fn block_weight(&self) -> u64 {
         self.bytes
-            .weight_of(self.block.memory_bytes(), self.block.stream_count())
+            .weight_of(self.block.raw_bytes(), self.block.stream_count())
     }
 
     /// Adds a compressed block.
@@ -352,4 +352,10 @@ impl ObjectBytes {
     fn stored_bytes(&self) -> u64 {
         self.sent_bytes + self.unsent.bytes
     }
+}
+
+/// A block with room for `full_bytes` and most of the records that may make it full.
+fn new_block(full_bytes: u64) -> BlockBuffer {
+    let capacity = usize::try_from(full_bytes + full_bytes / 16);
+    BlockBuffer::with_capacity(capacity.expect("a block is smaller than memory"))
 }

@@ -70,7 +70,7 @@ impl Core {
             let before = object.load();
             actions.push(Action::Encode {
                 object: object.number(),
-                block: object.take_block(self.spares.block(self.block_bytes)),
+                block: object.take_block(self.block_bytes),
                 marker: object.marker(),
             });
             self.budget.change(before, object.load());
@@ -149,8 +149,8 @@ impl Core {
             self.open.len() + 1,
         );
         let made_with = self.made_with();
-        let block = (self.spares.block(self.block_bytes), self.options.floors);
-        let opened = OpenObject::new((object, key.to_string()), head, made_with, block);
+        let sizes = (self.block_bytes, self.options.floors);
+        let opened = OpenObject::new((object, key.to_string()), head, made_with, sizes);
         self.budget.change(Load::default(), opened.load());
         self.open.insert(shard, opened);
         self.homes.insert(object, shard);

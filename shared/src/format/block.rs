@@ -55,8 +55,6 @@ pub struct BlockBuffer {
     raw: Vec<u8>,
     /// What `raw` is to hold; it grows there in steps.
     room: usize,
-    /// What `raw` held when it was an earlier block's: memory that is there already.
-    reused_bytes: usize,
     streams: Vec<OpenStream>,
     slots: HashMap<Tenure, usize>,
     last_slot: usize,
@@ -79,8 +77,6 @@ pub struct EncodedBlock {
     pub bytes: Bytes,
     /// What is in it.
     pub summary: BlockSummary,
-    /// What held its frames, emptied: for [`BlockBuffer::reusing`].
-    pub emptied: Vec<u8>,
 }
 
 /// What is in a block.

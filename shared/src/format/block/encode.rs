@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::mem;
 
 use bytes::Bytes;
 use zstd::bulk::Compressor;
@@ -25,16 +24,8 @@ impl BlockBuffer {
     /// An empty block that is to hold about `raw_bytes` of frames. Memory is taken in steps, as they come: most
     /// shards of many never fill a block.
     pub fn with_capacity(raw_bytes: usize) -> Self {
-        Self::reusing(Vec::new(), raw_bytes)
-    }
-
-    /// As [`with_capacity`](Self::with_capacity), in what held the frames of an earlier block: fresh memory costs
-    /// more than the copy of a record.
-    pub fn reusing(mut emptied: Vec<u8>, raw_bytes: usize) -> Self {
-        emptied.clear();
         Self {
-            reused_bytes: emptied.capacity(),
-            raw: emptied,
+            raw: Vec::new(),
             room: raw_bytes,
             streams: Vec::new(),
             slots: HashMap::new(),
@@ -97,12 +88,6 @@ impl BlockBuffer {
         self.raw.len()
     }
 
-    /// Bytes of memory that its frames take, streams apart.
-    #[inline]
-    pub fn memory_bytes(&self) -> usize {
-        self.raw.len().max(self.reused_bytes)
-    }
-
     /// Bytes that are reserved for frames.
     #[cfg(test)]
     pub(super) fn reserved_bytes(&self) -> usize {
@@ -129,7 +114,7 @@ impl BlockBuffer {
     ///
     /// # Panics
     /// If a frame does not read back as it was appended: stored so it would be lost (SK-3).
-    pub fn encode(mut self, marker: &SyncMarker) -> EncodedBlock {
+    pub fn encode(self, marker: &SyncMarker) -> EncodedBlock {
         let mut table = Vec::new();
         for open in &self.streams {
             put_stream(&mut table, &open.stream);
@@ -149,9 +134,8 @@ impl BlockBuffer {
         });
         let crc32c = checksum::crc32c(&bytes[SYNC_BYTES + 4..]);
         bytes[SYNC_BYTES..SYNC_BYTES + 4].copy_from_slice(&crc32c.to_le_bytes());
-        let streams = mem::take(&mut self.streams).into_iter();
         let block = Block {
-            streams: streams.map(|open| open.stream).collect(),
+            streams: self.streams.into_iter().map(|open| open.stream).collect(),
             orgs: self.orgs,
             frame_count: self.frame_count,
             raw: &self.raw,
@@ -172,13 +156,8 @@ impl BlockBuffer {
                 .and_then(|_| self.org_bits.finish()),
             streams,
         };
-        let mut emptied = self.raw;
-        emptied.clear();
-        EncodedBlock {
-            bytes: Bytes::from(bytes),
-            summary,
-            emptied,
-        }
+        let bytes = Bytes::from(bytes);
+        EncodedBlock { bytes, summary }
     }
 
     #[inline]
