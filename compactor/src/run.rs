@@ -1,12 +1,12 @@
 //! `skein compact run`: every shard, until its manifest has reached the ledger's end.
 
-use futures::future::LocalBoxFuture;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;

@@ -219,8 +219,11 @@ impl KafkaSettings {
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         self.set_client(&mut config)?;
         // No message is ever sent, but librdkafka refuses to fetch less than a message may have.
-        let message_bytes = fetch_bytes.min(MAX_MESSAGE_BYTES).to_string();
-        config.set("message.max.bytes", message_bytes);
+        let set = |name| config.get(name).and_then(|bytes| bytes.parse::<u64>().ok());
+        let limits =
+            ["fetch.max.bytes", "message.max.bytes"].map(|name| set(name).unwrap_or(u64::MAX));
+        let message_bytes = limits.into_iter().fold(MAX_MESSAGE_BYTES, u64::min);
+        config.set("message.max.bytes", message_bytes.to_string());
         config.set("group.id", &self.group);
         if !self.member.is_empty() {
             config.set("group.instance.id", &self.member);

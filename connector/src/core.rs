@@ -228,6 +228,7 @@ impl Core {
         self.watch_refusals(actions);
         self.relieve_pressure(actions);
         self.answer_group(actions);
+        self.unassign_stopped(actions);
         self.assign_found(actions);
         self.commit_due(actions);
         self.end_if_due(actions);

@@ -13,9 +13,9 @@ pub mod verdict;
 mod damage;
 mod evidence;
 
-use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 
+use futures::future::BoxFuture;
 use serde::Serialize;
 use skein_shared::Result;
 use skein_shared::bucket::{Bucket, Created, Listed, OpenUpload};

@@ -140,7 +140,7 @@ pub(crate) fn flush_declared_void(flush: FlushId) {
 
 /// A janitor met an object that does not read back.
 pub(crate) fn janitor_met_damage(key: &str, error: &skein_shared::Error) {
-    tracing::warn!(key, %error, "a damaged object: what it decides about stays as it is; run `skein verify`");
+    tracing::warn!(key, %error, "a damaged object: what it decides about stays as it is");
     counter!("skein_connector_janitor_damaged_objects_total").increment(1);
 }
 

@@ -6,7 +6,6 @@ mod end_watch;
 mod order_desk;
 mod driver;
 
-use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
 use skein_config::Settings;
 use skein_config::connector::ConnectorSettings;
 use skein_config::kafka::lookup_client::LookupClient;

@@ -1,9 +1,9 @@
 //! How short Kafka's retention can be: Kafka has to hold a record only until the ledger names it, and through the
 //! longest outage that it is to bridge. And whether state outlives the topics.
 
-use futures::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use skein_config::kafka::KafkaSettings;

@@ -7,10 +7,10 @@
 pub mod bare_loop;
 pub mod report;
 
-use futures::future::LocalBoxFuture;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use futures::future::LocalBoxFuture;
 use serde_json::Value;
 use skein_config::Settings;
 use skein_config::load::{Layers, load};

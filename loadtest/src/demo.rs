@@ -10,12 +10,12 @@ pub mod compare;
 mod kind_bytes;
 mod stages;
 
-use futures::future::LocalBoxFuture;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::future::LocalBoxFuture;
 use skein_config::Settings;
 use skein_config::load::{Layers, load};
 use skein_local::dev_stack::{DevStack, DevStackOptions};

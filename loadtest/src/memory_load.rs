@@ -12,11 +12,11 @@ mod cage;
 pub mod report;
 pub mod compressed_topic;
 
-use futures::future::LocalBoxFuture;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use futures::future::LocalBoxFuture;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Mood, Storage};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};

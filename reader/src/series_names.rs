@@ -1,8 +1,8 @@
 //! Finds series by what people call them.
 
-use futures::future::LocalBoxFuture;
 use std::collections::BTreeSet;
 
+use futures::future::LocalBoxFuture;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{MetricId, OrgId};
 use skein_shared::series::{SERIES_METADATA_KEY, Series};

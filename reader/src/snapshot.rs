@@ -1,9 +1,9 @@
 //! What a read pins at its start: the shard map, the timelines and the newest manifests.
 
-use futures::future::LocalBoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;

@@ -1,11 +1,12 @@
 //! A shard's manifests in the bucket: the newest one, and the commit of the next.
 
+use futures::future::BoxFuture;
+
 use crate::bucket::{Bucket, Created};
 use crate::error::{Error, Result};
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::format::shard_manifest::ShardManifest;
 use crate::ids::{Generation, ShardId, WriteId};
-use futures::future::BoxFuture;
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

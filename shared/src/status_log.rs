@@ -1,9 +1,9 @@
 //! Worker statuses and retirements in the bucket, and what they say together with the ledger.
 
-use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};

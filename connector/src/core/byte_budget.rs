@@ -1,7 +1,6 @@
 //! How much memory the buffers take, and what to do about it.
 
-/// The budget's parts: what may be held, below what the intake opens again, above what it closes. The last leaves
-/// room for the largest payload in the smallest budget.
+/// The budget's parts: what may be held, below what the intake opens again, above what it closes.
 const WHOLE: u64 = 16;
 const HELD: u64 = 11;
 const OPEN_BELOW: u64 = 12;

@@ -229,12 +229,9 @@ impl Core {
     }
 
     fn stop_reading(&mut self, slot: Slot, phase: Phase, actions: &mut Vec<Action>) {
-        let partition = self.partitions.get_mut(slot);
-        partition.phase = phase;
-        let removed = vec![partition.name.clone()];
+        self.partitions.get_mut(slot).phase = phase;
         if !self.partitions.is_awaited(slot) {
-            let rest = self.partitions.reading();
-            actions.push(Action::Unassign { removed, rest });
+            self.unassign_late(slot, actions);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which partitions are ours, from where they are read, and when they are given back.
 
 use std::collections::BTreeSet;
+use std::mem;
 
 use skein_shared::format::frame::Stream;
 use skein_shared::format::ledger_entry::StartPolicy;
@@ -30,6 +31,8 @@ pub(super) struct Membership {
     /// Whether something was found that no answer to the group will assign.
     found_late: bool,
     found_late_until: Millis,
+    /// What is to be taken from the consumer without the group's asking.
+    stopped_late: BTreeSet<Slot>,
 }
 
 #[derive(Debug)]
@@ -211,8 +214,7 @@ impl Core {
             self.give_up(*slot);
         }
         let rest = self.partitions.reading();
-        let name_of = |slot: &Slot| self.partitions.get(*slot).name.clone();
-        let removed = slots.iter().map(name_of).collect();
+        let removed = self.names(slots);
         actions.push(Action::Unassign { removed, rest });
     }
 
@@ -286,6 +288,42 @@ impl Core {
         let all = self.partitions.reading();
         self.find_flush_phase();
         actions.push(Action::Assign { added, all });
+    }
+
+    /// Takes from the consumer what is not read any more, though the group did not ask. While the group waits for an
+    /// answer that would be taken for it, and what it asked for would be given to others before it is given up.
+    pub(super) fn unassign_late(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        self.membership.stopped_late.insert(slot);
+        self.unassign_stopped(actions);
+    }
+
+    /// The same for all that had to wait.
+    pub(super) fn unassign_stopped(&mut self, actions: &mut Vec<Action>) {
+        if self.membership.answer.is_some() || self.membership.stopped_late.is_empty() {
+            return;
+        }
+        let mut late = mem::take(&mut self.membership.stopped_late);
+        // The answer has meanwhile given back some, or assigned them anew.
+        late.retain(|slot| match self.partitions.get(*slot).phase {
+            Phase::LookingUp
+            | Phase::Found(_)
+            | Phase::Draining
+            | Phase::Doubted(_)
+            | Phase::Stopped => true,
+            Phase::Away | Phase::Reading(_) => false,
+        });
+        let removed = self.names(&late);
+        if !removed.is_empty() {
+            let rest = self.partitions.reading();
+            actions.push(Action::Unassign { removed, rest });
+        }
+    }
+
+    fn names(&self, slots: &BTreeSet<Slot>) -> Vec<TopicPartition> {
+        let names = slots.iter();
+        names
+            .map(|slot| self.partitions.get(*slot).name.clone())
+            .collect()
     }
 
     fn begin_tenure(&mut self, slot: Slot) -> Option<(TopicPartition, Offset)> {

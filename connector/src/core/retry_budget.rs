@@ -6,16 +6,16 @@
 //!
 //! - Once a run of answers came without a failure, each further one earns two, so that what has waited goes out
 //!   in waves that double. A store that still refuses every fifth request almost never gives such a run.
-//! - A lane of which for two minutes a few requests in a hundred fail, and never more than three in ten, is in no
+//! - A lane of which for two minutes a few requests in a hundred fail, and no more than three in ten now, is in no
 //!   storm: that is how the store is today. Of five requests one then needs a second try, which a tenth never pays
 //!   for, and what waits would come to fill the memory. So each answer earns a half, which is enough for as many.
 //! - After a second without any first attempt one retry goes out whatever was earned, as a probe; in a calm of all
 //!   lanes there are more, for those that have nothing new to send. The lane that was tried the longest ago has
-//!   the first.
+//!   the first. Look-ups have one a second of their own: a partition that waits to be read has nothing new to send.
 //!
 //! A hiccup may hit many requests of one lane: what it needs beyond its own savings comes from a spare of all
-//! lanes, which only a calm fills again, and slowly, and which a lane that fails more than one in four never
-//! touches.
+//! lanes, which only a calm fills again, and slowly. A lane of which more than one in four of the latest 64 or so
+//! failed does not touch it; one that was sound until a storm began may use it up before that shows.
 
 use skein_shared::units::Millis;
 
@@ -59,6 +59,7 @@ pub(super) struct RetryBudget {
 struct FailureShare {
     millionths: u64,
     since: Option<Millis>,
+    last_at: Option<Millis>,
 }
 
 /// Retries that are sent whatever a lane has earned, of all lanes together.
@@ -81,6 +82,7 @@ impl RetryBudget {
             failures: FailureShare {
                 millionths: 0,
                 since: None,
+                last_at: None,
             },
             tried_at: None,
         }
@@ -180,6 +182,11 @@ impl FailureShare {
     }
 
     fn failed(&mut self, now: Millis) {
+        let is_news = |last: Millis| last.0 + LONGEST_STORM.0 <= now.0;
+        if self.last_at.replace(now).is_none_or(is_news) {
+            // Nothing failed in between.
+            self.since = None;
+        }
         self.millionths += (Self::WHOLE - self.millionths) / Self::REMEMBERED;
         if self.millionths >= Self::NOTICED {
             self.since.get_or_insert(now);
@@ -267,6 +274,15 @@ mod tests {
             sent += spent(&mut budget, 5);
         }
         assert_eq!(sent, 100);
+    }
+
+    #[test]
+    fn failures_with_a_long_silence_between_them_do_not_go_on() {
+        let mut budget = RetryBudget::new(1);
+        (0..3).for_each(|_| budget.failed(Millis(0)));
+        (0..40).for_each(|_| budget.answered(Millis(1000)));
+        budget.failed(Millis(600_000));
+        assert_eq!(spent(&mut budget, 99), 1, "it is the beginning of a storm");
     }
 
     #[test]

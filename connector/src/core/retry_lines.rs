@@ -109,8 +109,21 @@ impl RetryLines {
                 taken.push(line.take(due));
             }
         }
+        self.take_look_up(now, &mut taken);
         self.take_probes(now, &mut taken);
         taken
+    }
+
+    /// A look-up goes out once a second, whatever the other lanes send: a partition that waits to be read has nothing
+    /// new to send that would tell how the store is.
+    fn take_look_up(&mut self, now: Millis, taken: &mut Vec<RequestId>) {
+        let line = &mut self.lines[Lane::LOOK_UPS.place()];
+        if let Some(due) = line.first_due(now)
+            && line.budget.may_probe(now)
+        {
+            line.budget.probed(now);
+            taken.push(line.take(due));
+        }
     }
 
     /// What no budget pays for: from the lane that was tried the longest ago.

@@ -18,11 +18,17 @@ pub struct Ends(Mutex<Heard>);
 
 #[derive(Debug, Default)]
 struct Heard {
-    /// When Kafka last told.
-    at: Option<Instant>,
-    /// Since when it has been asked without telling.
+    /// Since when Kafka has been asked without any answer.
     asked_since: Option<Instant>,
-    partitions: BTreeMap<TopicPartition, End>,
+    partitions: BTreeMap<TopicPartition, Told>,
+}
+
+/// What Kafka told of one partition. An answer may leave some out: those without a leader.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// When it last told, or since when it has been asked in vain.
+    at: Instant,
+    end: Option<End>,
 }
 
 /// One partition's end.
@@ -51,7 +57,8 @@ impl Ends {
         self.lock().asked_since.get_or_insert(now);
     }
 
-    /// Kafka told its ends at `now`; the partitions stood so. Those that are not named are forgotten.
+    /// Kafka told its ends at `now`; the partitions stood so, and others are forgotten. What was told before of those
+    /// that are not named grows old.
     pub(crate) fn hear(
         &self,
         now: Instant,
@@ -59,47 +66,49 @@ impl Ends {
         ends: &BTreeMap<TopicPartition, Offset>,
     ) {
         let mut heard = self.lock();
+        let asked_since = heard.asked_since.take().unwrap_or(now);
         let before = std::mem::take(&mut heard.partitions);
-        let known = standing.iter().filter_map(|partition| {
-            let newest = *ends.get(&partition.name)?;
-            let goal = match before.get(&partition.name).map(|end| end.goal) {
-                // It is still on its way to that one.
-                Some(goal) if partition.position < goal.0 => goal,
-                Some(_) | None => (newest, now),
+        let told = standing.iter().map(|partition| {
+            let before = before.get(&partition.name).copied();
+            let told = match ends.get(&partition.name) {
+                None => before.unwrap_or(Told {
+                    at: asked_since,
+                    end: None,
+                }),
+                Some(newest) => {
+                    let goal = before.and_then(|told| told.end).map(|end| end.goal);
+                    // It may still be on its way to an earlier one.
+                    let goal = goal.filter(|goal| partition.position < goal.0);
+                    let end = End {
+                        newest: *newest,
+                        goal: goal.unwrap_or((*newest, now)),
+                    };
+                    let end = Some(end);
+                    Told { at: now, end }
+                }
             };
-            Some((partition.name.clone(), End { newest, goal }))
+            (partition.name.clone(), told)
         });
-        heard.partitions = known.collect();
-        heard.at = (!heard.partitions.is_empty()).then_some(now);
-        if heard.at.is_some() || standing.is_empty() {
-            heard.asked_since = None;
-        }
+        heard.partitions = told.collect();
     }
 
     /// How far a partition is behind; `None` when that is not known, or was told too long ago.
     pub(crate) fn lag(&self, now: Instant, partition: &PartitionStanding) -> Option<Lag> {
-        let heard = self.lock();
-        heard
-            .at
-            .filter(|at| now.saturating_duration_since(*at) <= FRESH)?;
-        let end = heard.partitions.get(&partition.name)?;
+        let told = *self.lock().partitions.get(&partition.name)?;
+        let end = told.end.filter(|_| told.is_fresh(now))?;
         let records = u64::try_from(end.newest.0 - partition.position.0).unwrap_or(0);
         let goal_is_open = partition.position < end.goal.0;
-        let since = if goal_is_open {
-            Some(end.goal.1)
-        } else {
-            heard.at
-        };
-        let time = since.filter(|_| records > 0);
+        let since = if goal_is_open { end.goal.1 } else { told.at };
+        let time = (records > 0).then(|| now.saturating_duration_since(since));
         Some(Lag {
             end: end.newest,
             records,
-            time: time.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            time: time.unwrap_or_default(),
         })
     }
 
     /// The furthest behind of those that are read: records of all together, and the longest time. `None` when it is
-    /// known of none of them.
+    /// known of none of them, or has long been unknown of one: that one may be the furthest.
     pub(crate) fn worst(
         &self,
         now: Instant,
@@ -113,21 +122,35 @@ impl Ends {
         if read.peek().is_none() {
             return Some((0, Duration::ZERO));
         }
-        let known = read.filter_map(|partition| self.lag(now, partition));
-        known.fold(None, |worst, lag| {
-            let (records, time) = worst.unwrap_or_default();
-            Some((records + lag.records, lag.time.max(time)))
-        })
+        let mut worst: Option<(u64, Duration)> = None;
+        for partition in read {
+            match self.lag(now, partition) {
+                Some(lag) => {
+                    let (records, time) = worst.unwrap_or_default();
+                    worst = Some((records + lag.records, lag.time.max(time)));
+                }
+                None if self.is_stale(now, &partition.name) => return None,
+                None => {}
+            }
+        }
+        worst
     }
 
-    /// How long ago Kafka last told, or since when it has been asked in vain; `None` before the first question.
+    /// How long ago Kafka last told of the partition of which it has not told for the longest, or since when it has
+    /// been asked in vain; `None` before the first question.
     pub(crate) fn age(&self, now: Instant) -> Option<Duration> {
         let heard = self.lock();
-        let since = heard.at.or(heard.asked_since)?;
+        let told = heard.partitions.values().map(|told| told.at);
+        let since = told.min().or(heard.asked_since)?;
         Some(now.saturating_duration_since(since))
     }
 
-    /// For how long nobody has known; `None` while it is known.
+    fn is_stale(&self, now: Instant, name: &TopicPartition) -> bool {
+        let told = self.lock().partitions.get(name).copied();
+        told.is_some_and(|told| !told.is_fresh(now))
+    }
+
+    /// For how long nobody has known of some partition; `None` while it is known of all.
     pub(crate) fn unknown_for(&self, now: Instant) -> Option<Duration> {
         self.age(now).filter(|age| *age > FRESH)
     }
@@ -137,8 +160,16 @@ impl Ends {
     }
 }
 
+impl Told {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) <= FRESH
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use skein_shared::ids::PartitionId;
+
     use super::*;
     use crate::core::standing::test_standing;
 
@@ -223,9 +254,48 @@ mod tests {
         watch.ends.ask(at_second(4010));
         let nothing = BTreeMap::new();
         watch.ends.hear(at_second(4011), &[at(100)], &nothing);
-        assert_eq!(unknown_for(4050), Some(Duration::from_secs(40)));
+        assert_eq!(unknown_for(4050), Some(Duration::from_secs(49)));
         let nothing_read = watch.ends.worst(at_second(9999), &[]);
         assert_eq!(nothing_read, Some((0, Duration::ZERO)));
+    }
+
+    #[test]
+    fn a_partition_that_an_answer_leaves_out_grows_old_and_makes_the_whole_unknown() {
+        let other = PartitionStanding {
+            name: TopicPartition {
+                partition: PartitionId(77),
+                ..name()
+            },
+            ..at(40)
+        };
+        let both = [at(100), other.clone()];
+        let (ends, start) = (Ends::default(), Instant::now());
+        let at_second = |second| start + Duration::from_secs(second);
+        let told = |other_end: Option<i64>| {
+            let other = other_end.map(|end| (other.name.clone(), Offset(end)));
+            let known = [(name(), Offset(100))].into_iter().chain(other);
+            known.collect::<BTreeMap<_, _>>()
+        };
+        ends.ask(at_second(0));
+        ends.hear(at_second(1), &both, &told(None));
+        assert_eq!(ends.worst(at_second(2), &both), Some((0, Duration::ZERO)));
+        assert_eq!(ends.age(at_second(2)), Some(Duration::from_secs(2)));
+        ends.hear(at_second(10), &both, &told(Some(50)));
+        for second in [20, 30, 40] {
+            ends.hear(at_second(second), &both, &told(None));
+        }
+        let known = Some((10, Duration::from_secs(30)));
+        assert_eq!(ends.worst(at_second(40), &both), known);
+        ends.hear(at_second(50), &both, &told(None));
+        assert_eq!(ends.worst(at_second(50), &both), None);
+        assert_eq!(
+            ends.unknown_for(at_second(50)),
+            Some(Duration::from_secs(40))
+        );
+        // It has waited all the time.
+        ends.hear(at_second(60), &both, &told(Some(60)));
+        let known = Some((20, Duration::from_secs(50)));
+        assert_eq!(ends.worst(at_second(60), &both), known);
     }
 
     #[test]

@@ -20,16 +20,21 @@ pub(super) fn start(lookup: &ChainLookup, operations: &Operations, stop: &Cancel
 
 async fn watch(lookup: ChainLookup, operations: Operations, stop: CancellationToken) {
     let mut wait = SOON;
+    let mut standing = Vec::new();
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,
         }
-        let standing = match operations.look().await {
-            Ok(snapshot) => snapshot.standing.partitions,
-            Err(Unanswered::Busy) => continue,
+        match operations.look().await {
+            Ok(snapshot) => standing = snapshot.standing.partitions,
+            Err(Unanswered::Busy) => {
+                // What was told grows old also while the polling thread is the one that hangs.
+                show(&operations, &standing);
+                continue;
+            }
             Err(Unanswered::Ended) => return,
-        };
+        }
         wait = if standing.is_empty() { SOON } else { EVERY };
         let asked = hear(&lookup, &operations, &standing);
         tokio::pin!(asked);

@@ -1,10 +1,10 @@
 //! What a replay would do, before it does anything: which offsets, how many bytes and requests, at what price, and
 //! what of the range is gone. Reads ledger, fills and footers; writes nothing.
 
-use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};

@@ -1,12 +1,12 @@
 //! Real Apache Kafka for tests: one or three combined nodes, `KRaft`, ephemeral ports, own directory.
 
-use futures::future::BoxFuture;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;

@@ -1,9 +1,9 @@
 //! Apache Kafka and `SeaweedFS` with a settings file, as `skein dev up --real` runs them.
 
-use futures::future::LocalBoxFuture;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures::future::LocalBoxFuture;
 use skein_shared::ids::SourceName;
 
 use crate::apache_kafka::{ApacheKafka, Nodes};

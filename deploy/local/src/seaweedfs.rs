@@ -1,11 +1,12 @@
 //! Real `SeaweedFS` for tests: one process with its S3 gateway, ephemeral ports, own directory.
 
-use futures::future::BoxFuture;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use crate::certificates::Certificates;
 use crate::child::ServerProcess;

@@ -1,10 +1,11 @@
 //! Apache Kafka as a secured cluster has it: a listener for logins over TLS, one for client certificates.
 
+use futures::future::BoxFuture;
+
 use crate::apache_kafka::{ApacheKafka, ExtraListeners, Nodes};
 use crate::certificates::Certificates;
 use crate::free_port::free_ports;
 use crate::unavailable::Unavailable;
-use futures::future::BoxFuture;
 
 /// The one user that is let in.
 pub const USER: &str = "skein-worker";

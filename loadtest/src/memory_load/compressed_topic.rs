@@ -4,13 +4,13 @@
 //! bucket does not answer for longer than the group's session. Those that are alike go to different shards, so that
 //! only the batches shrink, and not the state.
 
-use futures::future::LocalBoxFuture;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use futures::future::LocalBoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde::Serialize;

@@ -1,10 +1,10 @@
 //! The worker's side: runs the pipeline on a made topic and says how it goes, a JSON line at a time.
 
-use futures::future::BoxFuture;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use skein_config::Settings;
 use skein_connector::chain_lookup::ChainLookup;

@@ -1,8 +1,8 @@
 //! What a bucket holds: shards, windows, segments, ledger positions, quarantine.
 
-use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use skein_shared::bucket::Bucket;

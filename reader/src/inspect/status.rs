@@ -3,9 +3,9 @@
 
 mod needs;
 
-use futures::future::LocalBoxFuture;
 use std::collections::BTreeMap;
 
+use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use skein_shared::Result;

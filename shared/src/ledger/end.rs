@@ -1,12 +1,13 @@
 //! Finding the end of a chain without listing it whole.
 
+use futures::future::BoxFuture;
+
 use crate::error::{Error, Result};
 use crate::format::ledger_entry::{Genesis, LedgerEntry};
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::ids::Chain;
 use crate::ledger::{FORMAT, Ledger, entry_key, is_entry, read_entry};
 use crate::offset::Offset;
-use futures::future::BoxFuture;
 
 /// Keys that one LIST may give.
 const PAGE: u16 = 1000;

@@ -4,6 +4,7 @@ use fastrand::Rng;
 use skein_shared::units::Millis;
 
 use crate::core::CoreOptions;
+use crate::core::action::{Action, StopReason};
 use crate::core::event::Event;
 use crate::core::model::{Worker, World, name, options};
 use crate::core::rules::reading;
@@ -59,6 +60,26 @@ fn a_revocation_long_after_the_last_flush_is_a_whole_flush_however_little_was_re
     worker.tell(Event::Revoked(vec![name(0)]));
     worker.settle(&mut world, &mut Rng::with_seed(1));
     assert_eq!(world.manifests.len(), 2);
+}
+
+#[test]
+fn what_stops_while_the_group_waits_is_taken_from_the_consumer_only_after_the_answer() {
+    let mut world = World::new(&[1000; 2]);
+    let mut worker = reading(&mut world, roomy(1));
+    deliver(&mut worker, &world, (0, 300));
+    worker.tell(Event::Revoked(vec![name(0)]));
+    let slot = worker.core.partitions.slot_of(&name(1));
+    let reason = StopReason::LedgerUnreadable("it is damaged".to_owned());
+    let mut actions = Vec::new();
+    worker.core.stop_partition(slot, reason, &mut actions);
+    let is_unassigned = |action: &Action| matches!(action, Action::Unassign { .. });
+    assert!(
+        !actions.iter().any(is_unassigned),
+        "it would be taken for the answer: {actions:?}"
+    );
+    assert_eq!(worker.reads.len(), 2);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    assert_eq!(worker.reads.len(), 0);
 }
 
 #[test]
