@@ -23,7 +23,8 @@ use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
 use skein_shared::format::ledger_entry::{Genesis, LedgerEntry};
 use skein_shared::format::worker_status::WorkerStatus;
-use skein_shared::ids::{FlushId, Incarnation, WorkerId};
+use skein_shared::ids::{Chain, FlushId, Incarnation, WorkerId};
+use skein_shared::offset::Offset;
 use skein_shared::promise::Promise;
 use skein_shared::units::Millis;
 
@@ -223,23 +224,33 @@ impl PromiseCheck {
         Ok(())
     }
 
+    /// Checks an offset that a worker is about to commit. It reads a chain, and cannot know of a later life that
+    /// another worker may begin while the commit is on its way.
+    ///
+    /// # Errors
+    /// SK-1.
+    pub fn commit_sent(&self, chain: &Chain, place: Place, offset: Offset) -> Verdict {
+        let known = self.chains.get(&(place, chain.incarnation));
+        let Some(end) = known.map(|chain| chain.end) else {
+            let words = format!("{chain}: {offset} is committed, there is no chain");
+            return broken(Promise::CommitBehindLedger, words);
+        };
+        if end < offset {
+            let words = format!("{chain}: {offset} is committed, the ledger ends at {end}");
+            return broken(Promise::CommitBehindLedger, words);
+        }
+        Ok(())
+    }
+
     /// Checks a commit that Kafka has taken.
     ///
     /// # Errors
-    /// SK-1 or SK-4.
+    /// SK-4.
     pub fn committed(&self, kafka: &ModelKafka, commit: &Commit) -> Verdict {
-        for (place, offset) in &commit.offsets {
-            let name = kafka.name(*place);
-            let name = format!("{}/{}", name.topic, name.partition);
-            let Some(end) = self.newest_chain(*place).map(|chain| chain.end) else {
-                let words = format!("{name}: {offset} was committed, there is no chain");
-                return broken(Promise::CommitBehindLedger, words);
-            };
-            if end < *offset {
-                let words = format!("{name}: {offset} was committed, the ledger ends at {end}");
-                return broken(Promise::CommitBehindLedger, words);
-            }
+        for (place, _) in &commit.offsets {
             if kafka.group.is_another_s(commit.member, *place) {
+                let name = kafka.name(*place);
+                let name = format!("{}/{}", name.topic, name.partition);
                 let words = format!("{name}: member {} committed what it lost", commit.member.0);
                 return broken(Promise::Fenced, words);
             }

@@ -163,3 +163,27 @@ impl Line {
         due.1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_up_is_tried_once_a_second_however_busy_the_other_lanes_are() {
+        let mut lines = RetryLines::new();
+        for number in 0..100 {
+            lines.failed(Lane::LOOK_UPS, Millis(0));
+            lines.wait(Lane::LOOK_UPS, Millis(0), RequestId(number));
+        }
+        // What was saved up goes at once.
+        lines.take_due(Millis(0));
+        let mut tried = 0;
+        for step in 1..=100 {
+            let now = Millis(step * 100);
+            lines.first_attempt(Lane::SMALL, now);
+            lines.failed(Lane::SMALL, now);
+            tried += lines.take_due(now).len();
+        }
+        assert_eq!(tried, 10);
+    }
+}

@@ -56,7 +56,7 @@ struct Refused {
 impl Lane {
     /// One for each first digit of a hash, one for what is small, and one for look-ups.
     pub(super) const COUNT: usize = 18;
-    const SMALL: Self = Self(16);
+    pub(super) const SMALL: Self = Self(16);
     pub(super) const LOOK_UPS: Self = Self(17);
     const NAMES: [&str; Self::COUNT] = [
         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f", "small",

@@ -78,10 +78,7 @@ impl World {
                 self.count_notice(&notice);
                 Ok(())
             }
-            Action::Commit(offsets) => {
-                self.send_commit(who, &offsets);
-                Ok(())
-            }
+            Action::Commit(offsets) => self.send_commit(who, &offsets),
             Action::Alert { partition, reason } => self.alerted(who, &partition, &reason),
             Action::Exit(reason) => self.exited(who, &reason),
         }
@@ -216,14 +213,30 @@ impl World {
         self.check.alerted(&self.kafka, place, reason)
     }
 
-    fn send_commit(&mut self, who: Who, offsets: &[(TopicPartition, Offset)]) {
+    /// The chain of each partition is the one that the worker reads.
+    fn check_commit(&self, who: Who, offsets: &[(Place, Offset)]) -> Verdict {
+        let standings = self
+            .worker(who)
+            .map(|worker| worker.core().partition_standings());
+        for standing in standings.into_iter().flatten() {
+            let at = self.kafka.place_of(&standing.name);
+            let sent = offsets.iter().find(|(place, _)| *place == at);
+            if let Some((place, offset)) = sent {
+                self.check.commit_sent(&standing.chain, *place, *offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_commit(&mut self, who: Who, offsets: &[(TopicPartition, Offset)]) -> Verdict {
         let offsets = self.places(offsets);
+        self.check_commit(who, &offsets)?;
         for (place, offset) in &offsets {
             let numbers = [*place as u64, offset.0.cast_unsigned()];
             self.trace.note(self.now, "commit", &numbers);
         }
         let Some(worker) = self.worker(who) else {
-            return;
+            return Ok(());
         };
         let is_cut_off = self.now < worker.unreachable_until;
         let commit = worker.member.map(|member| Commit {
@@ -244,5 +257,6 @@ impl World {
             }
             _ => self.agenda.set(at, Turn::CommitReturns(who, Err(()))),
         }
+        Ok(())
     }
 }

@@ -39,7 +39,7 @@ impl Call {
             }
             (Stage::Check | Stage::Whose, Reply::Meta(Some(_))) => self.taken(),
             (Stage::Read, Reply::Body(Some(bytes), _)) => match LedgerEntry::decode(&bytes) {
-                Ok((_, entry)) => self.taken_by(entry),
+                Ok((write, entry)) => self.taken_by(write, entry),
                 Err(_) => failed(Refusal::Unavailable),
             },
             // Among them: the key is taken, and then there is nothing, because somebody removed it in between.
@@ -69,12 +69,11 @@ impl Call {
         Next::Done(Ok(Answer::Taken))
     }
 
-    /// Another's entry. That it is never the own one is SK-4: who is not fenced must not believe to be.
-    fn taken_by(&self, standing: LedgerEntry) -> Next {
-        if let Request::AppendLedger { entry, .. } = &self.request
-            && **entry == standing
-        {
-            let words = format!("{} {} is the worker's own", entry.chain, entry.span);
+    /// Another's entry. That it is never the own one is SK-4: who is not fenced must not believe to be. Two workers may
+    /// write the same of a span that both found lost, so it is the write that tells.
+    fn taken_by(&self, write: WriteId, standing: LedgerEntry) -> Next {
+        if self.small.as_ref().is_some_and(|own| own.write == write) {
+            let words = format!("{} {} is the worker's own", standing.chain, standing.span);
             let words = format!("{words}, and was read as another's");
             return Next::Broken(violation(Promise::Fenced, words));
         }
