@@ -5,6 +5,7 @@
 
 mod group_context;
 mod commit_thread;
+mod gate;
 mod topics;
 mod held_partitions;
 pub mod kafka;
@@ -91,7 +92,7 @@ pub trait RecordSource {
         rest: &[(TopicPartition, Offset)],
     ) -> Result<()>;
 
-    /// Fetches, or does not, whatever is assigned. What was fetched ahead is thrown away.
+    /// Gives records of what is assigned, or none until it is opened again.
     ///
     /// # Errors
     /// When the consumer refuses.

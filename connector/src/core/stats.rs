@@ -42,7 +42,7 @@ pub struct CoreStats {
     pub missed_drains: u64,
     /// Offsets that were read and left to the next owner in a storm of rebalances.
     pub left_offsets: u64,
-    /// Times that fetching was paused for want of memory, or because the store refused.
+    /// Times that no records were taken in for want of memory, or because the store refused.
     pub pauses: u64,
     /// Partitions that are read now.
     pub partitions_reading: u64,

@@ -2,7 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -21,6 +22,7 @@ use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::error::{Error, Result};
 use crate::record_source::commit_thread::CommitThread;
+use crate::record_source::gate::Gate;
 use crate::record_source::group_context::{GroupContext, names_of};
 use crate::record_source::held_partitions::HeldPartitions;
 use crate::record_source::{GroupEvent, Polled, RecordSource};
@@ -31,7 +33,7 @@ pub struct KafkaSource {
     commits: CommitThread,
     brokers: String,
     held: HeldPartitions,
-    intake: Intake,
+    gate: Gate,
     unanswered: Option<GroupEvent>,
     headers: HeaderBuffer,
 }
@@ -65,7 +67,7 @@ impl KafkaSource {
             commits,
             brokers: kafka.brokers.clone(),
             held: HeldPartitions::default(),
-            intake: Intake::Open,
+            gate: Gate::Open,
             unanswered: None,
             headers: HeaderBuffer::default(),
         })
@@ -101,13 +103,13 @@ impl KafkaSource {
     }
 
     /// A new assignment is fetched from at once, unless it was paused when it was last taken away.
-    fn apply_intake(&mut self) -> Result<()> {
-        match self.intake {
-            Intake::Closed => {
+    fn apply_gate(&mut self) -> Result<()> {
+        match self.gate {
+            Gate::Paused => {
                 let all = self.held.pause();
                 self.checked("pause", self.consumer.pause(&names(&all)))
             }
-            Intake::Open => {
+            Gate::Open | Gate::Withheld { .. } => {
                 let back = self.held.resume();
                 if back.is_empty() {
                     return Ok(());
@@ -115,6 +117,18 @@ impl KafkaSource {
                 self.checked("resume", self.consumer.resume(&names(&back)))
             }
         }
+    }
+
+    /// Waits without asking the consumer for anything; pauses it when that took long.
+    #[cold]
+    fn withhold(&mut self, until: Instant, patience: Duration) -> Result<Polled> {
+        if Instant::now() < until {
+            thread::park_timeout(patience);
+        } else {
+            self.gate = Gate::Paused;
+            self.apply_gate()?;
+        }
+        Ok(Polled::Nothing)
     }
 
     #[expect(
@@ -166,6 +180,9 @@ impl RecordSource for KafkaSource {
         patience: Duration,
         take: impl FnOnce(&str, u32, &RecordRef<'_>),
     ) -> Result<Polled> {
+        if let Gate::Withheld { until } = self.gate {
+            return self.withhold(until, patience);
+        }
         match self.consumer.poll(patience) {
             None => Ok(Polled::Nothing),
             Some(Ok(message)) => {
@@ -231,7 +248,7 @@ impl RecordSource for KafkaSource {
             self.checked("assign", self.consumer.assign(&offsets(all)))?;
             self.held.replace(all.iter().map(|(name, _)| name));
         }
-        self.apply_intake()
+        self.apply_gate()
     }
 
     fn unassign(
@@ -251,12 +268,12 @@ impl RecordSource for KafkaSource {
             }
             self.held.replace(rest.iter().map(|(name, _)| name));
         }
-        self.apply_intake()
+        self.apply_gate()
     }
 
     fn set_intake(&mut self, intake: Intake) -> Result<()> {
-        self.intake = intake;
-        self.apply_intake()
+        self.gate = self.gate.after(intake, Instant::now());
+        self.apply_gate()
     }
 
     fn commit(&mut self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
