@@ -8,6 +8,7 @@ mod compact;
 mod read;
 mod ls;
 mod cat;
+mod explain;
 mod status;
 mod retire;
 mod janitor;
@@ -70,6 +71,7 @@ enum Command {
     Read(read::ReadArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
+    Explain(explain::ExplainArgs),
     Status(status::StatusArgs),
     Retire(retire::RetireArgs),
     Janitor(janitor::JanitorArgs),
@@ -94,6 +96,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Read(args) => read::run(args, settings),
         Command::Ls(args) => ls::run(args, settings),
         Command::Cat(args) => cat::run(args, settings),
+        Command::Explain(args) => explain::run(args, settings),
         Command::Status(args) => status::run(args, settings),
         Command::Retire(args) => retire::run(args, settings),
         Command::Janitor(args) => janitor::run(args, settings),

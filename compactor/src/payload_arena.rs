@@ -4,23 +4,11 @@ use std::collections::BTreeMap;
 
 use skein_shared::format::order_column::Order;
 use skein_shared::ids::SeriesKey;
-use skein_shared::payload::{Limits, Payload, PayloadView};
-use skein_shared::units::{ByteCount, Millis};
+use skein_shared::payload::{Payload, PayloadPoints, PayloadView};
 use skein_shared::window::{TimestampMs, Window};
 
 /// Memory is taken in steps of this size and kept for the next filling.
 const CHUNK_BYTES: usize = 4 << 20;
-
-/// What an arena holds passed its limits on the way in; a piece of a payload is not checked again.
-const NO_LIMITS: Limits = Limits {
-    payload_bytes: ByteCount(u64::MAX),
-    points: u32::MAX,
-    metadata_entries: u32::MAX,
-    metadata_bytes: ByteCount(u64::MAX),
-    windows: u64::MAX,
-    past: Millis(u64::MAX),
-    future: Millis(u64::MAX),
-};
 
 /// Bytes of payloads, each copied once, and a reference to each.
 #[derive(Debug, Default)]
@@ -119,11 +107,11 @@ impl PayloadArena {
     ///
     /// # Panics
     /// If the reference is of another filling.
-    pub fn view(&self, reference: &PayloadRef) -> PayloadView<'_> {
+    pub fn points_of(&self, reference: &PayloadRef) -> PayloadPoints<'_> {
         let Place { chunk, start, len } = reference.place;
         let start = start as usize;
         let payload = &self.chunks[chunk as usize][start..start + len as usize];
-        PayloadView::parse(payload, &NO_LIMITS, None).expect("a payload was parsed on its way in")
+        PayloadPoints::of_checked(payload)
     }
 
     /// Forgets everything and keeps the memory.
@@ -196,8 +184,9 @@ fn series_of(view: &PayloadView<'_>) -> SeriesKey {
 /// One payload for each window that `view` touches; each keeps the order of its points and all metadata.
 fn cut_by_window(view: &PayloadView<'_>, pieces: &mut BTreeMap<Window, Payload>) {
     let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    view.decode_into(&mut timestamps, &mut values);
+    view.points().decode_into(&mut timestamps, &mut values);
     let metadata: Vec<_> = view
+        .points()
         .metadata()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
@@ -220,6 +209,7 @@ fn cut_by_window(view: &PayloadView<'_>, pieces: &mut BTreeMap<Window, Payload>)
 mod tests {
     use proptest::prelude::*;
     use skein_shared::ids::{MetricId, OrgId};
+    use skein_shared::payload::Limits;
 
     use super::*;
 
@@ -244,7 +234,7 @@ mod tests {
 
     fn points_in(arena: &PayloadArena, reference: &PayloadRef) -> Vec<(i64, u64)> {
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        let view = arena.view(reference);
+        let view = arena.points_of(reference);
         assert_eq!(view.metadata().collect::<Vec<_>>(), [("host", "a")]);
         view.decode_into(&mut timestamps, &mut values);
         let bits = values.into_iter().map(f64::to_bits);

@@ -107,6 +107,7 @@ pub fn run<'a>(
                 bucket: bucket.clone(),
                 part_bytes: settings.part_bytes.as_usize(),
                 max_live_segments: settings.max_live_segments,
+                profile: settings.profile,
                 timelines: Arc::new(options.timelines),
             },
             arena_bytes: usize::try_from(memory.arena_bytes)

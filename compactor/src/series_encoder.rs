@@ -6,12 +6,13 @@ use bytes::Bytes;
 use skein_config::cutover::owner::writers;
 use skein_config::cutover::timeline::{Pipeline, Timelines};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
+use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{
     FinishedSegment, SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
 };
-use skein_shared::ids::SeriesKey;
-use skein_shared::window::TimestampMs;
+use skein_shared::ids::{OrgId, SeriesKey};
+use skein_shared::window::{TimestampMs, Window};
 
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
 use crate::error::Result;
@@ -34,6 +35,8 @@ pub struct SegmentInput<'a> {
     pub chains: ChainTable,
     /// The window's segments that are merged in; none for an overlay.
     pub live: LiveSegments,
+    /// What the encoder is after.
+    pub profile: Profile,
     /// Who writes which point.
     pub timelines: &'a Timelines,
 }
@@ -43,6 +46,21 @@ pub struct SegmentInput<'a> {
 pub struct Scratch {
     merge: SeriesMerge,
     merged: SeriesBuffer,
+}
+
+impl Scratch {
+    /// Merges what was gathered of a series of `org` in `window` and leaves the points that are ours to write.
+    fn merge_owned(&mut self, timelines: &Timelines, org: OrgId, window: Window) -> MergeCounts {
+        match timelines.of(org).phase_over(window.span()) {
+            Some(phase) if phase.writers.contain(Pipeline::New) => {
+                self.merge.merge_into(|_| true, &mut self.merged)
+            }
+            Some(_) | None => {
+                let owned = |ms| writers(timelines, org, TimestampMs(ms)).contain(Pipeline::New);
+                self.merge.merge_into(owned, &mut self.merged)
+            }
+        }
+    }
 }
 
 /// Encodes one segment; `emit` gets its bytes in parts of at least `part_bytes`. The segment is `None`
@@ -61,7 +79,7 @@ pub fn encode_segment(
         arena: input.arena,
         chain_indexes: input.chain_indexes,
     };
-    let mut writer = SegmentWriter::new(input.identity, input.chains);
+    let mut writer = SegmentWriter::new(input.identity, input.chains, input.profile);
     let mut counts = MergeCounts::default();
     let mut fresh = input.group.series().peekable();
     loop {
@@ -78,8 +96,7 @@ pub fn encode_segment(
             scratch.merge.gather_segment(points);
             keep_newest(&mut metadata, theirs);
         })?;
-        let owned = |ms| writers(input.timelines, key.org, TimestampMs(ms)).contain(Pipeline::New);
-        counts.add(scratch.merge.merge_into(owned, &mut scratch.merged));
+        counts.add(scratch.merge_owned(input.timelines, key.org, input.identity.window));
         push(&mut writer, key, &scratch.merged, metadata.as_ref());
         while let Some(part) = writer.take_bytes(part_bytes) {
             emit(part);
@@ -115,23 +132,24 @@ impl Payloads<'_> {
     fn gather(&self, group: SeriesGroup<'_>, merge: &mut SeriesMerge) -> Option<SeriesMetadata> {
         let mut newest: Option<(Order, &PayloadRef)> = None;
         for reference in group.payloads() {
-            let view = self.arena.view(reference);
+            let points = self.arena.points_of(reference);
             let chain = self.chain_indexes[reference.order.chain.0 as usize];
             let order = Order {
                 chain,
                 ..reference.order
             };
             merge.gather_record(order, |timestamps, values| {
-                view.decode_into(timestamps, values);
+                points.decode_into(timestamps, values);
             });
             let is_newer = newest.is_none_or(|(newest, _)| newest < order);
-            if is_newer && view.metadata().next().is_some() {
+            if is_newer && points.metadata().next().is_some() {
                 newest = Some((order, reference));
             }
         }
         let (order, reference) = newest?;
         let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-        let entries: BTreeMap<_, _> = self.arena.view(reference).metadata().map(text).collect();
+        let points = self.arena.points_of(reference);
+        let entries: BTreeMap<_, _> = points.metadata().map(text).collect();
         Some(SeriesMetadata { order, entries })
     }
 }

@@ -7,6 +7,7 @@ use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainIndex, ChainTable};
+use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity};
 use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
@@ -38,6 +39,8 @@ pub struct WriterContext {
     pub part_bytes: usize,
     /// Live segments that a window may have.
     pub max_live_segments: u32,
+    /// What their encoder is after.
+    pub profile: Profile,
     /// Who writes which point.
     pub timelines: Arc<Timelines>,
 }
@@ -159,6 +162,7 @@ impl<'a> WindowWriter<'a> {
             chain_indexes: &indexes,
             live: LiveSegments::new(runtime, files, &chains),
             chains,
+            profile: context.profile,
             timelines: &context.timelines,
         };
         let (finished, counts) =

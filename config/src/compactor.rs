@@ -1,6 +1,7 @@
 //! `[compactor]`: memory, reads and merges.
 
 use serde::{Deserialize, Serialize};
+use skein_shared::format::profile::Profile;
 use skein_shared::units::{ByteCount, MIB, Millis};
 
 use crate::bound::{Bounds, Breach};
@@ -21,6 +22,8 @@ pub struct CompactorSettings {
     pub part_bytes: ByteCount,
     /// Live segments a window may have before they are merged with the new input.
     pub max_live_segments: u32,
+    /// What segments are encoded for: `fast`, `balanced` or `archive`. Readers read all of them.
+    pub profile: Profile,
     /// How much later than its own timestamp a record may come into Kafka, plus how far the clock of any producer may
     /// lead.
     pub watermark_delay: Millis,

@@ -8,22 +8,20 @@ pub mod bare_loop;
 pub mod report;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use futures::future::LocalBoxFuture;
-use serde_json::Value;
 use skein_config::Settings;
 use skein_config::load::{Layers, load};
 use skein_local::apache_kafka::Nodes;
 use skein_local::dev_stack::DevStackOptions;
 use skein_local::real_stack::RealStack;
 use skein_shared::ids::TopicName;
-use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::connector_load::report::{ConnectorLoad, Consumption, Round, Stored};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::generator::{Generator, GeneratorSettings};
+use crate::own_process::{OwnProcess, ProcessReport};
 use crate::producer::{ProduceOptions, ProduceReport, produce_generated};
 
 /// What to run.
@@ -132,13 +130,17 @@ async fn round(options: &ConnectorLoadOptions, config: &Path, number: u32) -> Re
         "--set",
         &shards,
     ];
-    let bare = process(options, config, &bare).await?;
-    let compressing = process(options, config, &compress).await?;
-    let connector = process(options, config, &connect).await?;
+    let skein = OwnProcess {
+        binary: &options.binary,
+        config,
+    };
+    let bare = skein.run(&bare).await?;
+    let compressing = skein.run(&compress).await?;
+    let connector = skein.run(&connect).await?;
     Ok(Round {
-        bare: bare.consumption()?,
-        compressing: compressing.consumption()?,
-        connector: connector.consumption()?,
+        bare: consumption(&bare)?,
+        compressing: consumption(&compressing)?,
+        connector: consumption(&connector)?,
         stored: Stored {
             objects: connector.number("objects")?,
             object_bytes: connector.number("object_bytes")?,
@@ -147,56 +149,11 @@ async fn round(options: &ConnectorLoadOptions, config: &Path, number: u32) -> Re
     })
 }
 
-/// What a process said at its end.
-struct Report {
-    command: String,
-    tree: Value,
-}
-
-impl Report {
-    fn number(&self, key: &str) -> Result<u64> {
-        let number = self.tree[key].as_u64();
-        number.ok_or_else(|| Error::Process {
-            command: self.command.clone(),
-            reason: format!("its report has no number `{key}`"),
-        })
-    }
-
-    fn consumption(&self) -> Result<Consumption> {
-        Ok(Consumption {
-            records: self.number("records")?,
-            cpu_ms: self.number("cpu_ms")?,
-            reading_ms: self.number("reading_ms")?,
-            peak_memory_bytes: self.number("peak_memory_bytes")?,
-        })
-    }
-}
-
-/// Runs one process to its end and reads its report.
-async fn process(
-    options: &ConnectorLoadOptions,
-    config: &Path,
-    arguments: &[&str],
-) -> Result<Report> {
-    let mut command = Command::new(&options.binary);
-    command
-        .arg("--config")
-        .arg(config)
-        .args(arguments)
-        .env("SKEIN_LOG", "warn")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true);
-    let failed = |reason: String| Error::Process {
-        command: arguments.join(" "),
-        reason,
-    };
-    let output = command.output().await.map_err(|e| failed(e.to_string()))?;
-    if !output.status.success() {
-        return Err(failed(output.status.to_string()));
-    }
-    Ok(Report {
-        tree: serde_json::from_slice(&output.stdout).map_err(|e| failed(e.to_string()))?,
-        command: arguments.join(" "),
+fn consumption(report: &ProcessReport) -> Result<Consumption> {
+    Ok(Consumption {
+        records: report.number("records")?,
+        cpu_ms: report.number("cpu_ms")?,
+        reading_ms: report.number("reading_ms")?,
+        peak_memory_bytes: report.number("peak_memory_bytes")?,
     })
 }

@@ -8,7 +8,10 @@ pub mod metrics;
 pub mod generator;
 pub mod producer;
 pub mod demo;
+pub mod spread;
+mod own_process;
 pub mod connector_load;
+pub mod compactor_load;
 pub mod memory_load;
 
 pub use error::{Error, Result};

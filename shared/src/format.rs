@@ -23,6 +23,8 @@ pub mod points_csv;
 pub mod points_jsonl;
 mod chain_groups;
 pub mod number_chunk;
+mod habit;
+pub mod profile;
 pub mod timestamp_column;
 pub mod value_column;
 pub mod order_column;

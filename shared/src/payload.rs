@@ -18,7 +18,7 @@ use crate::payload::wire::{Cursor, Value};
 
 pub use encode::Payload;
 pub use limits::Limits;
-pub use native::{PayloadView, TimeRange};
+pub use native::{PayloadPoints, PayloadView, TimeRange};
 pub use refusal::Refusal;
 
 /// Name of the Kafka record header that holds the org as ASCII decimal.

@@ -8,7 +8,7 @@ use crate::bucket::Bucket;
 use crate::error::{Error, Result};
 use crate::format::order_column::ChainTable;
 use crate::format::segment_footer::{FooterRead, RunFence, SegmentFooter};
-use crate::format::segment_reader::{self, RunContext};
+use crate::format::segment_reader::{self, Run, RunContext};
 use crate::format::series_metadata::SeriesMetadata;
 use crate::format::shard_manifest::SegmentEntry;
 use crate::ids::SeriesKey;
@@ -24,8 +24,12 @@ pub const FETCH_BYTES: u64 = 8 * MIB;
 pub struct SegmentFile {
     bucket: Bucket,
     key: String,
+    object_bytes: u64,
     footer: SegmentFooter,
 }
+
+/// Enough for the footer of a segment of about a thousand runs.
+const FIRST_GUESS_BYTES: u64 = 128 * 1024;
 
 impl SegmentFile {
     /// Opens a segment with one GET of its tail.
@@ -34,17 +38,9 @@ impl SegmentFile {
     /// The bucket's, or corrupt with the object's key: also when the object is not the one that its
     /// manifest describes.
     pub async fn open(bucket: &Bucket, entry: &SegmentEntry) -> Result<Self> {
-        let key = entry.key.clone();
-        let mut tail_bytes = u64::from(entry.summary.tail_bytes);
-        let footer = loop {
-            let tail = bucket.get_tail(&key, tail_bytes).await?;
-            let read = SegmentFooter::read(&tail.bytes, tail.object_bytes);
-            match read.map_err(|error| error.in_object(&key))? {
-                FooterRead::Footer(footer) => break *footer,
-                FooterRead::NeedsTail(bytes) => tail_bytes = bytes as u64,
-            }
-        };
-        let summary = &entry.summary;
+        let tail_bytes = u64::from(entry.summary.tail_bytes);
+        let file = Self::open_tail(bucket, &entry.key, tail_bytes).await?;
+        let (footer, summary) = (&file.footer, &entry.summary);
         let same = footer.points == summary.points
             && footer.series == summary.series
             && footer.digest == summary.digest
@@ -52,13 +48,55 @@ impl SegmentFile {
             && footer.identity.resolution == entry.resolution;
         if !same {
             let reason = "the object is not the one that its manifest describes";
-            return Err(Error::decode("segment", 0, reason).in_object(&key));
+            return Err(Error::decode("segment", 0, reason).in_object(&file.key));
         }
-        Ok(Self {
-            bucket: bucket.clone(),
-            key,
-            footer,
-        })
+        Ok(file)
+    }
+
+    /// Opens a segment that no manifest needs to name.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt with the object's key.
+    pub async fn open_at(bucket: &Bucket, key: &str) -> Result<Self> {
+        Self::open_tail(bucket, key, FIRST_GUESS_BYTES).await
+    }
+
+    async fn open_tail(bucket: &Bucket, key: &str, mut tail_bytes: u64) -> Result<Self> {
+        loop {
+            let tail = bucket.get_tail(key, tail_bytes).await?;
+            let read = SegmentFooter::read(&tail.bytes, tail.object_bytes);
+            match read.map_err(|error| error.in_object(key))? {
+                FooterRead::Footer(footer) => {
+                    return Ok(Self {
+                        bucket: bucket.clone(),
+                        key: key.to_owned(),
+                        object_bytes: tail.object_bytes,
+                        footer: *footer,
+                    });
+                }
+                FooterRead::NeedsTail(bytes) => tail_bytes = bytes as u64,
+            }
+        }
+    }
+
+    /// Its size.
+    pub fn object_bytes(&self) -> u64 {
+        self.object_bytes
+    }
+
+    /// Shows every run to `visit`, in order, with few large requests.
+    ///
+    /// # Errors
+    /// The bucket's, corrupt with the object's key and the place, or what `visit` gives.
+    pub async fn each_run(&self, mut visit: impl FnMut(&Run) -> Result<()>) -> Result<()> {
+        let context = self.context(&self.footer.chains);
+        for group in groups(&self.footer.runs, FETCH_BYTES) {
+            for (fence, bytes) in self.fetch_runs(group).await? {
+                let run = Run::open(fence, bytes, &context);
+                self.located(run.and_then(|run| visit(&run)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Its object key.

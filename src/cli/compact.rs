@@ -10,6 +10,7 @@ use skein_compactor::run::{self, RunOptions};
 use skein_config::cutover::timeline::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
+use skein_shared::process_use;
 
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
@@ -62,6 +63,7 @@ struct Report {
     encodings: Vec<EncodingRow>,
     elapsed_ms: u128,
     busy_ms: u128,
+    cpu_ms: u64,
     points_per_core_second: Option<f64>,
     write_requests: u64,
     read_requests: u64,
@@ -160,6 +162,7 @@ impl Report {
             encodings: steps.encodings.0.iter().map(row).collect(),
             elapsed_ms: report.elapsed.as_millis(),
             busy_ms: steps.busy.as_millis(),
+            cpu_ms: process_use::cpu_ms(),
             points_per_core_second: report.points_per_core_second(),
             write_requests: report.requests.writes(),
             read_requests: report.requests.reads(),

@@ -1,17 +1,20 @@
 //! `skein loadtest`: what a role costs on this machine.
 
+mod compactor;
 mod memory;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use skein_config::settings::Need;
 use skein_loadtest::connector_load::bare_loop::{self, Work};
-use skein_loadtest::connector_load::report::{ConnectorLoad, Consumption, Round, Spread};
+use skein_loadtest::connector_load::report::{ConnectorLoad, Consumption, Round};
 use skein_loadtest::connector_load::{self, ConnectorLoadOptions};
+use skein_loadtest::spread::Spread;
 use skein_shared::ids::TopicName;
 use skein_shared::units::ByteCount;
 
 use crate::cli::connect::ConnectArgs;
+use crate::cli::loadtest::compactor::CompactorArgs;
 use crate::cli::loadtest::memory::{MemoryArgs, MemoryWorkerArgs};
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
@@ -28,6 +31,7 @@ pub(crate) struct LoadtestArgs {
 #[derive(Debug, Subcommand)]
 enum LoadtestCommand {
     Connector(ConnectorArgs),
+    Compactor(CompactorArgs),
     Memory(MemoryArgs),
     #[command(hide = true)]
     BareLoop(BareLoopArgs),
@@ -87,6 +91,7 @@ struct Shown<'a> {
 pub(crate) fn run(args: &LoadtestArgs, settings: &SettingsArgs) -> Outcome {
     match &args.command {
         LoadtestCommand::Connector(args) => connector(args),
+        LoadtestCommand::Compactor(args) => compactor::compactor(args),
         LoadtestCommand::Memory(args) => memory::memory(args, settings.assignments()),
         LoadtestCommand::BareLoop(args) => bare_loop(args, settings),
         LoadtestCommand::MemoryWorker(args) => memory::memory_worker(args, settings),

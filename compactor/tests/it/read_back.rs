@@ -41,7 +41,7 @@ pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Poi
             metric: view.metric(),
         };
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        view.decode_into(&mut timestamps, &mut values);
+        view.points().decode_into(&mut timestamps, &mut values);
         for (index, (ms, value)) in timestamps.into_iter().zip(values).enumerate() {
             writes.push((written.clone(), index, (series, ms), value.to_bits()));
         }

@@ -17,6 +17,7 @@ use skein_shared::format::flush_manifest::{
 use skein_shared::format::frame::{HeaderBuffer, RecordRef, RecordTimestamp, Stream};
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartPolicy};
 use skein_shared::format::object_key::{Hour, ObjectKey};
+use skein_shared::format::profile::Profile;
 use skein_shared::format::state_object::{Head, MadeWith, StateObjectWriter};
 use skein_shared::ids::{
     Chain, FlushId, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, Tenure,
@@ -224,6 +225,7 @@ pub(crate) fn settings() -> CompactorSettings {
         read_concurrency: 4,
         part_bytes: ByteCount::mib(8),
         max_live_segments: 4,
+        profile: Profile::default(),
     }
 }
 

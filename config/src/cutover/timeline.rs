@@ -1,7 +1,7 @@
 //! Phases of an org, each from an event time on.
 
 use skein_shared::ids::OrgId;
-use skein_shared::window::TimestampMs;
+use skein_shared::window::{TimeSpan, TimestampMs};
 
 /// One of the two systems that can hold an org's points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +69,14 @@ impl Timeline {
         }
     }
 
+    /// The one phase that holds all of `span`; `None` when there are several.
+    pub fn phase_over(&self, span: TimeSpan) -> Option<Phase> {
+        let first = self.phase_at(span.from);
+        let later = |phase: &&Phase| span.from < phase.from && phase.from < span.to;
+        let is_whole = self.phases.iter().find(later).is_none();
+        is_whole.then_some(first)
+    }
+
     /// The phase that holds `timestamp`.
     pub fn phase_at(&self, timestamp: TimestampMs) -> Phase {
         let after = self.phases.partition_point(|phase| phase.from <= timestamp);
@@ -99,6 +107,29 @@ impl Timelines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_has_one_phase_unless_another_begins_inside() {
+        let phase = |from, visible| Phase {
+            from: TimestampMs(from),
+            writers: Writers::Both,
+            visible,
+        };
+        let (old, new) = (phase(i64::MIN, Pipeline::Old), phase(100, Pipeline::New));
+        let timeline = Timeline {
+            phases: vec![old, new],
+        };
+        let over = |from, to| {
+            timeline.phase_over(TimeSpan {
+                from: TimestampMs(from),
+                to: TimestampMs(to),
+            })
+        };
+        assert_eq!(over(0, 100), Some(old));
+        assert_eq!(over(0, 101), None);
+        assert_eq!(over(100, i64::MAX), Some(new));
+        assert_eq!(over(i64::MIN, 0), Some(old));
+    }
 
     #[test]
     fn every_instant_has_a_phase_whose_visible_pipeline_writes() {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::spread::{Spread, float};
+
 /// What one process took to read the whole topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Consumption {
@@ -48,17 +50,6 @@ pub struct ConnectorLoad {
     pub value_bytes: u64,
     /// One entry a round.
     pub rounds: Vec<Round>,
-}
-
-/// A figure over all rounds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
-    /// The least.
-    pub min: f64,
-    /// The one in the middle.
-    pub median: f64,
-    /// The most.
-    pub max: f64,
 }
 
 /// Processor time of the connector, of that of the loop that reads and compresses, that is promised.
@@ -141,23 +132,8 @@ impl ConnectorLoad {
     }
 
     fn spread(&self, figure: impl Fn(&Round) -> f64) -> Spread {
-        let mut figures: Vec<f64> = self.rounds.iter().map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
-        Spread {
-            min: at(0),
-            median: at(figures.len() / 2),
-            max: at(figures.len().saturating_sub(1)),
-        }
+        Spread::of(self.rounds.iter().map(figure))
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "figures for people; below 2^53 nothing is lost"
-)]
-fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ fn merge_all(generator: &Generator) -> (Winners, BTreeMap<&str, u64>) {
         assert_eq!(record.key, outgoing::key_of(series));
         assert_eq!(record.points, view.point_count() as u64);
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        view.decode_into(&mut timestamps, &mut values);
+        view.points().decode_into(&mut timestamps, &mut values);
         for (i, (timestamp, value)) in timestamps.iter().zip(values).enumerate() {
             let order = (record.timestamp, place, i);
             let slot = points

@@ -184,9 +184,9 @@ fn rows_become_payloads_and_bad_rows_are_reported_with_their_lines() {
             [7_u64.to_be_bytes(), series.metric.0.to_be_bytes()].concat()
         );
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-        view.decode_into(&mut timestamps, &mut values);
+        view.points().decode_into(&mut timestamps, &mut values);
         digest.add_points(series, &timestamps, &values);
-        let metadata: Vec<_> = view.metadata().collect();
+        let metadata: Vec<_> = view.points().metadata().collect();
         if series.metric == up.id() {
             assert_eq!(metadata, [(SERIES_METADATA_KEY, up.to_string().as_str())]);
             assert_eq!(timestamps, [1_767_225_600_000, 1_767_225_615_000]);

@@ -1,6 +1,7 @@
 //! `ls`, `cat` and `verify` over a small bucket that has an object of every kind.
 
 mod compacted;
+mod explained;
 mod listing;
 mod live;
 mod located;

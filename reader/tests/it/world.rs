@@ -10,6 +10,7 @@ use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainTable, Order, OrderRun};
+use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_writer::{
     SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
 };
@@ -238,7 +239,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         window,
         resolution: Resolution::Raw,
     };
-    let mut writer = SegmentWriter::new(identity, chains.clone());
+    let mut writer = SegmentWriter::new(identity, chains.clone(), Profile::default());
     for (key, mut records) in series {
         records.sort_by_key(|record| record.points[0].0);
         let points = || records.iter().flat_map(|record| &record.points);

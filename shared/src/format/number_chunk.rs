@@ -3,15 +3,14 @@
 //! Everything that pco could detect by itself is told to it: its own detection costs more time than the
 //! encoding and iterates hash maps, and the bytes must be a pure function of the numbers (SK-10).
 
+use std::fmt;
+
 use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, DeltaSpec, ModeSpec};
 
 /// pco's header for the one version of its format that a segment holds; not stored.
 const PCO_HEADER: [u8; 2] = [4, 1];
-
-/// Level 8 saves a further 0.1 % and takes twice the time.
-const PCO_LEVEL: usize = 6;
 
 const ZSTD_LEVEL: i32 = 3;
 
@@ -24,30 +23,33 @@ pub enum Delta {
     First,
 }
 
-/// Packs `numbers`.
+/// How hard pco looks for bins: 0 to 12.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackLevel(pub usize);
+
+/// Appends `numbers`, packed.
 ///
 /// # Panics
 /// If there are none.
-pub fn pack<T: Number>(numbers: &[T], delta: Delta) -> Vec<u8> {
+pub fn pack<T: Number>(numbers: &[T], delta: Delta, level: PackLevel, out: &mut Vec<u8>) {
     let delta = match delta {
         Delta::None => DeltaSpec::NoOp,
         Delta::First => DeltaSpec::TryConsecutive(1),
     };
     let config = ChunkConfig::default()
-        .with_compression_level(PCO_LEVEL)
+        .with_compression_level(level.0)
         .with_mode_spec(ModeSpec::Classic)
         .with_delta_spec(delta);
     let mut chunk = FileCompressor::default()
         .chunk_compressor(numbers, &config)
         .expect("a block has between 1 and 8,192 numbers, which pco takes");
-    let mut out = Vec::with_capacity(chunk.meta_size_hint() + chunk.page_size_hint(0));
+    out.reserve(chunk.meta_size_hint() + chunk.page_size_hint(0));
     chunk
-        .write_meta(&mut out)
+        .write_meta(&mut *out)
         .expect("a Vec grows as far as it has to");
     chunk
-        .write_page(0, &mut out)
+        .write_page(0, out)
         .expect("a Vec grows as far as it has to");
-    out
 }
 
 /// Unpacks exactly as many numbers as `out` has places.
@@ -72,12 +74,46 @@ pub fn unpack<T: Number>(bytes: &[u8], out: &mut [T]) -> Result<(), String> {
     Ok(())
 }
 
-/// Packs bytes with zstd.
+/// Packs bytes with zstd; keeps its tables from one call to the next.
+pub struct Squeezer(zstd::bulk::Compressor<'static>);
+
+impl Default for Squeezer {
+    fn default() -> Self {
+        Self(
+            zstd::bulk::Compressor::new(ZSTD_LEVEL)
+                .expect("zstd gets memory, and the level is one"),
+        )
+    }
+}
+
+impl fmt::Debug for Squeezer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Squeezer").finish_non_exhaustive()
+    }
+}
+
+impl Squeezer {
+    /// Appends `bytes`, packed. What was packed before does not show.
+    ///
+    /// # Panics
+    /// If zstd gets no memory.
+    pub fn squeeze(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + zstd::zstd_safe::compress_bound(bytes.len()), 0);
+        let written = self.0.compress_to_buffer(bytes, &mut out[start..]);
+        let written = written.expect("zstd compresses any bytes in memory");
+        out.truncate(start + written);
+    }
+}
+
+/// Packs bytes once.
 ///
 /// # Panics
 /// If zstd gets no memory.
 pub fn squeeze(bytes: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(bytes, ZSTD_LEVEL).expect("zstd compresses any bytes in memory")
+    let mut out = Vec::new();
+    Squeezer::default().squeeze(bytes, &mut out);
+    out
 }
 
 /// Unpacks bytes that were `raw_bytes` long.
@@ -99,6 +135,27 @@ mod tests {
 
     use super::*;
 
+    fn packed<T: Number>(numbers: &[T], delta: Delta) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        pack(numbers, delta, PackLevel(6), &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn what_a_squeezer_packed_before_does_not_show() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut used = Squeezer::default();
+        for _ in 0..200 {
+            let length = rng.usize(..70_000);
+            let alphabet = rng.u8(1..);
+            let bytes: Vec<u8> = (0..length).map(|_| rng.u8(..alphabet)).collect();
+            let mut out = vec![1, 2];
+            used.squeeze(&bytes, &mut out);
+            assert_eq!(out[..2], [1, 2]);
+            assert_eq!(out[2..], squeeze(&bytes));
+        }
+    }
+
     #[test]
     fn the_header_that_is_not_stored_is_the_one_pco_writes() {
         let mut header = Vec::new();
@@ -115,10 +172,10 @@ mod tests {
         ) {
             for delta in [Delta::None, Delta::First] {
                 let mut back = vec![0; numbers.len()];
-                unpack(&pack(&numbers, delta), &mut back).unwrap();
+                unpack(&packed(&numbers, delta), &mut back).unwrap();
                 prop_assert_eq!(&back, &numbers);
                 let mut back = vec![0.0; floats.len()];
-                unpack(&pack(&floats, delta), &mut back).unwrap();
+                unpack(&packed(&floats, delta), &mut back).unwrap();
                 let bits = |floats: &[f64]| floats.iter().map(|f| f.to_bits()).collect::<Vec<_>>();
                 prop_assert_eq!(bits(&back), bits(&floats));
             }
@@ -138,7 +195,7 @@ mod tests {
             at: prop::sample::Index,
             flip in 1_u8..,
         ) {
-            let mut bytes = pack(&numbers, Delta::First);
+            let mut bytes = packed(&numbers, Delta::First);
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
             let _ = unpack(&bytes, &mut vec![0_i64; numbers.len()]);

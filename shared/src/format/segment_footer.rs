@@ -56,6 +56,8 @@ pub struct SegmentFooter {
     pub identity: SegmentIdentity,
     /// Version of the encoder's choices.
     pub encoder_version: u32,
+    /// Name of the [`Profile`](crate::format::profile::Profile) that it was encoded with; readers do not need it.
+    pub profile: String,
     /// How many points.
     pub points: u64,
     /// How many series.

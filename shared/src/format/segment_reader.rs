@@ -8,7 +8,8 @@ use crate::format::order_column::{self, ChainIndex, ChainTable, OrderRun, OrderS
 use crate::format::run_page::{PageBlock, RunPage};
 use crate::format::segment_footer::{RunFence, SegmentIdentity};
 use crate::format::series_metadata::{self, RunMetadata};
-use crate::format::{timestamp_column, value_column};
+use crate::format::timestamp_column::{self, TimestampEncoding};
+use crate::format::value_column::{self, ValueEncoding};
 use crate::ids::SeriesKey;
 use crate::window::{TimeSpan, TimestampMs};
 
@@ -64,6 +65,28 @@ impl RunContext {
                 .expect("the target table is a union that holds the segment's chains"),
         }
     }
+}
+
+/// How one block is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Of which series.
+    pub key: SeriesKey,
+    /// How many points.
+    pub points: u32,
+    /// Its timestamps.
+    pub timestamps: StoredColumn,
+    /// Its values.
+    pub values: StoredColumn,
+}
+
+/// How one column of a block is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredColumn {
+    /// Name of the encoding, as reports have it.
+    pub encoding: &'static str,
+    /// Length.
+    pub bytes: u32,
 }
 
 /// The bytes of one run, with its page and orders read.
@@ -135,6 +158,44 @@ impl Run {
         })
     }
 
+    /// How each block is stored, series by series.
+    pub fn stored_blocks(&self) -> impl Iterator<Item = Result<StoredBlock>> {
+        let org = self.page.org;
+        self.page.series.iter().flat_map(move |series| {
+            let key = SeriesKey {
+                org,
+                metric: series.metric,
+            };
+            let blocks = &self.page.blocks[series.blocks.clone()];
+            blocks
+                .iter()
+                .map(move |block| self.stored_block(key, block))
+        })
+    }
+
+    fn stored_block(&self, key: SeriesKey, block: &PageBlock) -> Result<StoredBlock> {
+        let place = self.fence.offset + u64::from(block.offset);
+        let bytes = self.checked_bytes(block)?;
+        let (timestamps, values) = bytes.split_at(block.timestamp_bytes as usize);
+        let (Some(by_time), Some(by_value)) =
+            (TimestampEncoding::of(timestamps), ValueEncoding::of(values))
+        else {
+            return refuse(place, "the encoding of the block is unknown");
+        };
+        Ok(StoredBlock {
+            key,
+            points: block.points,
+            timestamps: StoredColumn {
+                encoding: by_time.name(),
+                bytes: block.timestamp_bytes,
+            },
+            values: StoredColumn {
+                encoding: by_value.name(),
+                bytes: block.value_bytes,
+            },
+        })
+    }
+
     /// The index of `key`.
     pub fn find(&self, key: SeriesKey) -> Option<usize> {
         (key.org == self.page.org)
@@ -179,10 +240,7 @@ impl Run {
 
     fn read_block(&self, block: &PageBlock, buffer: &mut SeriesBuffer) -> Result<()> {
         let place = self.fence.offset + u64::from(block.offset);
-        let bytes = &self.bytes[block.offset as usize..block.end() as usize];
-        if crc32c(bytes) != block.crc32c {
-            return refuse(place, "crc32c of the block does not match");
-        }
+        let bytes = self.checked_bytes(block)?;
         let (timestamps, values) = bytes.split_at(block.timestamp_bytes as usize);
         let count = block.points as usize;
         timestamp_column::decode(timestamps, count, block.first_ms, &mut buffer.timestamps_ms)
@@ -192,6 +250,15 @@ impl Run {
         }
         value_column::decode(values, count, &mut buffer.values)
             .map_err(|error| error.moved_by(place + u64::from(block.timestamp_bytes)))
+    }
+
+    fn checked_bytes(&self, block: &PageBlock) -> Result<&[u8]> {
+        let bytes = &self.bytes[block.offset as usize..block.end() as usize];
+        if crc32c(bytes) == block.crc32c {
+            return Ok(bytes);
+        }
+        let place = self.fence.offset + u64::from(block.offset);
+        refuse(place, "crc32c of the block does not match")
     }
 }
 

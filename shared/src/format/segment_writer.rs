@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 use crate::format::checksum;
 use crate::format::digest::ContentDigest;
 use crate::format::order_column::{ChainTable, OrderRun};
+use crate::format::profile::Profile;
 use crate::format::segment_footer::{self, METADATA, RUNS, RunFence, Section, SegmentFooter};
 use crate::ids::SeriesKey;
 use crate::window::TimestampMs;
@@ -22,10 +23,10 @@ pub use crate::format::run_page::BLOCK_POINTS;
 pub use crate::format::segment_footer::SegmentIdentity;
 pub use crate::format::series_metadata::SeriesMetadata;
 
-use self::run_builder::{BlockPoints, OrderCursor, RunBuilder};
+use self::run_builder::{BlockEncoder, BlockPoints, OrderCursor, RunBuilder};
 
 /// Version of the choices that the encoder takes; the same input and version give the same bytes.
-pub const ENCODER_VERSION: u32 = 0;
+pub const ENCODER_VERSION: u32 = 1;
 
 /// The points of one series, in strictly ascending time.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +104,7 @@ pub struct SegmentWriter {
     written_bytes: u64,
     crc32c: u32,
     last_series: Option<SeriesKey>,
-    encodings: EncodingBytes,
+    encoder: BlockEncoder,
 }
 
 /// xxh3-64 of a section that is written bit by bit.
@@ -119,11 +120,12 @@ impl fmt::Debug for SectionHash {
 impl SegmentWriter {
     /// Begins a segment. `chains` are the chains that the orders' indexes mean: exactly those whose
     /// records are in the segment, so that the bytes depend on nothing else.
-    pub fn new(identity: SegmentIdentity, chains: ChainTable) -> Self {
+    pub fn new(identity: SegmentIdentity, chains: ChainTable, profile: Profile) -> Self {
         let mut writer = Self {
             footer: SegmentFooter {
                 identity,
                 encoder_version: ENCODER_VERSION,
+                profile: profile.to_string(),
                 points: 0,
                 series: 0,
                 digest: ContentDigest::EMPTY,
@@ -138,7 +140,7 @@ impl SegmentWriter {
             written_bytes: 0,
             crc32c: 0,
             last_series: None,
-            encodings: EncodingBytes::default(),
+            encoder: BlockEncoder::new(profile),
         };
         writer.append(&segment_footer::head());
         writer
@@ -173,7 +175,7 @@ impl SegmentWriter {
                 values: &points.values[range],
             };
             self.run
-                .push_block(key, block, &mut orders, &mut self.encodings);
+                .push_block(key, block, &mut orders, &mut self.encoder);
             if let Some(metadata) = metadata.take() {
                 self.run.push_metadata(metadata);
             }
@@ -225,7 +227,7 @@ impl SegmentWriter {
         }
         let tail = self.footer.encode();
         self.append(&tail);
-        self.encodings.count("footer", 0, tail.len());
+        self.encoder.encodings.count("footer", 0, tail.len());
         let (first_timestamp, last_timestamp) = self.footer.time_bounds();
         let summary = SegmentSummary {
             size_bytes: self.written_bytes,
@@ -242,7 +244,7 @@ impl SegmentWriter {
         Some(FinishedSegment {
             rest: self.pending.into(),
             summary,
-            encodings: self.encodings,
+            encodings: self.encoder.encodings,
         })
     }
 
@@ -269,6 +271,7 @@ impl SegmentWriter {
 
     fn end_run(&mut self) {
         let run = std::mem::take(&mut self.run);
+        self.encoder.begin_run();
         let chain_count = self.footer.chains.chains().len();
         let window_start = self.footer.identity.window.start();
         let Some(ended) = run.end(window_start.0, chain_count) else {
@@ -279,11 +282,14 @@ impl SegmentWriter {
             metadata_offset: self.metadata.len() as u64,
             ..ended.fence
         });
-        self.encodings
+        self.encoder
+            .encodings
             .count("orders", 0, ended.fence.order_bytes as usize);
-        self.encodings
+        self.encoder
+            .encodings
             .count("index pages", 0, ended.fence.page_bytes as usize);
-        self.encodings
+        self.encoder
+            .encodings
             .count("series metadata", 0, ended.metadata.len());
         self.metadata.extend_from_slice(&ended.metadata);
         self.runs_hash.0.update(&ended.bytes);

@@ -1,12 +1,14 @@
 //! Timestamps of a block: strictly ascending milliseconds, the first of which is known from elsewhere.
 //!
-//! One byte names the encoding, and the smallest of these wins:
+//! One byte names the encoding, and the smallest of these wins, or the one that won among like blocks of the run:
 //! - constant step: the step as a varint; nothing at all for a single timestamp;
 //! - steps: differences of the steps as varints, through zstd;
 //! - packed: the steps through pco.
 
 use crate::error::{Error, Result};
-use crate::format::number_chunk::{self, Delta};
+use crate::format::habit::{Contest, Habit};
+use crate::format::number_chunk::{self, Delta, Squeezer};
+use crate::format::profile::Profile;
 use crate::format::varint;
 
 const FORMAT: &str = "timestamp column";
@@ -27,6 +29,16 @@ pub enum TimestampEncoding {
 }
 
 impl TimestampEncoding {
+    /// That of a column; `None` when this build does not know it.
+    pub fn of(column: &[u8]) -> Option<Self> {
+        match *column.first()? {
+            CONSTANT_STEP => Some(Self::ConstantStep),
+            VARINT_STEPS => Some(Self::VarintSteps),
+            PACKED_STEPS => Some(Self::PackedSteps),
+            _ => None,
+        }
+    }
+
     /// The name that reports use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,39 +49,94 @@ impl TimestampEncoding {
     }
 }
 
-/// Appends the encoding of `timestamps` (not empty, strictly ascending) without the first.
-///
-/// # Panics
-/// If they do not ascend strictly.
-pub fn encode(timestamps_ms: &[i64], out: &mut Vec<u8>) -> TimestampEncoding {
-    let steps: Vec<u64> = timestamps_ms
-        .windows(2)
-        .map(|pair| {
+/// Encodes the timestamps of one run's blocks.
+#[derive(Debug, Default)]
+pub struct TimestampEncoder {
+    profile: Profile,
+    steps: Vec<u64>,
+    changes: Vec<u8>,
+    squeezer: Squeezer,
+    habits: [Habit; STEADINESS],
+}
+
+/// Blocks whose steps stay the same about as often are encoded alike.
+const STEADINESS: usize = 5;
+
+impl TimestampEncoder {
+    /// An encoder at the begin of a run.
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            ..Self::default()
+        }
+    }
+
+    /// Forgets what won in the run before.
+    pub fn begin_run(&mut self) {
+        self.habits = [Habit::default(); STEADINESS];
+    }
+
+    /// Appends the encoding of `timestamps` (not empty, strictly ascending) without the first.
+    ///
+    /// # Panics
+    /// If they do not ascend strictly.
+    pub fn encode(&mut self, timestamps_ms: &[i64], out: &mut Vec<u8>) -> TimestampEncoding {
+        self.steps.clear();
+        self.steps.extend(timestamps_ms.windows(2).map(|pair| {
             assert!(pair[0] < pair[1], "timestamps of a block ascend strictly");
             pair[1].wrapping_sub(pair[0]).cast_unsigned()
-        })
-        .collect();
-    let first_step = steps.first().copied().unwrap_or(0);
-    if steps.iter().all(|step| *step == first_step) {
-        out.push(CONSTANT_STEP);
-        if !steps.is_empty() {
-            varint::put_u64(out, first_step);
+        }));
+        let first_step = self.steps.first().copied().unwrap_or(0);
+        if self.steps.iter().all(|step| *step == first_step) {
+            out.push(CONSTANT_STEP);
+            if !self.steps.is_empty() {
+                varint::put_u64(out, first_step);
+            }
+            return TimestampEncoding::ConstantStep;
         }
-        return TimestampEncoding::ConstantStep;
+        if !self.profile.has_habits() {
+            self.begin_run();
+        }
+        let steadiness = steadiness(&self.steps);
+        match self.habits[steadiness].known() {
+            Some(0) => self.varints(out),
+            Some(_) => self.packed(out),
+            None => {
+                let start = out.len();
+                self.varints(out);
+                let mut contest = Contest::with_first(out, start);
+                self.packed(out);
+                contest.next(1, out);
+                self.habits[steadiness].won(contest.winner());
+                if contest.winner() == 0 {
+                    TimestampEncoding::VarintSteps
+                } else {
+                    TimestampEncoding::PackedSteps
+                }
+            }
+        }
     }
-    let varints = number_chunk::squeeze(&step_changes(&steps));
-    let packed = number_chunk::pack(&steps, Delta::None);
-    let raw_bytes = step_changes_bytes(&steps);
-    if varints.len() + varint::len_u64(raw_bytes) < packed.len() {
+
+    fn varints(&mut self, out: &mut Vec<u8>) -> TimestampEncoding {
+        self.changes.clear();
+        put_step_changes(&self.steps, &mut self.changes);
         out.push(VARINT_STEPS);
-        varint::put_u64(out, raw_bytes);
-        out.extend_from_slice(&varints);
+        varint::put_u64(out, self.changes.len() as u64);
+        self.squeezer.squeeze(&self.changes, out);
         TimestampEncoding::VarintSteps
-    } else {
+    }
+
+    fn packed(&self, out: &mut Vec<u8>) -> TimestampEncoding {
         out.push(PACKED_STEPS);
-        out.extend_from_slice(&packed);
+        number_chunk::pack(&self.steps, Delta::None, self.profile.pack_level(), out);
         TimestampEncoding::PackedSteps
     }
+}
+
+/// How many of the steps equal the one before, in quarters.
+fn steadiness(steps: &[u64]) -> usize {
+    let pairs = steps.windows(2).filter(|pair| pair[0] == pair[1]);
+    pairs.count() * (STEADINESS - 1) / steps.len()
 }
 
 /// Appends the `count` timestamps that `bytes` encode, `first_ms` the first of them.
@@ -131,27 +198,12 @@ fn accumulate(first_ms: i64, steps: impl Iterator<Item = u64>, out: &mut Vec<i64
 }
 
 /// Each step minus the one before, as zigzag varints; wrapping, so that every pair of steps has one.
-fn step_changes(steps: &[u64]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(steps.len() * 2);
+fn put_step_changes(steps: &[u64], bytes: &mut Vec<u8>) {
     let mut previous = 0;
     for step in steps {
-        varint::put_i64(&mut bytes, step.wrapping_sub(previous).cast_signed());
+        varint::put_i64(bytes, step.wrapping_sub(previous).cast_signed());
         previous = *step;
     }
-    bytes
-}
-
-fn step_changes_bytes(steps: &[u64]) -> u64 {
-    let mut previous = 0;
-    let bytes: usize = steps
-        .iter()
-        .map(|step| {
-            let change = step.wrapping_sub(previous).cast_signed();
-            previous = *step;
-            varint::len_i64(change)
-        })
-        .sum();
-    bytes as u64
 }
 
 fn read_step_changes(mut raw: &[u8], count: usize) -> Result<Vec<u64>> {
@@ -188,7 +240,7 @@ mod tests {
     #[track_caller]
     fn check(timestamps_ms: &[i64]) -> (TimestampEncoding, usize) {
         let mut bytes = Vec::new();
-        let encoding = encode(timestamps_ms, &mut bytes);
+        let encoding = TimestampEncoder::default().encode(timestamps_ms, &mut bytes);
         let mut back = vec![-1];
         decode(&bytes, timestamps_ms.len(), timestamps_ms[0], &mut back).unwrap();
         assert_eq!(&back[1..], timestamps_ms);
@@ -243,7 +295,7 @@ mod tests {
         ) {
             let timestamps: Vec<i64> = timestamps.into_iter().collect();
             let mut bytes = Vec::new();
-            encode(&timestamps, &mut bytes);
+            TimestampEncoder::default().encode(&timestamps, &mut bytes);
             for cut in 0..bytes.len() {
                 let result = decode(&bytes[..cut], timestamps.len(), timestamps[0], &mut Vec::new());
                 prop_assert!(result.is_err(), "cut at {}", cut);

@@ -1,17 +1,22 @@
 //! Values of a block: any `f64` bit patterns.
 //!
-//! One byte names the encoding, and the smallest of these wins:
+//! One byte names the encoding, and the smallest of these wins, or the one that won among like blocks of the run:
 //! - constant: the bits of the one value;
 //! - decimal: every value is an integer divided by one power of ten, bit for bit; the integers through
 //!   pco, with or without delta, as narrow as they fit;
 //! - packed: the floats through pco, with or without delta;
 //! - zstd of the raw bytes, where values come back often;
+//! - dictionary, there too: the different bit patterns, ascending, and an index for each value, both through pco;
 //! - raw: 8 little-endian bytes each.
+
+mod encoder;
 
 use pco::data_types::Number;
 
 use crate::error::{Error, Result};
-use crate::format::number_chunk::{self, Delta};
+use crate::format::{number_chunk, varint};
+
+pub use self::encoder::ValueEncoder;
 
 const FORMAT: &str = "value column";
 
@@ -22,6 +27,10 @@ const DECIMAL_32: u8 = 3;
 const DECIMAL_64: u8 = 4;
 const PACKED: u8 = 5;
 const ZSTD: u8 = 6;
+const DICTIONARY: u8 = 7;
+
+/// Most different values of a dictionary.
+const MAX_DICTIONARY: usize = 4096;
 
 const POWERS_OF_TEN: [f64; 13] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
@@ -44,9 +53,24 @@ pub enum ValueEncoding {
     Packed,
     /// Raw bytes through zstd.
     Zstd,
+    /// The different values, and which of them each value is.
+    Dictionary,
 }
 
 impl ValueEncoding {
+    /// That of a column; `None` when this build does not know it.
+    pub fn of(column: &[u8]) -> Option<Self> {
+        match *column.first()? {
+            RAW => Some(Self::Raw),
+            CONSTANT => Some(Self::Constant),
+            DECIMAL_16 | DECIMAL_32 | DECIMAL_64 => Some(Self::Decimal),
+            PACKED => Some(Self::Packed),
+            ZSTD => Some(Self::Zstd),
+            DICTIONARY => Some(Self::Dictionary),
+            _ => None,
+        }
+    }
+
     /// The name that reports use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,35 +79,9 @@ impl ValueEncoding {
             Self::Decimal => "values decimal",
             Self::Packed => "values packed",
             Self::Zstd => "values zstd",
+            Self::Dictionary => "values dictionary",
         }
     }
-}
-
-/// Appends the encoding of `values`, of which there is at least one.
-pub fn encode(values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
-    let first = values[0].to_bits();
-    if values.iter().all(|value| value.to_bits() == first) {
-        out.push(CONSTANT);
-        out.extend_from_slice(&first.to_le_bytes());
-        return ValueEncoding::Constant;
-    }
-    let (mut encoding, mut best) = match decimal(values) {
-        Some(bytes) => (ValueEncoding::Decimal, bytes),
-        None => (ValueEncoding::Packed, tagged(&[PACKED], &smaller(values))),
-    };
-    if values_come_back(values) {
-        let zstd = tagged(&[ZSTD], &number_chunk::squeeze(&raw_bytes(values)));
-        if zstd.len() < best.len() {
-            (encoding, best) = (ValueEncoding::Zstd, zstd);
-        }
-    }
-    if best.len() > values.len() * 8 {
-        out.push(RAW);
-        out.extend_from_slice(&raw_bytes(values));
-        return ValueEncoding::Raw;
-    }
-    out.extend_from_slice(&best);
-    encoding
 }
 
 /// Appends the `count` values that `bytes` encode.
@@ -117,6 +115,7 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
             let raw = number_chunk::unsqueeze(body, count * 8).or_else(refuse)?;
             take_raw(&raw, count, out)
         }
+        DICTIONARY => take_dictionary(body, count, out),
         unknown => refuse(format!("encoding {unknown} is unknown")),
     }
 }
@@ -124,7 +123,6 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
 /// The integers that integer columns hold.
 trait Integer: Number + Default + Copy {
     fn to_i64(self) -> i64;
-    fn from_i64(value: i64) -> Option<Self>;
 }
 
 macro_rules! integers {
@@ -133,59 +131,10 @@ macro_rules! integers {
             fn to_i64(self) -> i64 {
                 self.into()
             }
-
-            fn from_i64(value: i64) -> Option<Self> {
-                value.try_into().ok()
-            }
         }
     )*};
 }
 integers!(i16, i32, i64);
-
-/// The decimal encoding with its tag; `None` when a value is no decimal.
-fn decimal(values: &[f64]) -> Option<Vec<u8>> {
-    let (exponent, integers) = decimals_of(values)?;
-    let (tag, bytes) = if let Some(narrow) = narrowed::<i16>(&integers) {
-        (DECIMAL_16, smaller(&narrow))
-    } else if let Some(narrow) = narrowed::<i32>(&integers) {
-        (DECIMAL_32, smaller(&narrow))
-    } else {
-        (DECIMAL_64, smaller(&integers))
-    };
-    Some(tagged(&[tag, exponent], &bytes))
-}
-
-/// The smallest exponent `k` such that every value is exactly an integer divided by `10^k`, and the
-/// integers.
-fn decimals_of(values: &[f64]) -> Option<(u8, Vec<i64>)> {
-    let mut exponent = 0;
-    for value in values {
-        while exact_integer(*value, exponent).is_none() {
-            exponent += 1;
-            if exponent == POWERS_OF_TEN.len() {
-                return None;
-            }
-        }
-    }
-    // A larger power may round a value that a smaller one held, so all are tried again.
-    let integers: Option<Vec<i64>> = values.iter().map(|v| exact_integer(*v, exponent)).collect();
-    Some((u8::try_from(exponent).ok()?, integers?))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the float is an integer below 2^51"
-)]
-fn exact_integer(value: f64, exponent: usize) -> Option<i64> {
-    let scaled = value * POWERS_OF_TEN[exponent];
-    // False for NaN too.
-    let in_range = scaled.abs() < LARGEST_INTEGER;
-    if !in_range {
-        return None;
-    }
-    let integer = ((scaled + ROUNDER) - ROUNDER) as i64;
-    (from_decimal(integer, exponent).to_bits() == value.to_bits()).then_some(integer)
-}
 
 #[expect(
     clippy::cast_precision_loss,
@@ -193,49 +142,6 @@ fn exact_integer(value: f64, exponent: usize) -> Option<i64> {
 )]
 fn from_decimal(integer: i64, exponent: usize) -> f64 {
     integer as f64 / POWERS_OF_TEN[exponent]
-}
-
-fn narrowed<T: Integer>(integers: &[i64]) -> Option<Vec<T>> {
-    integers.iter().map(|n| T::from_i64(*n)).collect()
-}
-
-/// Packs with and without delta and gives the smaller; without, where both take as much.
-fn smaller<T: Number>(numbers: &[T]) -> Vec<u8> {
-    let plain = number_chunk::pack(numbers, Delta::None);
-    let delta = number_chunk::pack(numbers, Delta::First);
-    if delta.len() < plain.len() {
-        delta
-    } else {
-        plain
-    }
-}
-
-/// Whether a quarter of the values equal one that was seen lately: only then zstd is worth its time.
-fn values_come_back(values: &[f64]) -> bool {
-    const SLOTS: usize = 1024;
-    let mut seen = [0_u64; SLOTS];
-    let mut again = 0;
-    for value in values {
-        let bits = value.to_bits();
-        let slot = (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS;
-        again += usize::from(seen[slot] == bits);
-        seen[slot] = bits;
-    }
-    again * 4 > values.len()
-}
-
-fn tagged(head: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(head.len() + body.len());
-    bytes.extend_from_slice(head);
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-fn raw_bytes(values: &[f64]) -> Vec<u8> {
-    values
-        .iter()
-        .flat_map(|value| value.to_bits().to_le_bytes())
-        .collect()
 }
 
 fn take_raw(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
@@ -262,6 +168,28 @@ fn take_decimal<T: Integer>(body: &[u8], count: usize, out: &mut Vec<f64>) -> Re
     let mut integers = vec![T::default(); count];
     number_chunk::unpack(packed, &mut integers).or_else(refuse)?;
     out.extend(integers.iter().map(|n| from_decimal(n.to_i64(), exponent)));
+    Ok(())
+}
+
+fn take_dictionary(mut body: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
+    let level_count = varint::take_u64(&mut body).and_then(|n| usize::try_from(n).ok());
+    let Some(level_count) = level_count.filter(|n| (1..=MAX_DICTIONARY).contains(n)) else {
+        return refuse("number of levels is not plausible");
+    };
+    let Some(bytes) = varint::take_u64(&mut body).and_then(|n| varint::take_bytes(&mut body, n))
+    else {
+        return refuse("levels end too early");
+    };
+    let mut levels = vec![0_u64; level_count];
+    number_chunk::unpack(bytes, &mut levels).or_else(refuse)?;
+    let mut indexes = vec![0_u16; count];
+    number_chunk::unpack(body, &mut indexes).or_else(refuse)?;
+    for index in indexes {
+        let Some(level) = levels.get(usize::from(index)) else {
+            return refuse(format!("index {index} is beyond {level_count} levels"));
+        };
+        out.push(f64::from_bits(*level));
+    }
     Ok(())
 }
 

@@ -14,10 +14,16 @@ use crate::window::TimestampMs;
 pub struct PayloadView<'a> {
     org: OrgId,
     metric: MetricId,
+    points: PayloadPoints<'a>,
+    range: Option<TimeRange>,
+}
+
+/// The points and the metadata of a payload that was checked.
+#[derive(Debug, Clone)]
+pub struct PayloadPoints<'a> {
     times: Times<'a>,
     /// Little-endian doubles. Owned only where the producer did not pack them into one field.
     values: Cow<'a, [u8]>,
-    range: Option<TimeRange>,
     payload: &'a [u8],
 }
 
@@ -31,6 +37,8 @@ pub struct TimeRange {
     /// The largest.
     pub latest: TimestampMs,
 }
+
+const CHECKED: &str = "parse has checked the whole payload";
 
 #[derive(Debug, Clone)]
 enum Times<'a> {
@@ -58,13 +66,9 @@ impl<'a> PayloadView<'a> {
         record_timestamp: Option<TimestampMs>,
     ) -> Result<Self, Refusal> {
         limits.check_bytes(payload.len())?;
-        let fields = Fields::read(payload)?;
+        let mut fields = Fields::read(payload)?;
         limits.check_metadata(fields.metadata_entries, fields.metadata_bytes)?;
-        let times = match (fields.regular, fields.deltas) {
-            (Some(_), Some(_)) => return Err(Refusal::TimesTwice),
-            (Some(regular), None) => Times::Regular(regular),
-            (None, deltas) => Times::Deltas(deltas.unwrap_or_default()),
-        };
+        let times = fields.times()?;
         if !fields.values.len().is_multiple_of(8) {
             return Err(Refusal::Malformed {
                 at: payload.len(),
@@ -75,16 +79,18 @@ impl<'a> PayloadView<'a> {
             org: fields.org.ok_or(Refusal::OrgMissing)?,
             metric: fields.metric.ok_or(Refusal::MetricMissing)?,
             range: None,
-            times,
-            values: fields.values,
-            payload,
+            points: PayloadPoints {
+                times,
+                values: fields.values,
+                payload,
+            },
         };
         limits.check_points(view.point_count())?;
-        let (timestamps, values) = (view.times.count(), view.point_count() as u64);
+        let (timestamps, values) = (view.points.times.count(), view.point_count() as u64);
         if timestamps != values {
             return Err(Refusal::CountsDiffer { timestamps, values });
         }
-        let range = view.times.range()?;
+        let range = view.points.times.range()?;
         if let Some(range) = range {
             limits.check_times(range.earliest, range.latest, record_timestamp)?;
             limits.check_windows(range.earliest, range.latest, fields.metadata_bytes)?;
@@ -104,7 +110,12 @@ impl<'a> PayloadView<'a> {
 
     /// How many points.
     pub fn point_count(&self) -> usize {
-        self.values.len() / 8
+        self.points.count()
+    }
+
+    /// The points and the metadata.
+    pub const fn points(&self) -> &PayloadPoints<'a> {
+        &self.points
     }
 
     /// Event times of the points; `None` where there are no points.
@@ -127,6 +138,32 @@ impl<'a> PayloadView<'a> {
             second: self.org,
         })
     }
+}
+
+impl<'a> PayloadPoints<'a> {
+    /// Reads a payload that [`PayloadView::parse`] took before: nothing is checked again.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn of_checked(payload: &'a [u8]) -> Self {
+        let mut fields = Fields::default();
+        let mut cursor = Cursor::new(payload);
+        while let Some((field, value)) = cursor.next_field().expect(CHECKED) {
+            if (3..=5).contains(&field) {
+                fields.put(field, value, 0).expect(CHECKED);
+            }
+        }
+        Self {
+            times: fields.times().expect(CHECKED),
+            values: fields.values,
+            payload,
+        }
+    }
+
+    /// How many points.
+    pub fn count(&self) -> usize {
+        self.values.len() / 8
+    }
 
     /// Key and value of each metadata entry, in the payload's order; of a key that comes twice the last
     /// counts.
@@ -138,7 +175,7 @@ impl<'a> PayloadView<'a> {
     /// Appends the points, in the payload's order, bit for bit.
     pub fn decode_into(&self, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) {
         match &self.times {
-            Times::Deltas(bytes) => decode_deltas(bytes, self.point_count(), timestamps),
+            Times::Deltas(bytes) => decode_deltas(bytes, self.count(), timestamps),
             Times::Regular(regular) => timestamps.extend(
                 // Parse has checked the last one, so no product and no sum wraps.
                 (0..u64::from(regular.count)).map(|i| {
@@ -175,6 +212,14 @@ impl<'a> Fields<'a> {
                 return Ok(fields);
             };
             fields.put(field, value, at)?;
+        }
+    }
+
+    fn times(&mut self) -> Result<Times<'a>, Refusal> {
+        match (self.regular, self.deltas.take()) {
+            (Some(_), Some(_)) => Err(Refusal::TimesTwice),
+            (Some(regular), None) => Ok(Times::Regular(regular)),
+            (None, deltas) => Ok(Times::Deltas(deltas.unwrap_or_default())),
         }
     }
 
@@ -298,7 +343,7 @@ fn range_of_deltas(bytes: &[u8]) -> Result<Option<TimeRange>, Refusal> {
 fn decode_deltas(bytes: &[u8], count: usize, timestamps: &mut Vec<i64>) {
     let (mut rest, mut time) = (bytes, 0_i64);
     timestamps.extend((0..count).map(|_| {
-        let (number, len) = wire::varint(rest).expect("parse has checked every delta");
+        let (number, len) = wire::varint(rest).expect(CHECKED);
         rest = &rest[len..];
         time = time.wrapping_add(wire::signed(number));
         time
@@ -308,11 +353,9 @@ fn decode_deltas(bytes: &[u8], count: usize, timestamps: &mut Vec<i64>) {
 /// The next metadata entry of a payload that was checked.
 fn next_entry<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, &'a str)> {
     loop {
-        let field = cursor
-            .next_field()
-            .expect("parse has checked every field")?;
+        let field = cursor.next_field().expect(CHECKED)?;
         if let (6, Value::Bytes(bytes)) = field {
-            return Some(entry(bytes, 0).expect("parse has checked every entry"));
+            return Some(entry(bytes, 0).expect(CHECKED));
         }
     }
 }

@@ -5,7 +5,7 @@ use prost::Message;
 use protox::prost_reflect::{DescriptorPool, DynamicMessage, MapKey, MessageDescriptor, Value};
 
 use crate::ids::{MetricId, OrgId};
-use crate::payload::{Limits, Payload, PayloadView, Refusal, org_of};
+use crate::payload::{Limits, Payload, PayloadPoints, PayloadView, Refusal, org_of};
 use crate::units::ByteCount;
 use crate::window::TimestampMs;
 
@@ -45,8 +45,12 @@ fn foreign_bytes(payload: &Payload) -> Vec<u8> {
 }
 
 fn points(view: &PayloadView<'_>) -> Vec<(i64, u64)> {
+    decoded(view.points())
+}
+
+fn decoded(points: &PayloadPoints<'_>) -> Vec<(i64, u64)> {
     let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    view.decode_into(&mut timestamps, &mut values);
+    points.decode_into(&mut timestamps, &mut values);
     let bits = values.iter().map(|value| value.to_bits());
     timestamps.into_iter().zip(bits).collect()
 }
@@ -87,7 +91,8 @@ proptest! {
         let view = PayloadView::parse(&bytes, &ALL_OF_TIME, None).unwrap();
         prop_assert_eq!((view.org(), view.metric()), (payload.org, payload.metric));
         prop_assert_eq!(points(&view), points_of(&payload));
-        prop_assert_eq!(sorted_metadata(view.metadata()), payload.metadata.clone());
+        prop_assert_eq!(decoded(&PayloadPoints::of_checked(&bytes)), points_of(&payload));
+        prop_assert_eq!(sorted_metadata(view.points().metadata()), payload.metadata.clone());
         prop_assert_eq!(org_of(Some(&bytes), None), Ok(payload.org));
         let earliest = payload.timestamps.iter().min().copied();
         prop_assert_eq!(view.time_range().map(|r| r.earliest), earliest);
@@ -136,7 +141,8 @@ proptest! {
             let _ = org_of(None, Some(bytes));
             if let Ok(view) = PayloadView::parse(bytes, &Limits::default(), Some(TimestampMs(0))) {
                 prop_assert_eq!(points(&view).len(), view.point_count());
-                view.metadata().for_each(drop);
+                prop_assert_eq!(points(&view), decoded(&PayloadPoints::of_checked(bytes)));
+                view.points().metadata().for_each(drop);
             }
         }
     }

@@ -3,23 +3,14 @@
 use serde_json::{Value, json};
 use skein_shared::Result;
 use skein_shared::bucket::Bucket;
-use skein_shared::format::segment_footer::{FooterRead, RunFence, SegmentFooter};
+use skein_shared::format::segment_footer::RunFence;
+use skein_shared::segment_fetch::SegmentFile;
 
 use crate::inspect::cat::text;
 
-/// Enough for the footer of a segment of about a thousand runs.
-const FIRST_GUESS_BYTES: u64 = 128 * 1024;
-
 pub(super) async fn show(bucket: &Bucket, key: &str) -> Result<Value> {
-    let mut tail_bytes = FIRST_GUESS_BYTES;
-    let (footer, object_bytes) = loop {
-        let tail = bucket.get_tail(key, tail_bytes).await?;
-        let read = SegmentFooter::read(&tail.bytes, tail.object_bytes);
-        match read.map_err(|error| error.in_object(key))? {
-            FooterRead::Footer(footer) => break (footer, tail.object_bytes),
-            FooterRead::NeedsTail(needed) => tail_bytes = needed as u64,
-        }
-    };
+    let file = SegmentFile::open_at(bucket, key).await?;
+    let (footer, object_bytes) = (file.footer(), file.object_bytes());
     let (first, last) = footer.time_bounds();
     let sections = footer.sections.iter().map(|section| {
         json!({
@@ -37,6 +28,7 @@ pub(super) async fn show(bucket: &Bucket, key: &str) -> Result<Value> {
         "window": text(&footer.identity.window),
         "resolution": text(&footer.identity.resolution),
         "encoder_version": footer.encoder_version,
+        "profile": footer.profile,
         "points": footer.points,
         "series": footer.series,
         "digest": text(&footer.digest),

@@ -110,18 +110,17 @@ fn show_record(chain: &Chain, record: &RecordRef<'_>) -> Value {
         })
     });
     let time = record.timestamp.time();
-    let payload =
-        record.value.map(
-            |value| match PayloadView::parse(value, &Limits::default(), time) {
-                Ok(view) => json!({
-                    "org": view.org().0,
-                    "metric": view.metric().0,
-                    "points": view.point_count(),
-                    "metadata": view.metadata().collect::<std::collections::BTreeMap<_, _>>(),
-                }),
-                Err(refusal) => json!({ "refused": text(&refusal) }),
-            },
-        );
+    let payload = record.value.map(|value| {
+        match PayloadView::parse(value, &Limits::default(), time) {
+            Ok(view) => json!({
+                "org": view.org().0,
+                "metric": view.metric().0,
+                "points": view.point_count(),
+                "metadata": view.points().metadata().collect::<std::collections::BTreeMap<_, _>>(),
+            }),
+            Err(refusal) => json!({ "refused": text(&refusal) }),
+        }
+    });
     json!({
         "chain": text(chain),
         "offset": record.offset.0,

@@ -131,7 +131,7 @@ fn owned_points(map: &ShardMap, view: &PayloadView<'_>) -> BTreeMap<ShardId, u64
         return BTreeMap::from([(owner(times.first), points)]);
     }
     let (mut timestamps, mut values) = (Vec::new(), Vec::new());
-    view.decode_into(&mut timestamps, &mut values);
+    view.points().decode_into(&mut timestamps, &mut values);
     let mut by_shard = BTreeMap::new();
     for timestamp in timestamps {
         *by_shard.entry(owner(TimestampMs(timestamp))).or_insert(0) += 1;

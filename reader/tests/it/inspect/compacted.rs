@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use skein_shared::format::checksum::crc32c;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainTable, Order, OrderRun};
+use skein_shared::format::profile::Profile;
 use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
 use skein_shared::format::segment_footer::SegmentIdentity;
 use skein_shared::format::segment_writer::{SegmentWriter, SeriesPoints};
@@ -79,7 +80,7 @@ impl World {
             };
             series.entry(key).or_default().push(sample);
         }
-        let mut writer = SegmentWriter::new(identity, chains.clone());
+        let mut writer = SegmentWriter::new(identity, chains.clone(), Profile::default());
         for (key, samples) in series {
             let timestamps: Vec<i64> = samples.iter().flat_map(|s| times(s.offset)).collect();
             let orders = samples.iter().map(|sample| OrderRun {

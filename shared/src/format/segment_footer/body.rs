@@ -29,6 +29,8 @@ pub(super) struct FooterBody {
     sections: Vec<SectionBody>,
     #[prost(message, repeated, tag = "10")]
     runs: Vec<FenceBody>,
+    #[prost(string, tag = "11")]
+    profile: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -92,6 +94,7 @@ impl From<&SegmentFooter> for FooterBody {
             chains: chain_groups::group(chains.map(|chain| (chain, 0))),
             sections: footer.sections.iter().map(SectionBody::from).collect(),
             runs: footer.runs.iter().map(FenceBody::from).collect(),
+            profile: footer.profile.clone(),
         }
     }
 }
@@ -117,6 +120,7 @@ impl TryFrom<FooterBody> for SegmentFooter {
                 resolution: body.resolution.parse()?,
             },
             encoder_version: body.encoder_version,
+            profile: body.profile,
             points: body.points,
             series: body.series,
             digest: ContentDigest::from_bytes(&body.digest).ok_or("digest is not 16 bytes")?,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::order_column::Order;
+use crate::format::profile::Profile;
 use crate::format::segment_footer::{self, FooterRead, SegmentFooter};
 use crate::format::segment_writer::{
     BLOCK_POINTS, FinishedSegment, SegmentWriter, SeriesMetadata, SeriesPoints,
@@ -86,7 +87,7 @@ fn write(all: &[Series]) -> (Vec<u8>, FinishedSegment) {
         window: WINDOW,
         resolution: Resolution::Raw,
     };
-    let mut writer = SegmentWriter::new(identity, chains());
+    let mut writer = SegmentWriter::new(identity, chains(), Profile::default());
     let mut object = Vec::new();
     for series in all {
         let points = SeriesPoints {

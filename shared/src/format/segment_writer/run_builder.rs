@@ -3,10 +3,12 @@
 use super::EncodingBytes;
 use crate::format::checksum::crc32c;
 use crate::format::order_column::{self, OrderRun};
+use crate::format::profile::Profile;
 use crate::format::run_page::{PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage};
 use crate::format::segment_footer::RunFence;
 use crate::format::series_metadata::{self, RunMetadata, SeriesMetadata};
-use crate::format::{timestamp_column, value_column};
+use crate::format::timestamp_column::TimestampEncoder;
+use crate::format::value_column::ValueEncoder;
 use crate::ids::{OrgId, SeriesKey};
 use crate::window::TimestampMs;
 
@@ -24,6 +26,31 @@ pub(super) struct RunBuilder {
     /// Where the stretches of the newest series begin.
     series_stretches: usize,
     metadata: Vec<RunMetadata>,
+}
+
+/// Encodes the blocks of one segment, run by run.
+#[derive(Debug)]
+pub(super) struct BlockEncoder {
+    timestamps: TimestampEncoder,
+    values: ValueEncoder,
+    /// Bytes by encoding so far.
+    pub(super) encodings: EncodingBytes,
+}
+
+impl BlockEncoder {
+    pub(super) fn new(profile: Profile) -> Self {
+        Self {
+            timestamps: TimestampEncoder::new(profile),
+            values: ValueEncoder::new(profile),
+            encodings: EncodingBytes::default(),
+        }
+    }
+
+    /// What won in one run is not known in the next: runs can be encoded in any order.
+    pub(super) fn begin_run(&mut self) {
+        self.timestamps.begin_run();
+        self.values.begin_run();
+    }
 }
 
 /// The points of one block.
@@ -59,7 +86,7 @@ impl RunBuilder {
         key: SeriesKey,
         block: BlockPoints<'_>,
         orders: &mut OrderCursor<'_>,
-        encodings: &mut EncodingBytes,
+        encoder: &mut BlockEncoder,
     ) {
         let points = block.values.len();
         let begins = self
@@ -80,12 +107,16 @@ impl RunBuilder {
         }
         orders.take(points, self.series_stretches, &mut self.stretches);
         let start = self.bytes.len();
-        let timestamps = timestamp_column::encode(block.timestamps_ms, &mut self.bytes);
+        let timestamps = encoder
+            .timestamps
+            .encode(block.timestamps_ms, &mut self.bytes);
         let middle = self.bytes.len();
-        let values = value_column::encode(block.values, &mut self.bytes);
+        let values = encoder.values.encode(block.values, &mut self.bytes);
         let end = self.bytes.len();
-        encodings.count(timestamps.name(), points, middle - start);
-        encodings.count(values.name(), points, end - middle);
+        encoder
+            .encodings
+            .count(timestamps.name(), points, middle - start);
+        encoder.encodings.count(values.name(), points, end - middle);
         self.page.blocks.push(PageBlock {
             points: narrow(points),
             first_ms: block.timestamps_ms[0],

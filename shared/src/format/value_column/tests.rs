@@ -1,11 +1,20 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::profile::Profile;
+
+const PROFILES: [Profile; 3] = [Profile::Fast, Profile::Balanced, Profile::Archive];
+
+fn encoded(values: &[f64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    ValueEncoder::default().encode(values, &mut bytes);
+    bytes
+}
 
 #[track_caller]
 fn check(values: &[f64]) -> (ValueEncoding, usize) {
     let mut bytes = Vec::new();
-    let encoding = encode(values, &mut bytes);
+    let encoding = ValueEncoder::default().encode(values, &mut bytes);
     let mut back = vec![7.5];
     decode(&bytes, values.len(), &mut back).unwrap();
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -84,18 +93,92 @@ fn floats_that_are_no_decimals_come_back_bit_by_bit() {
 }
 
 #[test]
+fn few_levels_in_any_order_become_a_dictionary() {
+    let mut rng = fastrand::Rng::with_seed(6);
+    let levels: Vec<f64> = (0..50).map(|_| rng.f64()).collect();
+    let values: Vec<f64> = (0..8192).map(|_| levels[rng.usize(..50)]).collect();
+    check_density(&values, ValueEncoding::Dictionary, 770);
+    let no_index = [super::DICTIONARY, 1, 0];
+    assert!(decode(&no_index, 3, &mut Vec::new()).is_err());
+}
+
+/// Blocks of different kinds in one run, by number.
+fn block(kind: u8, seed: u64) -> Vec<f64> {
+    let points = fastrand::Rng::with_seed(!seed).usize(1..400);
+    block_of(points, kind, seed)
+}
+
+fn block_of(points: usize, kind: u8, seed: u64) -> Vec<f64> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut level = rng.i32(0..100_000);
+    let mut next = |rng: &mut fastrand::Rng| match kind {
+        0 => {
+            level += rng.i32(0..50);
+            f64::from(level)
+        }
+        1 => {
+            level += rng.i32(-20..20);
+            f64::from(level) / 100.0
+        }
+        2 => f64::from(rng.i32(0..1_000)),
+        3 => f64::from(rng.i32(1..20)).sqrt(),
+        4 => f64::from(level),
+        _ => f64::from_bits(rng.u64(..)),
+    };
+    (0..points).map(|_| next(&mut rng)).collect()
+}
+
+proptest! {
+    #[test]
+    fn blocks_of_a_run_read_back_and_what_came_in_the_run_before_does_not_show(
+        before in proptest::collection::vec((0_u8..6, any::<u64>()), 0..20),
+        run in proptest::collection::vec((0_u8..6, any::<u64>()), 1..40),
+        profile in proptest::sample::select(&PROFILES[..]),
+    ) {
+        let (mut used, mut fresh) = (ValueEncoder::new(profile), ValueEncoder::new(profile));
+        for (kind, seed) in before {
+            used.encode(&block(kind, seed), &mut Vec::new());
+        }
+        used.begin_run();
+        for (kind, seed) in run {
+            let values = block(kind, seed);
+            let (mut bytes, mut again) = (Vec::new(), Vec::new());
+            used.encode(&values, &mut bytes);
+            fresh.encode(&values, &mut again);
+            prop_assert_eq!(&bytes, &again);
+            let mut back = Vec::new();
+            decode(&bytes, values.len(), &mut back).unwrap();
+            let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            prop_assert_eq!(bits(&back), bits(&values));
+        }
+    }
+}
+
+#[test]
+fn a_profile_with_more_time_takes_no_more_bytes_for_blocks_of_some_size() {
+    for kind in 0..6 {
+        let bytes = PROFILES.map(|profile| {
+            let (mut encoder, mut bytes) = (ValueEncoder::new(profile), Vec::new());
+            for seed in 0..20 {
+                encoder.encode(&block_of(4096, kind, seed), &mut bytes);
+            }
+            bytes.len()
+        });
+        assert!(
+            bytes.is_sorted_by(|fast, slow| fast >= slow),
+            "kind {kind}: {bytes:?}"
+        );
+    }
+}
+
+#[test]
 fn the_same_values_give_the_same_bytes() {
     let mut rng = fastrand::Rng::with_seed(5);
     let noise: Vec<f64> = (0..3000).map(|_| rng.f64() * 100.0).collect();
-    let mut first = Vec::new();
-    encode(&noise, &mut first);
+    let first = encoded(&noise);
     for _ in 0..5 {
         let copy = noise.clone();
-        let bytes = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            encode(&copy, &mut bytes);
-            bytes
-        });
+        let bytes = std::thread::spawn(move || encoded(&copy));
         assert_eq!(bytes.join().unwrap(), first);
     }
 }
@@ -127,9 +210,9 @@ proptest! {
     #[test]
     fn a_truncated_column_is_refused(values in proptest::collection::vec(-1e6_f64..1e6, 1..300)) {
         let rounded: Vec<f64> = values.iter().map(|v| v.round()).collect();
-        for values in [values, rounded] {
-            let mut bytes = Vec::new();
-            encode(&values, &mut bytes);
+        let repeated: Vec<f64> = (0..600).map(|at| values[at * at % values.len().min(7)]).collect();
+        for values in [values, rounded, repeated] {
+            let bytes = encoded(&values);
             for cut in 0..bytes.len() {
                 let result = decode(&bytes[..cut], values.len(), &mut Vec::new());
                 prop_assert!(result.is_err(), "cut at {}", cut);

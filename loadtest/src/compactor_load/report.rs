@@ -1,0 +1,125 @@
+//! What the rounds measured.
+
+use serde::Serialize;
+
+use crate::spread::{Spread, float};
+
+/// One `skein compact run` over all of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Compaction {
+    /// Tasks at the same time.
+    pub threads: u32,
+    /// Points read.
+    pub points_in: u64,
+    /// Points left.
+    pub points_out: u64,
+    /// Bytes of segments.
+    pub segment_bytes: u64,
+    /// From start to end.
+    pub elapsed_ms: u64,
+    /// Processor time of the process, user and system, requests included.
+    pub cpu_ms: u64,
+    /// The most memory that was resident.
+    pub peak_memory_bytes: u64,
+    /// Requests that read.
+    pub read_requests: u64,
+    /// Requests that write.
+    pub write_requests: u64,
+}
+
+/// What was measured with one set of points.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CompactorLoad {
+    /// Bytes of the state objects.
+    pub state_bytes: u64,
+    /// Bytes of the records in them, before compression.
+    pub raw_bytes: u64,
+    /// One entry a process.
+    pub compactions: Vec<Compaction>,
+}
+
+impl CompactorLoad {
+    /// Each number of threads that was measured, once, as they came.
+    pub fn threads(&self) -> Vec<u32> {
+        let mut threads = Vec::new();
+        for compaction in &self.compactions {
+            if !threads.contains(&compaction.threads) {
+                threads.push(compaction.threads);
+            }
+        }
+        threads
+    }
+
+    /// Points for each second of processor time of the whole process.
+    pub fn points_per_cpu_second(&self, threads: u32) -> Spread {
+        self.spread(threads, |it| {
+            float(it.points_in) * 1000.0 / float(it.cpu_ms.max(1))
+        })
+    }
+
+    /// Points for each second from start to end.
+    pub fn points_per_second(&self, threads: u32) -> Spread {
+        self.spread(threads, |it| {
+            float(it.points_in) * 1000.0 / float(it.elapsed_ms.max(1))
+        })
+    }
+
+    /// Bytes of segments for each point in them.
+    pub fn bytes_per_point(&self, threads: u32) -> Spread {
+        self.spread(threads, |it| {
+            float(it.segment_bytes) / float(it.points_out.max(1))
+        })
+    }
+
+    /// MiB of memory at most.
+    pub fn peak_mib(&self, threads: u32) -> Spread {
+        self.spread(threads, |it| float(it.peak_memory_bytes) / float(1 << 20))
+    }
+
+    /// Requests of both kinds.
+    pub fn requests(&self, threads: u32) -> Spread {
+        self.spread(threads, |it| float(it.read_requests + it.write_requests))
+    }
+
+    fn spread(&self, threads: u32, figure: impl Fn(&Compaction) -> f64) -> Spread {
+        let rounds = self.compactions.iter().filter(|it| it.threads == threads);
+        Spread::of(rounds.map(figure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_of_one_number_of_threads_and_in_the_units_they_name() {
+        let compaction = |threads, cpu_ms| Compaction {
+            threads,
+            points_in: 2_000,
+            points_out: 1_000,
+            segment_bytes: 1_500,
+            elapsed_ms: 500,
+            cpu_ms,
+            peak_memory_bytes: 3 << 20,
+            read_requests: 4,
+            write_requests: 5,
+        };
+        let load = CompactorLoad {
+            state_bytes: 1,
+            raw_bytes: 2,
+            compactions: vec![
+                compaction(1, 1_000),
+                compaction(2, 4_000),
+                compaction(1, 500),
+            ],
+        };
+        let middle = |spread: Spread| format!("{:.1}", spread.median);
+        assert_eq!(load.threads(), [1, 2]);
+        assert_eq!(middle(load.points_per_cpu_second(1)), "4000.0");
+        assert_eq!(middle(load.points_per_cpu_second(2)), "500.0");
+        assert_eq!(middle(load.points_per_second(2)), "4000.0");
+        assert_eq!(middle(load.bytes_per_point(1)), "1.5");
+        assert_eq!(middle(load.peak_mib(1)), "3.0");
+        assert_eq!(middle(load.requests(1)), "9.0");
+    }
+}

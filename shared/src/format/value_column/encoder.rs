@@ -1,0 +1,304 @@
+//! Chooses how the values of a block are encoded.
+
+use pco::data_types::Number;
+
+use super::{
+    CONSTANT, DECIMAL_16, DECIMAL_32, DECIMAL_64, DICTIONARY, LARGEST_INTEGER, MAX_DICTIONARY,
+    PACKED, POWERS_OF_TEN, RAW, ROUNDER, ValueEncoding, ZSTD,
+};
+use crate::format::habit::{Contest, Habit};
+use crate::format::number_chunk::{self, Delta, PackLevel, Squeezer};
+use crate::format::profile::Profile;
+use crate::format::varint;
+
+/// Encodes the values of one run's blocks; memory is kept from one block to the next.
+#[derive(Debug, Default)]
+pub struct ValueEncoder {
+    profile: Profile,
+    integers: Vec<i64>,
+    narrow_32: Vec<i32>,
+    narrow_16: Vec<i16>,
+    levels: Vec<u64>,
+    indexes: Vec<u16>,
+    bytes: Vec<u8>,
+    squeezer: Squeezer,
+    habits: Habits,
+}
+
+/// What won lately, among blocks that are alike.
+#[derive(Debug, Default)]
+struct Habits {
+    /// Delta or none: by width, exponent, and whether neighbours are close.
+    decimal: [[[Habit; 2]; POWERS_OF_TEN.len()]; 3],
+    packed: Habit,
+    dictionary: Habit,
+    /// Numbers, zstd or dictionary: by how many values come back, in quarters.
+    repeating: [Habit; 5],
+}
+
+/// Ways to encode a block whose values come back.
+const NUMBERS_WAY: u8 = 0;
+const ZSTD_WAY: u8 = 1;
+const DICTIONARY_WAY: u8 = 2;
+
+/// The integers of a block of decimals, in the encoder's memory.
+#[derive(Debug, Clone, Copy)]
+struct Decimals {
+    exponent: u8,
+    least: i64,
+    greatest: i64,
+    neighbours_are_close: bool,
+}
+
+impl ValueEncoder {
+    /// An encoder at the begin of a run.
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            ..Self::default()
+        }
+    }
+
+    /// Forgets what won in the run before.
+    pub fn begin_run(&mut self) {
+        self.habits = Habits::default();
+    }
+
+    /// Appends the encoding of `values`, of which there is at least one.
+    pub fn encode(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
+        let first = values[0].to_bits();
+        if values.iter().all(|value| value.to_bits() == first) {
+            out.push(CONSTANT);
+            out.extend_from_slice(&first.to_le_bytes());
+            return ValueEncoding::Constant;
+        }
+        if !self.profile.has_habits() {
+            self.begin_run();
+        }
+        let start = out.len();
+        let encoding = match quarters_that_come_back(values) {
+            0 => self.numbers(values, out),
+            quarters => self.repeating(values, quarters, out),
+        };
+        if out.len() - start > values.len() * 8 {
+            out.truncate(start);
+            out.push(RAW);
+            put_raw(values, out);
+            return ValueEncoding::Raw;
+        }
+        encoding
+    }
+
+    fn repeating(&mut self, values: &[f64], quarters: usize, out: &mut Vec<u8>) -> ValueEncoding {
+        if let Some(way) = self.habits.repeating[quarters].known() {
+            return self.go(way, values, out);
+        }
+        let start = out.len();
+        let mut encodings = [self.go(NUMBERS_WAY, values, out); 3];
+        let mut contest = Contest::with_first(out, start);
+        for way in [ZSTD_WAY, DICTIONARY_WAY] {
+            encodings[usize::from(way)] = self.go(way, values, out);
+            contest.next(way, out);
+        }
+        self.habits.repeating[quarters].won(contest.winner());
+        encodings[usize::from(contest.winner())]
+    }
+
+    fn go(&mut self, way: u8, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
+        match way {
+            ZSTD_WAY => {
+                self.bytes.clear();
+                put_raw(values, &mut self.bytes);
+                out.push(ZSTD);
+                self.squeezer.squeeze(&self.bytes, out);
+                ValueEncoding::Zstd
+            }
+            DICTIONARY_WAY if self.take_levels(values) => self.dictionary(values, out),
+            _ => self.numbers(values, out),
+        }
+    }
+
+    fn numbers(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
+        if let Some(decimals) = self.take_decimals(values) {
+            self.decimal(decimals, out);
+            ValueEncoding::Decimal
+        } else {
+            let level = self.profile.pack_level();
+            out.push(PACKED);
+            pack_smaller(&mut self.habits.packed, values, level, out);
+            ValueEncoding::Packed
+        }
+    }
+
+    fn decimal(&mut self, decimals: Decimals, out: &mut Vec<u8>) {
+        let Decimals {
+            exponent,
+            least,
+            greatest,
+            neighbours_are_close,
+        } = decimals;
+        let place = (usize::from(exponent), usize::from(neighbours_are_close));
+        let (habits, level) = (&mut self.habits.decimal, self.profile.pack_level());
+        if is_within::<i16>(least, greatest) {
+            out.extend_from_slice(&[DECIMAL_16, exponent]);
+            narrow(&self.integers, &mut self.narrow_16);
+            pack_smaller(
+                &mut habits[0][place.0][place.1],
+                &self.narrow_16,
+                level,
+                out,
+            );
+        } else if is_within::<i32>(least, greatest) {
+            out.extend_from_slice(&[DECIMAL_32, exponent]);
+            narrow(&self.integers, &mut self.narrow_32);
+            pack_smaller(
+                &mut habits[1][place.0][place.1],
+                &self.narrow_32,
+                level,
+                out,
+            );
+        } else {
+            out.extend_from_slice(&[DECIMAL_64, exponent]);
+            pack_smaller(&mut habits[2][place.0][place.1], &self.integers, level, out);
+        }
+    }
+
+    /// The smallest exponent `k` such that every value is exactly an integer divided by `10^k`; the integers are
+    /// then in `self.integers`.
+    fn take_decimals(&mut self, values: &[f64]) -> Option<Decimals> {
+        let mut exponent = 0;
+        // A larger power may round a value that a smaller one held, so it begins with the first value again.
+        while let Err(value) = put_integers(values, exponent, &mut self.integers) {
+            let mut larger = exponent + 1..POWERS_OF_TEN.len();
+            exponent = larger.find(|k| put_integers(&[value], *k, &mut self.integers).is_ok())?;
+        }
+        let (mut least, mut greatest, mut moves) = (i64::MAX, i64::MIN, 0_u64);
+        let mut previous = self.integers[0];
+        for &integer in &self.integers {
+            least = least.min(integer);
+            greatest = greatest.max(integer);
+            // Below 2^51 each, and at most 8,192 of them.
+            moves += integer.abs_diff(previous);
+            previous = integer;
+        }
+        let mean_move = moves / values.len() as u64;
+        Some(Decimals {
+            exponent: u8::try_from(exponent).ok()?,
+            least,
+            greatest,
+            neighbours_are_close: mean_move.saturating_mul(3) < greatest.abs_diff(least),
+        })
+    }
+
+    /// Sorts the different bit patterns of `values` into `self.levels`; false when there are too many.
+    fn take_levels(&mut self, values: &[f64]) -> bool {
+        self.levels.clear();
+        self.levels
+            .extend(values.iter().map(|value| value.to_bits()));
+        self.levels.sort_unstable();
+        self.levels.dedup();
+        self.levels.len() <= MAX_DICTIONARY.min(values.len() / 2)
+    }
+
+    fn dictionary(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
+        let level = self.profile.pack_level();
+        self.bytes.clear();
+        number_chunk::pack(&self.levels, Delta::First, level, &mut self.bytes);
+        let levels = &self.levels;
+        self.indexes.clear();
+        self.indexes.extend(values.iter().map(|value| {
+            let place = levels.binary_search(&value.to_bits());
+            let place = place.expect("the levels are those of the values");
+            u16::try_from(place).expect("a dictionary has at most 4,096 levels")
+        }));
+        out.push(DICTIONARY);
+        varint::put_u64(out, levels.len() as u64);
+        varint::put_u64(out, self.bytes.len() as u64);
+        out.extend_from_slice(&self.bytes);
+        pack_smaller(&mut self.habits.dictionary, &self.indexes, level, out);
+        ValueEncoding::Dictionary
+    }
+}
+
+/// Appends the numbers, packed with or without delta: whichever is smaller, or was among like blocks.
+fn pack_smaller<T: Number>(habit: &mut Habit, numbers: &[T], level: PackLevel, out: &mut Vec<u8>) {
+    let deltas = [Delta::None, Delta::First];
+    if let Some(known) = habit.known() {
+        number_chunk::pack(numbers, deltas[usize::from(known)], level, out);
+        return;
+    }
+    let start = out.len();
+    number_chunk::pack(numbers, deltas[0], level, out);
+    let mut contest = Contest::with_first(out, start);
+    number_chunk::pack(numbers, deltas[1], level, out);
+    contest.next(1, out);
+    habit.won(contest.winner());
+}
+
+/// The integers that `values` are `10^exponent`-ths of, in place of what `out` held; a value that is none.
+///
+/// Without a branch for each value, so that the compiler makes vector instructions of it.
+fn put_integers(values: &[f64], exponent: usize, out: &mut Vec<i64>) -> Result<(), f64> {
+    const PIECE: usize = 64;
+    let power = POWERS_OF_TEN[exponent];
+    out.clear();
+    out.resize(values.len(), 0);
+    for (values, integers) in values.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
+        let mut are_decimals = true;
+        for (value, integer) in values.iter().zip(integers) {
+            let (is_decimal, rounded) = exact_integer(*value, power);
+            are_decimals &= is_decimal;
+            *integer = rounded;
+        }
+        if !are_decimals {
+            let other = values.iter().find(|value| !exact_integer(**value, power).0);
+            return Err(*other.expect("one of them is no decimal"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `value` is exactly an integer divided by `power`, and which; without meaning when it is not.
+fn exact_integer(value: f64, power: f64) -> (bool, i64) {
+    let scaled = value * power;
+    let shifted = scaled + ROUNDER;
+    let rounded = shifted - ROUNDER;
+    // The first is false for NaN too. Minus zero comes back as zero, so the second is false for it.
+    let is_decimal =
+        (scaled.abs() < LARGEST_INTEGER) & ((rounded / power).to_bits() == value.to_bits());
+    // In the range of the rounder the last 52 bits of a float are the integer.
+    let integer = shifted.to_bits().wrapping_sub(ROUNDER.to_bits());
+    (is_decimal, integer.cast_signed())
+}
+
+fn is_within<T: TryFrom<i64>>(least: i64, greatest: i64) -> bool {
+    T::try_from(least).is_ok() && T::try_from(greatest).is_ok()
+}
+
+fn narrow<T: TryFrom<i64> + Default>(integers: &[i64], out: &mut Vec<T>) {
+    out.clear();
+    // The caller has compared the least and the greatest.
+    out.extend(integers.iter().map(|n| T::try_from(*n).unwrap_or_default()));
+}
+
+/// How many of the values equal one that was seen lately, in quarters.
+fn quarters_that_come_back(values: &[f64]) -> usize {
+    const SLOTS: usize = 1024;
+    let mut seen = [0_u64; SLOTS];
+    let mut again = 0;
+    for value in values {
+        let bits = value.to_bits();
+        let slot = (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS;
+        again += usize::from(seen[slot] == bits);
+        seen[slot] = bits;
+    }
+    again * 4 / values.len()
+}
+
+fn put_raw(values: &[f64], out: &mut Vec<u8>) {
+    out.extend(
+        values
+            .iter()
+            .flat_map(|value| value.to_bits().to_le_bytes()),
+    );
+}

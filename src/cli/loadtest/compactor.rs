@@ -1,0 +1,100 @@
+//! `skein loadtest compactor`: what it costs to make segments of state.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use skein_loadtest::compactor_load::report::CompactorLoad;
+use skein_loadtest::compactor_load::{self, CompactorLoadOptions};
+
+use crate::cli::loadtest::spread;
+use crate::cli::runtime;
+use crate::exit_code::ExitCode;
+use crate::failure::Outcome;
+use crate::output::{self, ReportFormat};
+
+/// The compactor, from bucket to bucket
+///
+/// Starts Apache Kafka and `SeaweedFS` (fetched once), makes state once, and compacts all of it in each round, as
+/// processes of their own: points for each second of processor time (requests included) and of wall time, bytes for
+/// each point, memory and requests.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skein loadtest compactor
+  skein loadtest compactor --points 20000000 --set-of worst --rounds 1 --format json")]
+pub(super) struct CompactorArgs {
+    /// How many points, each time of a series counted once
+    #[arg(long, default_value_t = 200_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
+    points: u64,
+    /// What the points are like
+    #[arg(long, default_value = "typical")]
+    set_of: PointSet,
+    /// How often each number of threads runs
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Tasks at the same time, one row each
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    threads: Vec<u32>,
+    /// Form of the report
+    #[arg(long, default_value = "text")]
+    format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PointSet {
+    /// 60-point payloads in 10 s steps, 2 % duplicates, 1 % late; counters, gauges, integers, constants and noise
+    Typical,
+    /// The same in 4-point payloads that come in disorder
+    Worst,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    load: &'a CompactorLoad,
+}
+
+/// Runs it.
+pub(super) fn compactor(args: &CompactorArgs) -> Outcome {
+    let options = CompactorLoadOptions {
+        binary: std::env::current_exe()?,
+        points: match args.set_of {
+            PointSet::Typical => compactor_load::typical(args.points),
+            PointSet::Worst => compactor_load::worst(args.points),
+        },
+        rounds: args.rounds,
+        threads: args.threads.clone(),
+        progress: |text| eprintln!("skein: {text}"),
+    };
+    let directory = tempfile::tempdir()?;
+    let load = runtime()?.block_on(compactor_load::run(&options, directory.path()))?;
+    match args.format {
+        ReportFormat::Json => output::json(&Shown { load: &load })?,
+        ReportFormat::Text => output::text(&text_of(&load))?,
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn text_of(load: &CompactorLoad) -> String {
+    let row = |threads: u32| {
+        vec![
+            threads.to_string(),
+            spread(load.points_per_cpu_second(threads), 0),
+            spread(load.points_per_second(threads), 0),
+            spread(load.bytes_per_point(threads), 3),
+            spread(load.peak_mib(threads), 0),
+            spread(load.requests(threads), 0),
+        ]
+    };
+    let head = [
+        "threads",
+        "points/CPU-s",
+        "points/s",
+        "B/point",
+        "peak MiB",
+        "requests",
+    ];
+    let table = output::table(&head, load.threads().into_iter().map(row).collect());
+    format!(
+        "{} bytes of records, {} bytes of state\nmin median max\n{table}",
+        load.raw_bytes, load.state_bytes
+    )
+}
