@@ -9,6 +9,9 @@ use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, DeltaSpec, ModeSpec};
 
+use crate::format::habit::Contest;
+use crate::format::profile::Profile;
+
 /// pco's header for the one version of its format that a segment holds; not stored.
 const PCO_HEADER: [u8; 2] = [4, 1];
 
@@ -50,6 +53,32 @@ pub fn pack<T: Number>(numbers: &[T], delta: Delta, level: PackLevel, out: &mut 
     chunk
         .write_page(0, out)
         .expect("a Vec grows as far as it has to");
+}
+
+/// Appends `numbers`, packed with each of `deltas` at each of the profile's levels: the smallest, and which delta that
+/// is. The first of those that are equal.
+///
+/// # Panics
+/// If there are no numbers or no deltas.
+pub fn pack_smallest<T: Number>(
+    numbers: &[T],
+    deltas: &[Delta],
+    profile: Profile,
+    out: &mut Vec<u8>,
+) -> u8 {
+    let levels = profile.pack_levels();
+    let mut candidates = (0_u8..)
+        .zip(deltas)
+        .flat_map(|(number, delta)| levels.iter().map(move |level| (number, *delta, *level)));
+    let (_, delta, level) = candidates.next().expect("there is a candidate");
+    let start = out.len();
+    pack(numbers, delta, level, out);
+    let mut contest = Contest::with_first(out, start);
+    for (number, delta, level) in candidates {
+        pack(numbers, delta, level, out);
+        contest.next(number, out);
+    }
+    contest.winner()
 }
 
 /// Unpacks exactly as many numbers as `out` has places.

@@ -128,7 +128,7 @@ impl TimestampEncoder {
 
     fn packed(&self, out: &mut Vec<u8>) -> TimestampEncoding {
         out.push(PACKED_STEPS);
-        number_chunk::pack(&self.steps, Delta::None, self.profile.pack_level(), out);
+        number_chunk::pack_smallest(&self.steps, &[Delta::None], self.profile, out);
         TimestampEncoding::PackedSteps
     }
 }

@@ -7,7 +7,7 @@ use super::{
     PACKED, POWERS_OF_TEN, RAW, ROUNDER, ValueEncoding, ZSTD,
 };
 use crate::format::habit::{Contest, Habit};
-use crate::format::number_chunk::{self, Delta, PackLevel, Squeezer};
+use crate::format::number_chunk::{self, Delta, Squeezer};
 use crate::format::profile::Profile;
 use crate::format::varint;
 
@@ -123,9 +123,9 @@ impl ValueEncoder {
             self.decimal(decimals, out);
             ValueEncoding::Decimal
         } else {
-            let level = self.profile.pack_level();
+            let profile = self.profile;
             out.push(PACKED);
-            pack_smaller(&mut self.habits.packed, values, level, out);
+            pack_smaller(&mut self.habits.packed, values, profile, out);
             ValueEncoding::Packed
         }
     }
@@ -138,14 +138,14 @@ impl ValueEncoder {
             neighbours_are_close,
         } = decimals;
         let place = (usize::from(exponent), usize::from(neighbours_are_close));
-        let (habits, level) = (&mut self.habits.decimal, self.profile.pack_level());
+        let (habits, profile) = (&mut self.habits.decimal, self.profile);
         if is_within::<i16>(least, greatest) {
             out.extend_from_slice(&[DECIMAL_16, exponent]);
             narrow(&self.integers, &mut self.narrow_16);
             pack_smaller(
                 &mut habits[0][place.0][place.1],
                 &self.narrow_16,
-                level,
+                profile,
                 out,
             );
         } else if is_within::<i32>(least, greatest) {
@@ -154,12 +154,17 @@ impl ValueEncoder {
             pack_smaller(
                 &mut habits[1][place.0][place.1],
                 &self.narrow_32,
-                level,
+                profile,
                 out,
             );
         } else {
             out.extend_from_slice(&[DECIMAL_64, exponent]);
-            pack_smaller(&mut habits[2][place.0][place.1], &self.integers, level, out);
+            pack_smaller(
+                &mut habits[2][place.0][place.1],
+                &self.integers,
+                profile,
+                out,
+            );
         }
     }
 
@@ -201,9 +206,9 @@ impl ValueEncoder {
     }
 
     fn dictionary(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
-        let level = self.profile.pack_level();
+        let profile = self.profile;
         self.bytes.clear();
-        number_chunk::pack(&self.levels, Delta::First, level, &mut self.bytes);
+        number_chunk::pack_smallest(&self.levels, &[Delta::First], profile, &mut self.bytes);
         let levels = &self.levels;
         self.indexes.clear();
         self.indexes.extend(values.iter().map(|value| {
@@ -215,24 +220,20 @@ impl ValueEncoder {
         varint::put_u64(out, levels.len() as u64);
         varint::put_u64(out, self.bytes.len() as u64);
         out.extend_from_slice(&self.bytes);
-        pack_smaller(&mut self.habits.dictionary, &self.indexes, level, out);
+        pack_smaller(&mut self.habits.dictionary, &self.indexes, profile, out);
         ValueEncoding::Dictionary
     }
 }
 
 /// Appends the numbers, packed with or without delta: whichever is smaller, or was among like blocks.
-fn pack_smaller<T: Number>(habit: &mut Habit, numbers: &[T], level: PackLevel, out: &mut Vec<u8>) {
+fn pack_smaller<T: Number>(habit: &mut Habit, numbers: &[T], profile: Profile, out: &mut Vec<u8>) {
     let deltas = [Delta::None, Delta::First];
     if let Some(known) = habit.known() {
-        number_chunk::pack(numbers, deltas[usize::from(known)], level, out);
-        return;
+        let known = &deltas[usize::from(known)..][..1];
+        number_chunk::pack_smallest(numbers, known, profile, out);
+    } else {
+        habit.won(number_chunk::pack_smallest(numbers, &deltas, profile, out));
     }
-    let start = out.len();
-    number_chunk::pack(numbers, deltas[0], level, out);
-    let mut contest = Contest::with_first(out, start);
-    number_chunk::pack(numbers, deltas[1], level, out);
-    contest.next(1, out);
-    habit.won(contest.winner());
 }
 
 /// The integers that `values` are `10^exponent`-ths of, in place of what `out` held; a value that is none.

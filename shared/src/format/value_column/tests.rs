@@ -104,12 +104,8 @@ fn few_levels_in_any_order_become_a_dictionary() {
 
 /// Blocks of different kinds in one run, by number.
 fn block(kind: u8, seed: u64) -> Vec<f64> {
-    let points = fastrand::Rng::with_seed(!seed).usize(1..400);
-    block_of(points, kind, seed)
-}
-
-fn block_of(points: usize, kind: u8, seed: u64) -> Vec<f64> {
     let mut rng = fastrand::Rng::with_seed(seed);
+    let points = rng.usize(1..400);
     let mut level = rng.i32(0..100_000);
     let mut next = |rng: &mut fastrand::Rng| match kind {
         0 => {
@@ -155,19 +151,16 @@ proptest! {
 }
 
 #[test]
-fn a_profile_with_more_time_takes_no_more_bytes_for_blocks_of_some_size() {
+fn an_archive_takes_no_more_bytes_than_what_it_also_tries() {
     for kind in 0..6 {
-        let bytes = PROFILES.map(|profile| {
+        let bytes = [Profile::Balanced, Profile::Archive].map(|profile| {
             let (mut encoder, mut bytes) = (ValueEncoder::new(profile), Vec::new());
-            for seed in 0..20 {
-                encoder.encode(&block_of(4096, kind, seed), &mut bytes);
+            for seed in 0..40 {
+                encoder.encode(&block(kind, seed), &mut bytes);
             }
             bytes.len()
         });
-        assert!(
-            bytes.is_sorted_by(|fast, slow| fast >= slow),
-            "kind {kind}: {bytes:?}"
-        );
+        assert!(bytes[1] <= bytes[0], "kind {kind}: {bytes:?}");
     }
 }
 
