@@ -36,8 +36,8 @@ pub enum Order {
     Look(oneshot::Sender<Snapshot>),
     /// Flush what was read so far; answered once that is durable.
     Flush(oneshot::Sender<FlushReceipt>),
-    /// Read these topics from now on.
-    ReadTopics(Vec<String>),
+    /// Read these topics from now on; answered with whether the consumer took them.
+    ReadTopics(Vec<String>, oneshot::Sender<crate::Result<()>>),
 }
 
 /// How a connector stands at one moment.
@@ -105,6 +105,19 @@ pub enum Unanswered {
     Ended,
 }
 
+/// Why other topics are not read.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    /// The order was not carried out.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The consumer refuses them.
+    #[error(
+        "the consumer does not take these topics: name each once, and write patterns that POSIX has"
+    )]
+    Refused(#[from] crate::Error),
+}
+
 impl Operations {
     /// Both sides.
     pub fn new(stop: CancellationToken) -> (Self, Receiver<Order>) {
@@ -153,9 +166,10 @@ impl Operations {
     /// Reads other topics from now on.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub fn read_topics(&self, topics: Vec<String>) -> Result<(), Unanswered> {
-        self.send(Order::ReadTopics(topics))
+    /// [`NotRead`]: what was read before is read on.
+    pub async fn read_topics(&self, topics: Vec<String>) -> Result<(), NotRead> {
+        let taken = self.ask(|reply| Order::ReadTopics(topics, reply)).await?;
+        Ok(taken?)
     }
 
     /// Asks for the end: a last flush, a last commit, leaving the group.

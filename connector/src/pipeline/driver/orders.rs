@@ -26,12 +26,18 @@ impl<S: RecordSource> Driver<S> {
                 self.desk.expect_flush(reply, &self.core);
                 self.tell(Event::FlushNow)?;
             }
-            Order::ReadTopics(topics) => {
-                tracing::info!(?topics, "reading other topics");
-                self.source.subscribe(&topics)?;
-                self.desk.topics = topics;
+            Order::ReadTopics(topics, reply) => {
+                // What is read goes on when they are refused, and whoever asked tells why.
+                let _ = reply.send(self.read_topics(topics));
             }
         }
+        Ok(())
+    }
+
+    fn read_topics(&mut self, topics: Vec<String>) -> Result<()> {
+        self.source.subscribe(&topics)?;
+        tracing::info!(?topics, "reading other topics");
+        self.desk.topics = topics;
         Ok(())
     }
 
