@@ -249,6 +249,7 @@ fn records_that_come_while_kafka_is_asked_for_its_ends_are_no_sign_of_another_lo
         }
         world.ends = later;
         worker.settle(&mut world, &mut Rng::with_seed(1));
+        wait(&mut worker, &mut world, 50);
         assert!(worker.alerts.is_empty(), "{:?}", worker.alerts);
         assert!(worker.notices.is_empty(), "{:?}", worker.notices);
         deliver_all(&mut worker, &world);
@@ -258,4 +259,32 @@ fn records_that_come_while_kafka_is_asked_for_its_ends_are_no_sign_of_another_lo
         assert!(world.end_of(chain).unwrap() >= Offset(99));
         world.check_frames();
     }
+}
+
+#[test]
+fn one_refused_position_throws_away_nothing_that_was_read_of_others() {
+    let mut world = World::new(&[100, 100, 100]);
+    let mut worker = reading(&mut world, skipping(1));
+    for _ in 0..10 {
+        (0..3).for_each(|place| assert!(worker.deliver(&world, place)));
+    }
+    let read_to: Vec<i64> = (0..3).map(|place| worker.reads[&name(place)]).collect();
+    world.lows[0] = 60;
+    for _ in 0..5 {
+        worker.tell(Event::OffsetsLost);
+        // Others go on meanwhile.
+        assert!(worker.deliver(&world, 1));
+    }
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    wait(&mut worker, &mut world, 60);
+    assert_eq!(world.manifests.len(), 2, "one more for what came meanwhile");
+    let chains: Vec<_> = world.genesis.keys().collect();
+    assert!(world.end_of(chains[1]).unwrap().0 >= read_to[1]);
+    assert_eq!(world.end_of(chains[2]), Some(Offset(read_to[2])));
+    let from = worker.reads[&name(2)];
+    assert_eq!(from, read_to[2] - 1, "the last record is compared");
+    deliver_all(&mut worker, &world);
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    world.check_frames();
 }
