@@ -112,6 +112,14 @@ impl Core {
         self.partitions.iter().map(standing_of)
     }
 
+    /// Where a partition is in its life.
+    pub fn state_of(&self, name: &TopicPartition) -> PartitionState {
+        let known = self.partitions.known(name);
+        known.map_or(PartitionState::Away, |partition| {
+            standing_of(partition).state
+        })
+    }
+
     /// How it is.
     pub fn wellbeing(&self) -> Wellbeing {
         let mut wellbeing = Wellbeing {

@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::core::action::{Action, ExitReason};
 use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, Event, TopicPartition};
+use crate::core::standing::PartitionState;
 use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
 use crate::metrics;
@@ -273,6 +274,7 @@ impl<S: RecordSource> Driver<S> {
             }
             Action::Unassign { removed, rest } => {
                 metrics::partitions_removed(&removed, rest.len());
+                self.forget_stopped(&removed);
                 self.source.unassign(&removed, &rest)
             }
             Action::Pause => self.source.set_intake(Intake::Closed),
@@ -326,6 +328,15 @@ impl<S: RecordSource> Driver<S> {
             let now = self.clock.now();
             self.core
                 .step(now, Event::Committed(outcome), &mut self.turn.actions);
+        }
+    }
+
+    /// What went to others is theirs to stop, also where it was stopped here.
+    fn forget_stopped(&mut self, removed: &[TopicPartition]) {
+        for name in removed {
+            if self.core.state_of(name) == PartitionState::Away {
+                self.stopped.remove(name);
+            }
         }
     }
 

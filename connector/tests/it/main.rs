@@ -4,6 +4,7 @@
 
 mod fixture;
 mod embedded;
+mod scripted_source;
 mod completeness;
 mod janitor;
 mod refused;
