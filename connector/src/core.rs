@@ -199,6 +199,11 @@ impl Core {
         self.budget.used_bytes()
     }
 
+    /// Whether records may come in.
+    pub fn intake(&self) -> Intake {
+        self.intake
+    }
+
     /// Requests that have not come to their end.
     pub fn open_requests(&self) -> usize {
         self.requests.len()

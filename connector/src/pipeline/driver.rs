@@ -347,7 +347,7 @@ impl<S: RecordSource> Driver<S> {
 
     fn show_progress(&self, now: Millis) {
         let (stats, buffered_bytes) = (self.core.stats(), self.core.buffered_bytes());
-        metrics::progressed(stats, buffered_bytes);
+        metrics::progressed(stats, buffered_bytes, self.core.intake());
         metrics::requests_progressed(self.core.request_stats(), self.core.upload_limits());
         (self.controls.progress)(&Progress {
             elapsed_ms: now.0,
