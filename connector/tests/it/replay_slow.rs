@@ -46,3 +46,33 @@ async fn a_slow_rate_is_waited_for_with_no_transaction_open() {
     let report = running.await.unwrap().unwrap();
     assert_eq!((report.state, report.records), ("running", 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_no_message_can_hold_is_named_with_its_place_and_what_to_raise() {
+    let servers = start(1, Conditions::Honoured);
+    servers.broker.create_topic(AGAIN, 1).unwrap();
+    let small = records(2, 100);
+    let large = Kept {
+        value: Some([vec![8, 1], vec![0; 50_000]].concat()),
+        ..small[0].clone()
+    };
+    produce(&servers.place, 1, &[small, vec![large]].concat());
+    let bucket = open_bucket(&servers.place).await;
+    let settings = settings(&servers.place, "large");
+    connect(&settings, &bucket).await;
+    let mut setup = setup(&settings, &bucket);
+    let limit = ("message.max.bytes".to_owned(), "20000".to_owned());
+    setup.kafka.properties.0.extend([limit]);
+    let plan = replay::plan(&setup, &request("large", into_again()))
+        .await
+        .unwrap();
+    let job = replay::begin(&bucket, &plan).await.unwrap();
+    let error = replay::run(&setup, job, ReplayControls::silent())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let text = error.to_string();
+    for named in ["large/points/0/0/2", "500", "message.max.bytes"] {
+        assert!(text.contains(named), "{text}");
+    }
+}
