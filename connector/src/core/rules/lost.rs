@@ -11,6 +11,7 @@ use crate::core::action::{Notice, Request};
 use crate::core::event::Event;
 use crate::core::model::{Worker, World, name, options};
 use crate::core::rules::{deliver_all, find, reading};
+use crate::core::standing::PartitionState;
 
 fn skipping(seed: u64) -> CoreOptions {
     let mut options = options(seed);
@@ -52,6 +53,9 @@ fn a_hole_at_the_start_is_recorded_after_a_flush_interval_and_reading_goes_on_be
     let mut worker = reading(&mut world, skipping(2));
     assert_eq!(worker.reads.keys().collect::<Vec<_>>(), [&name(1)]);
     assert!(matches!(&worker.notices[..], [Notice::HoleFound { .. }]));
+    let wellbeing = worker.core.wellbeing();
+    assert_eq!((wellbeing.looking_up, wellbeing.doubted), (0, 1));
+    assert_eq!(worker.core.state_of(&name(0)), PartitionState::Doubted);
     wait(&mut worker, &mut world, 900);
     assert!(
         lost_spans(&world).is_empty(),
