@@ -177,6 +177,7 @@ impl Core {
             Event::Lost(partitions) => self.lost(&partitions, actions),
             Event::Positions(positions) => self.take_positions(&positions),
             Event::OffsetsLost => self.look_for_lost_offsets(actions),
+            Event::StoodStill(names) => self.look_at_still(&names, actions),
             Event::BlockEncoded { object, block } => self.block_encoded(object, &block, actions),
             Event::Answered(id, answer) => self.answered(id, answer, actions),
             Event::Failed(id, failure) => self.failed(id, &failure, actions),

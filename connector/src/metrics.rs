@@ -101,6 +101,21 @@ pub(crate) fn noticed(notice: &Notice) {
     }
 }
 
+/// Partitions did not come forward though Kafka has more.
+pub(crate) fn stood_still(names: &[TopicPartition]) {
+    // They may be thousands, and mostly for one reason.
+    if let Some(first) = names.first() {
+        tracing::warn!(
+            count = names.len(),
+            topic = %first.topic,
+            partition = %first.partition,
+            "nothing comes of these partitions, of which this is the first, though kafka has more: they are looked up \
+             and fetched anew"
+        );
+    }
+    counter!("skein_connector_still_partitions_total").increment(names.len() as u64);
+}
+
 /// Partitions begin to be read.
 pub(crate) fn partitions_assigned(added: &[(TopicPartition, Offset)], all: usize) {
     tracing::info!(added = added.len(), reading = all, "partitions assigned");

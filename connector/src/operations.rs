@@ -4,6 +4,7 @@
 //! never waits for whoever asked.
 
 mod ends;
+mod still_watch;
 mod status;
 mod routes;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use ends::Ends;
 pub use status::ConnectStatus;
+pub(crate) use still_watch::StillWatch;
 
 use crate::core::event::TopicPartition;
 use crate::core::standing::Standing;
@@ -36,6 +38,8 @@ pub enum Order {
     Look(oneshot::Sender<Snapshot>),
     /// Flush what was read so far; answered once that is durable.
     Flush(oneshot::Sender<FlushReceipt>),
+    /// Look at these, which stand still though Kafka has more.
+    LookAtStill(Vec<TopicPartition>),
     /// Read these topics from now on; answered with whether the consumer took them.
     ReadTopics(Vec<String>, oneshot::Sender<crate::Result<()>>),
 }
@@ -170,6 +174,14 @@ impl Operations {
     pub async fn read_topics(&self, topics: Vec<String>) -> Result<(), NotRead> {
         let taken = self.ask(|reply| Order::ReadTopics(topics, reply)).await?;
         Ok(taken?)
+    }
+
+    /// Has partitions looked at that stand still though Kafka has more.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub(crate) fn look_at_still(&self, names: Vec<TopicPartition>) -> Result<(), Unanswered> {
+        self.send(Order::LookAtStill(names))
     }
 
     /// Asks for the end: a last flush, a last commit, leaving the group.

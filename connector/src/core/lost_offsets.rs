@@ -10,7 +10,7 @@ use skein_shared::units::Millis;
 
 use crate::core::Core;
 use crate::core::action::{Action, Notice, Request, StopReason};
-use crate::core::event::ChainView;
+use crate::core::event::{ChainView, TopicPartition};
 use crate::core::partition::{Hole, Log, Phase, Slot};
 use crate::core::purpose::Purpose;
 
@@ -20,6 +20,18 @@ impl Core {
     pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
         let reading = |phase: &Phase| matches!(phase, Phase::Reading(_));
         let slots = self.partitions.slots_where(reading);
+        self.recheck_all(slots, actions);
+    }
+
+    /// The same for those that look as if Kafka had refused their position.
+    pub(super) fn look_at_still(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        let slots = names.iter().map(|name| self.partitions.slot_of(name));
+        let mut slots: Vec<Slot> = slots.collect();
+        slots.retain(|slot| self.partitions.get(*slot).tenure().is_some());
+        self.recheck_all(slots, actions);
+    }
+
+    fn recheck_all(&mut self, slots: Vec<Slot>, actions: &mut Vec<Action>) {
         let is_looked_at = |slot: &Slot| {
             let is_recheck = |purpose| matches!(purpose, Purpose::Recheck { .. });
             self.requests.waits_for(*slot, is_recheck)

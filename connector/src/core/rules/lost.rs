@@ -292,3 +292,32 @@ fn one_refused_position_throws_away_nothing_that_was_read_of_others() {
     worker.settle(&mut world, &mut Rng::with_seed(1));
     world.check_frames();
 }
+
+#[test]
+fn a_partition_that_stands_still_is_looked_at_alone_and_read_anew_or_behind_its_hole() {
+    for low in [0, 60] {
+        let mut world = World::new(&[100, 100]);
+        let mut worker = reading(&mut world, skipping(1));
+        for _ in 0..10 {
+            worker.deliver(&world, 0);
+            worker.deliver(&world, 1);
+        }
+        let position = worker.reads[&name(1)];
+        world.lows[0] = low;
+        // The consumer fetches nothing of it until it is assigned again, and does not say so.
+        worker.reads.remove(&name(0));
+        let away = name(7);
+        worker.tell(Event::StoodStill(vec![name(0), away]));
+        let is_look_up = |request: &Request| matches!(request, Request::LookUpChain(_));
+        assert_eq!(find(&worker, is_look_up).len(), 1);
+        worker.settle(&mut world, &mut Rng::with_seed(1));
+        wait(&mut worker, &mut world, 1100);
+        assert_eq!(worker.reads[&name(1)], position, "it is read on");
+        assert!(worker.reads.contains_key(&name(0)));
+        deliver_all(&mut worker, &world);
+        worker.tell(Event::FlushNow);
+        worker.settle(&mut world, &mut Rng::with_seed(1));
+        world.check_frames();
+        assert_eq!(world.committed[&name(0)], Offset(100));
+    }
+}

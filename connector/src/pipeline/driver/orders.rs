@@ -2,6 +2,7 @@
 
 use crate::core::event::Event;
 use crate::error::Result;
+use crate::metrics;
 use crate::operations::{Order, Snapshot};
 use crate::pipeline::driver::{Driver, stopped_of};
 use crate::record_source::RecordSource;
@@ -25,6 +26,11 @@ impl<S: RecordSource> Driver<S> {
                 self.tell_positions()?;
                 self.desk.expect_flush(reply, &self.core);
                 self.tell(Event::FlushNow)?;
+            }
+            Order::LookAtStill(names) => {
+                metrics::stood_still(&names);
+                self.tell_positions()?;
+                self.tell(Event::StoodStill(names))?;
             }
             Order::ReadTopics(topics, reply) => {
                 // What is read goes on when they are refused, and whoever asked tells why.
