@@ -107,9 +107,8 @@ impl SettingsWatch {
         kafka.topics.clone_from(&new.kafka.topics);
         let checked = pipeline::check_topics(&kafka).await;
         checked.map_err(|error| with_sources(&error))?;
-        self.operations
-            .read_topics(kafka.topics)
-            .map_err(|error| error.to_string())
+        let taken = self.operations.read_topics(kafka.topics).await;
+        taken.map_err(|error| with_sources(&error))
     }
 }
 

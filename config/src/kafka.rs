@@ -1,5 +1,6 @@
 //! `[kafka]`: which cluster and topics, and the only place where Kafka clients are configured.
 
+mod topics;
 pub mod tls;
 mod token;
 mod msk_token;
@@ -32,7 +33,7 @@ pub struct KafkaSettings {
     pub brokers: String,
     /// Our name of the cluster.
     pub source: String,
-    /// Names, or regular expressions that start with `^`.
+    /// Names, or POSIX extended regular expressions that start with `^`; each once.
     pub topics: Vec<String>,
     /// Consumer group.
     pub group: String,
@@ -263,11 +264,7 @@ impl KafkaSettings {
         if let Err(reason) = SourceName::new(self.source.as_str()) {
             bounds.refuse("source", &self.source, reason);
         }
-        for topic in &self.topics {
-            if let Err(reason) = check_topic(topic) {
-                bounds.refuse("topics", topic, reason);
-            }
-        }
+        topics::check(&self.topics, &mut bounds);
         if self.group.is_empty() || self.group.len() > 249 {
             bounds.refuse("group", &self.group, "1 to 249 characters");
         }
@@ -318,15 +315,6 @@ fn without_values(error: &KafkaError) -> String {
         return format!("{reason}; property=`{name}`: correct it in kafka.properties");
     }
     error.to_string()
-}
-
-fn check_topic(topic: &str) -> std::result::Result<(), String> {
-    if topic.starts_with('^') {
-        return regex::Regex::new(topic)
-            .map(drop)
-            .map_err(|error| error.to_string());
-    }
-    skein_shared::ids::TopicName::new(topic).map(drop)
 }
 
 #[cfg(test)]

@@ -177,6 +177,7 @@ impl Core {
             Event::Lost(partitions) => self.lost(&partitions, actions),
             Event::Positions(positions) => self.take_positions(&positions),
             Event::OffsetsLost => self.look_for_lost_offsets(actions),
+            Event::StoodStill(names) => self.look_at_still(&names, actions),
             Event::BlockEncoded { object, block } => self.block_encoded(object, &block, actions),
             Event::Answered(id, answer) => self.answered(id, answer, actions),
             Event::Failed(id, failure) => self.failed(id, &failure, actions),
@@ -197,6 +198,11 @@ impl Core {
     /// Bytes in buffers, being compressed and being uploaded.
     pub fn buffered_bytes(&self) -> u64 {
         self.budget.used_bytes()
+    }
+
+    /// Whether records may come in.
+    pub fn intake(&self) -> Intake {
+        self.intake
     }
 
     /// Requests that have not come to their end.

@@ -113,6 +113,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Kafka { kind, .. } | Self::Stopped { kind, .. } => *kind,
+            // What ended it may not be there at the next start: a thread, memory, one record.
+            Self::Ended { .. } => ErrorKind::Transient,
             Self::RangeGone { .. } => ErrorKind::Corrupt,
             Self::ReplayTaken { .. } => ErrorKind::Fenced,
             Self::NothingToReplay { .. }
@@ -120,10 +122,23 @@ impl Error {
             | Self::OtherLife { .. }
             | Self::MissingTopic { .. }
             | Self::NoTopicMatches { .. }
-            | Self::Setting { .. }
-            | Self::Ended { .. } => ErrorKind::Invalid,
+            | Self::Setting { .. } => ErrorKind::Invalid,
             Self::Config(error) => error.kind(),
             Self::Shared(error) => error.kind(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_whose_thread_ended_may_be_started_again() {
+        let ended = Error::Ended {
+            what: "the polling thread",
+            reason: "it panicked".to_owned(),
+        };
+        assert_eq!(ended.kind(), ErrorKind::Transient);
     }
 }

@@ -7,6 +7,7 @@ use skein_shared::ids::{FlushId, Hole};
 use skein_shared::offset::Offset;
 
 use crate::core::action::{Notice, StopReason};
+use crate::core::byte_budget::Intake;
 use crate::core::event::{Remedy, TopicPartition};
 use crate::core::{CoreStats, RequestStats};
 use crate::error::Error;
@@ -100,6 +101,21 @@ pub(crate) fn noticed(notice: &Notice) {
     }
 }
 
+/// Partitions did not come forward though Kafka has more.
+pub(crate) fn stood_still(names: &[TopicPartition]) {
+    // They may be thousands, and mostly for one reason.
+    if let Some(first) = names.first() {
+        tracing::warn!(
+            count = names.len(),
+            topic = %first.topic,
+            partition = %first.partition,
+            "nothing comes of these partitions, of which this is the first, though kafka has more: they are looked up \
+             and fetched anew"
+        );
+    }
+    counter!("skein_connector_still_partitions_total").increment(names.len() as u64);
+}
+
 /// Partitions begin to be read.
 pub(crate) fn partitions_assigned(added: &[(TopicPartition, Offset)], all: usize) {
     tracing::info!(added = added.len(), reading = all, "partitions assigned");
@@ -150,8 +166,8 @@ pub(crate) fn janitor_failed(error: &skein_shared::Error) {
     counter!("skein_connector_failed_janitors_total").increment(1);
 }
 
-/// The counts since the start.
-pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
+/// The counts since the start, and how it stands now.
+pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64, intake: Intake) {
     counter!("skein_connector_records_total").absolute(stats.records);
     counter!("skein_connector_raw_bytes_total").absolute(stats.raw_bytes);
     counter!("skein_connector_objects_total").absolute(stats.objects);
@@ -171,7 +187,12 @@ pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64) {
     }
     gauge!("skein_connector_buffered_bytes").set(to_f64(buffered_bytes));
     gauge!("skein_connector_reading_partitions").set(to_f64(stats.partitions_reading));
+    gauge!("skein_connector_stopped_now_partitions").set(to_f64(stats.partitions_stopped));
     gauge!("skein_connector_behind_records").set(to_f64(stats.records_behind));
+    gauge!("skein_connector_intake_closed").set(match intake {
+        Intake::Open => 0.0,
+        Intake::Closed => 1.0,
+    });
 }
 
 /// Records of a replay are where they are to go.
@@ -208,4 +229,65 @@ pub(crate) fn lagging(worst: Option<(u64, Duration)>, age: Option<Duration>) {
 )]
 fn to_f64(count: u64) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
+
+    use super::*;
+
+    /// The gauges that were set, by name.
+    #[derive(Default)]
+    struct Gauges(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+    impl Gauges {
+        fn of(&self, name: &str) -> f64 {
+            f64::from_bits(self.0.lock().unwrap()[name].load(Ordering::SeqCst))
+        }
+    }
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            let mut gauges = self.0.lock().unwrap();
+            let value = gauges.entry(key.name().to_owned()).or_default();
+            Gauge::from_arc(Arc::clone(value))
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn what_is_stopped_now_and_whether_records_may_come_in_are_gauges() {
+        let gauges = Gauges::default();
+        let show = |partitions_stopped, intake| {
+            let stats = CoreStats {
+                partitions_stopped,
+                ..CoreStats::default()
+            };
+            metrics::with_local_recorder(&gauges, || progressed(&stats, 0, intake));
+            let of = |name| gauges.of(&format!("skein_connector_{name}"));
+            (of("stopped_now_partitions"), of("intake_closed"))
+        };
+        assert_eq!(show(2, Intake::Closed), (2.0, 1.0));
+        assert_eq!(show(0, Intake::Open), (0.0, 0.0));
+    }
 }

@@ -4,6 +4,7 @@
 //! never waits for whoever asked.
 
 mod ends;
+mod still_watch;
 mod status;
 mod routes;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use ends::Ends;
 pub use status::ConnectStatus;
+pub(crate) use still_watch::StillWatch;
 
 use crate::core::event::TopicPartition;
 use crate::core::standing::Standing;
@@ -36,8 +38,10 @@ pub enum Order {
     Look(oneshot::Sender<Snapshot>),
     /// Flush what was read so far; answered once that is durable.
     Flush(oneshot::Sender<FlushReceipt>),
-    /// Read these topics from now on.
-    ReadTopics(Vec<String>),
+    /// Look at these, which stand still though Kafka has more.
+    LookAtStill(Vec<TopicPartition>),
+    /// Read these topics from now on; answered with whether the consumer took them.
+    ReadTopics(Vec<String>, oneshot::Sender<crate::Result<()>>),
 }
 
 /// How a connector stands at one moment.
@@ -105,6 +109,19 @@ pub enum Unanswered {
     Ended,
 }
 
+/// Why other topics are not read.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    /// The order was not carried out.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+    /// The consumer refuses them.
+    #[error(
+        "the consumer does not take these topics: name each once, and write patterns that POSIX has"
+    )]
+    Refused(#[from] crate::Error),
+}
+
 impl Operations {
     /// Both sides.
     pub fn new(stop: CancellationToken) -> (Self, Receiver<Order>) {
@@ -153,9 +170,18 @@ impl Operations {
     /// Reads other topics from now on.
     ///
     /// # Errors
+    /// [`NotRead`]: what was read before is read on.
+    pub async fn read_topics(&self, topics: Vec<String>) -> Result<(), NotRead> {
+        let taken = self.ask(|reply| Order::ReadTopics(topics, reply)).await?;
+        Ok(taken?)
+    }
+
+    /// Has partitions looked at that stand still though Kafka has more.
+    ///
+    /// # Errors
     /// [`Unanswered`].
-    pub fn read_topics(&self, topics: Vec<String>) -> Result<(), Unanswered> {
-        self.send(Order::ReadTopics(topics))
+    pub(crate) fn look_at_still(&self, names: Vec<TopicPartition>) -> Result<(), Unanswered> {
+        self.send(Order::LookAtStill(names))
     }
 
     /// Asks for the end: a last flush, a last commit, leaving the group.

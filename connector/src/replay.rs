@@ -16,6 +16,7 @@ pub mod ordered_records;
 pub mod fill_writer;
 pub mod hole_plan;
 mod running;
+mod deliveries;
 pub mod target_topic;
 mod target_check;
 mod to_kafka;

@@ -165,6 +165,7 @@ fn a_value_out_of_bounds_names_what_is_allowed_and_who_set_it() {
         "^(",
         "unclosed group",
     );
+    check_fault("[kafka]\ntopics = ['a', 'a']", "kafka.topics", "a", "once");
     check_fault("[shards]\nmodulus = 0", "shards.modulus", "0", "1 to");
 }
 

@@ -44,9 +44,10 @@ pub enum Action {
         /// Everything that stays, and from where.
         rest: Vec<(TopicPartition, Offset)>,
     },
-    /// Stop fetching everything until [`Action::Resume`]; keep polling.
+    /// Bring no records until [`Action::Resume`], but all that the group decides, if up to a second later: for so
+    /// long the consumer need not be asked, and only then what is assigned is paused.
     Pause,
-    /// Go on fetching.
+    /// Bring records again.
     Resume,
     /// Compress a block and bring it back as [`Event::BlockEncoded`](crate::core::event::Event).
     Encode {

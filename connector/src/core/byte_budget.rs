@@ -107,8 +107,8 @@ impl ByteBudget {
         }
     }
 
-    /// Closed late, and open again only when there is less: a pause throws away what was fetched ahead, so it must
-    /// not flutter.
+    /// Closed late, and open again only when there is less: the loop then waits instead of taking records, and when
+    /// that takes longer than a second, a pause throws away what was fetched ahead. So it must not flutter.
     pub const fn intake(&self, now: Intake) -> Intake {
         let part = self.limit_bytes() / WHOLE;
         match now {

@@ -35,6 +35,9 @@ pub enum Event<'a> {
     Positions(Vec<(TopicPartition, Offset)>),
     /// The consumer's position in some partition does not exist in Kafka any more.
     OffsetsLost,
+    /// Nothing came of these for a while though Kafka has more: the consumer may have lost the word that their position
+    /// does not exist any more.
+    StoodStill(Vec<TopicPartition>),
     /// A block is compressed.
     BlockEncoded {
         /// Of which object.

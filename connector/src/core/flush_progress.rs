@@ -114,7 +114,9 @@ impl Core {
         partition.ledger_end = appended.end;
         self.stats.ledger_entries += 1;
         self.stats.ledger_records += appended.records;
-        self.span_settled(appended.flush);
+        if self.span_settled(appended.flush) == Settled::Wholly {
+            self.stats.flushes += 1;
+        }
         self.append_next(slot, actions);
     }
 
@@ -161,13 +163,12 @@ impl Core {
         ledger.sent(id);
     }
 
-    fn span_settled(&mut self, flush: FlushId) {
-        match self.flushes.span_settled(flush) {
+    fn span_settled(&mut self, flush: FlushId) -> Settled {
+        let settled = self.flushes.span_settled(flush);
+        match settled {
             Settled::Partly => {}
-            Settled::Wholly => {
-                self.stats.flushes += 1;
-                self.status.soon(self.now);
-            }
+            Settled::Wholly => self.status.soon(self.now),
         }
+        settled
     }
 }

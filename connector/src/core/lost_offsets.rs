@@ -10,25 +10,50 @@ use skein_shared::units::Millis;
 
 use crate::core::Core;
 use crate::core::action::{Action, Notice, Request, StopReason};
-use crate::core::event::ChainView;
+use crate::core::event::{ChainView, TopicPartition};
 use crate::core::partition::{Hole, Log, Phase, Slot};
 use crate::core::purpose::Purpose;
 
 impl Core {
     /// Kafka refused a position of ours and reads that partition no more. It does not say which: all of
-    /// them are looked up.
+    /// them are looked up, and flushed, so that what was read of the others is not read again.
     pub(super) fn look_for_lost_offsets(&mut self, actions: &mut Vec<Action>) {
         let reading = |phase: &Phase| matches!(phase, Phase::Reading(_));
-        for slot in self.partitions.slots_where(reading) {
-            let partition = self.partitions.get(slot);
-            let Some(position) = partition.tenure().map(|tenure| tenure.position) else {
-                continue;
-            };
-            let purpose = Purpose::Recheck { slot, position };
-            if self.requests.waits_for(slot, purpose) {
-                // One look answers for all that were refused at this position.
-                continue;
-            }
+        let slots = self.partitions.slots_where(reading);
+        self.recheck_all(slots, actions);
+    }
+
+    /// The same for those that look as if Kafka had refused their position.
+    pub(super) fn look_at_still(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
+        let slots = names.iter().map(|name| self.partitions.slot_of(name));
+        let mut slots: Vec<Slot> = slots.collect();
+        slots.retain(|slot| self.partitions.get(*slot).tenure().is_some());
+        self.recheck_all(slots, actions);
+    }
+
+    fn recheck_all(&mut self, slots: Vec<Slot>, actions: &mut Vec<Action>) {
+        let is_looked_at = |slot: &Slot| {
+            let is_recheck = |purpose| matches!(purpose, Purpose::Recheck { .. });
+            self.requests.waits_for(*slot, is_recheck)
+        };
+        // Many that are refused one after the other are one flush.
+        if !slots.iter().all(is_looked_at) {
+            self.seal_flush(actions);
+        }
+        for slot in slots {
+            self.recheck(slot, actions);
+        }
+    }
+
+    /// Asks where a partition stands that may not be read any more, though it should.
+    fn recheck(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        let partition = self.partitions.get(slot);
+        let Some(position) = partition.tenure().map(|tenure| tenure.position) else {
+            return;
+        };
+        let purpose = Purpose::Recheck { slot, position };
+        // One look answers for all that were refused at this position.
+        if !self.requests.waits_for(slot, |of| of == purpose) {
             let request = Request::LookUpChain(partition.chain.clone());
             self.requests.send(purpose, request, actions);
         }
@@ -36,7 +61,8 @@ impl Core {
 
     /// Flushes what was read of a partition whose position Kafka does not have any more, and stops or doubts
     /// it. Any other may be the one that Kafka no longer reads, and its log may have been cut and have grown
-    /// again: it begins anew at the chain's end, where the last record is compared.
+    /// again: it begins anew at the chain's end, where the last record is compared, once the ledger has what was
+    /// flushed of it.
     ///
     /// `asked_at` is the position when Kafka was asked. Records came since, so that a log that goes on may by now
     /// be read beyond the end that it had then.
@@ -61,8 +87,12 @@ impl Core {
         } else if view.kafka_high < asked_at {
             self.seal_flush(actions);
             self.doubt(slot, self.now, actions);
-        } else {
+        } else if self.partitions.get(slot).ledger.is_settled() {
             self.read_again(slot, actions);
+        } else {
+            // What the consumer still gives of it is nobody's, as while it is looked up: taking thousands away, one
+            // at a time, would take longer.
+            self.partitions.get_mut(slot).phase = Phase::Doubted(self.now);
         }
     }
 

@@ -74,6 +74,15 @@ impl PartitionTable {
         })
     }
 
+    /// A partition by its name, if it was ever seen.
+    pub(super) fn known(&self, name: &TopicPartition) -> Option<&Partition> {
+        let slot = self
+            .by_topic
+            .get(name.topic.as_str())?
+            .get(&name.partition.0)?;
+        Some(self.get(*slot))
+    }
+
     /// The partition of a record. Records come in runs of one partition, so the last one is tried first.
     pub(super) fn of_record(&mut self, topic: &str, partition: u32) -> Option<Slot> {
         let is_it = |known: &Partition| {

@@ -219,10 +219,10 @@ impl RequestTable {
         self.index.has_appends()
     }
 
-    /// Whether an answer for `purpose`, which is about a partition, is still to come.
-    pub(super) fn waits_for(&self, slot: Slot, purpose: Purpose) -> bool {
+    /// Whether an answer about a partition is still to come, for a purpose that `matches`.
+    pub(super) fn waits_for(&self, slot: Slot, matches: impl Fn(Purpose) -> bool) -> bool {
         let mut purposes = self.index.of(slot).map(|id| self.entries[&id].purpose);
-        purposes.any(|of| of == Some(purpose))
+        purposes.any(|purpose| purpose.is_some_and(&matches))
     }
 
     /// Whether the store refuses something until a person has acted.

@@ -6,7 +6,7 @@ use skein_shared::offset::Offset;
 use crate::core::Core;
 use crate::core::byte_budget::Intake;
 use crate::core::event::TopicPartition;
-use crate::core::partition::{Partition, Phase};
+use crate::core::partition::{Log, Partition, Phase};
 
 /// What a core has and does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct PartitionStanding {
 pub enum PartitionState {
     /// Where to begin is being found out.
     LookingUp,
+    /// What Kafka has does not fit the ledger: it waits, and then is looked at again.
+    Doubted,
     /// It is read.
     Reading,
     /// It is being given back; the last flush is on its way.
@@ -68,6 +70,8 @@ pub struct Wellbeing {
     pub is_ending: bool,
     /// Partitions whose beginning is being found out.
     pub looking_up: u64,
+    /// Partitions that wait because what Kafka has does not fit the ledger.
+    pub doubted: u64,
     /// Partitions that a person must look at.
     pub stopped: u64,
     /// Partitions with records that are not durable yet.
@@ -81,6 +85,7 @@ impl PartitionState {
     pub const fn name(self) -> &'static str {
         match self {
             Self::LookingUp => "looking-up",
+            Self::Doubted => "doubted",
             Self::Reading => "reading",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
@@ -112,6 +117,12 @@ impl Core {
         self.partitions.iter().map(standing_of)
     }
 
+    /// Where a partition is in its life.
+    pub fn state_of(&self, name: &TopicPartition) -> PartitionState {
+        let known = self.partitions.known(name);
+        known.map_or(PartitionState::Away, state_of)
+    }
+
     /// How it is.
     pub fn wellbeing(&self) -> Wellbeing {
         let mut wellbeing = Wellbeing {
@@ -121,15 +132,16 @@ impl Core {
             ..Wellbeing::default()
         };
         for partition in self.partitions.iter() {
-            match &partition.phase {
-                Phase::Away => {}
-                Phase::LookingUp | Phase::Found(_) | Phase::Doubted(_) => {
-                    wellbeing.looking_up += 1;
-                }
-                Phase::Stopped => wellbeing.stopped += 1,
-                Phase::Draining => wellbeing.undurable += 1,
-                Phase::Reading(tenure) => {
-                    wellbeing.undurable += u64::from(partition.ledger_end < tenure.position);
+            match state_of(partition) {
+                PartitionState::Away => {}
+                PartitionState::LookingUp => wellbeing.looking_up += 1,
+                PartitionState::Doubted => wellbeing.doubted += 1,
+                PartitionState::Stopped => wellbeing.stopped += 1,
+                PartitionState::Draining => wellbeing.undurable += 1,
+                PartitionState::Reading => {
+                    let position = partition.tenure().map(|tenure| tenure.position);
+                    let is_undurable = position.is_some_and(|at| partition.ledger_end < at);
+                    wellbeing.undurable += u64::from(is_undurable);
                 }
             }
         }
@@ -139,21 +151,31 @@ impl Core {
 
 fn standing_of(partition: &Partition) -> PartitionStanding {
     let sealed_to = partition.ledger.end().unwrap_or(partition.ledger_end);
-    let (state, position) = match &partition.phase {
-        Phase::Away => (PartitionState::Away, partition.ledger_end),
-        Phase::LookingUp => (PartitionState::LookingUp, partition.ledger_end),
-        Phase::Found(end) => (PartitionState::LookingUp, end.offset),
-        Phase::Reading(tenure) => (PartitionState::Reading, tenure.position),
-        Phase::Doubted(_) => (PartitionState::LookingUp, sealed_to),
-        Phase::Draining => (PartitionState::Draining, sealed_to),
-        Phase::Stopped => (PartitionState::Stopped, sealed_to),
+    let position = match &partition.phase {
+        Phase::Away | Phase::LookingUp => partition.ledger_end,
+        Phase::Found(end) => end.offset,
+        Phase::Reading(tenure) => tenure.position,
+        Phase::Doubted(_) | Phase::Draining | Phase::Stopped => sealed_to,
     };
     PartitionStanding {
         name: partition.name.clone(),
         chain: partition.chain.clone(),
-        state,
+        state: state_of(partition),
         position,
         ledger_end: partition.ledger_end,
+    }
+}
+
+fn state_of(partition: &Partition) -> PartitionState {
+    let does_not_fit = partition.hole.is_some() || partition.log != Log::Same;
+    match &partition.phase {
+        Phase::Away => PartitionState::Away,
+        Phase::Doubted(_) if does_not_fit => PartitionState::Doubted,
+        // One that is doubted and fits is looked up as soon as its flush is in the ledger.
+        Phase::LookingUp | Phase::Found(_) | Phase::Doubted(_) => PartitionState::LookingUp,
+        Phase::Reading(_) => PartitionState::Reading,
+        Phase::Draining => PartitionState::Draining,
+        Phase::Stopped => PartitionState::Stopped,
     }
 }
 

@@ -24,7 +24,7 @@ pub struct CoreStats {
     pub objects: u64,
     /// Their bytes.
     pub object_bytes: u64,
-    /// Flushes whose spans are all settled.
+    /// Flushes that ended with a ledger entry of ours; those whose last spans were given up are none.
     pub flushes: u64,
     /// Ledger entries that are ours.
     pub ledger_entries: u64,

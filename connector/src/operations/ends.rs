@@ -115,7 +115,10 @@ impl Ends {
         standing: &[PartitionStanding],
     ) -> Option<(u64, Duration)> {
         let is_read = |partition: &&PartitionStanding| match partition.state {
-            PartitionState::LookingUp | PartitionState::Reading | PartitionState::Stopped => true,
+            PartitionState::LookingUp
+            | PartitionState::Doubted
+            | PartitionState::Reading
+            | PartitionState::Stopped => true,
             PartitionState::Draining | PartitionState::Away => false,
         };
         let mut read = standing.iter().filter(is_read).peekable();

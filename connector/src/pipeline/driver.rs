@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::core::action::{Action, ExitReason};
 use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, Event, TopicPartition};
+use crate::core::standing::PartitionState;
 use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
 use crate::metrics;
@@ -273,6 +274,7 @@ impl<S: RecordSource> Driver<S> {
             }
             Action::Unassign { removed, rest } => {
                 metrics::partitions_removed(&removed, rest.len());
+                self.forget_stopped(&removed);
                 self.source.unassign(&removed, &rest)
             }
             Action::Pause => self.source.set_intake(Intake::Closed),
@@ -329,6 +331,15 @@ impl<S: RecordSource> Driver<S> {
         }
     }
 
+    /// What went to others is theirs to stop, also where it was stopped here.
+    fn forget_stopped(&mut self, removed: &[TopicPartition]) {
+        for name in removed {
+            if self.core.state_of(name) == PartitionState::Away {
+                self.stopped.remove(name);
+            }
+        }
+    }
+
     fn patience(&self) -> Duration {
         let idle = self.compressor.under_way() == 0 && self.core.open_requests() == 0;
         if idle { LONG_WAIT } else { SHORT_WAIT }
@@ -336,7 +347,7 @@ impl<S: RecordSource> Driver<S> {
 
     fn show_progress(&self, now: Millis) {
         let (stats, buffered_bytes) = (self.core.stats(), self.core.buffered_bytes());
-        metrics::progressed(stats, buffered_bytes);
+        metrics::progressed(stats, buffered_bytes, self.core.intake());
         metrics::requests_progressed(self.core.request_stats(), self.core.upload_limits());
         (self.controls.progress)(&Progress {
             elapsed_ms: now.0,

@@ -1,13 +1,14 @@
-//! Asks Kafka now and then where the partitions end that are read, so that lag can be told without anybody waiting.
+//! Asks Kafka now and then where the partitions end that are read, so that lag can be told without anybody waiting, and
+//! those are found that stand still below their end.
 
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::chain_lookup::ChainLookup;
-use crate::core::standing::PartitionStanding;
+use crate::core::standing::{PartitionStanding, Standing};
 use crate::metrics;
-use crate::operations::{Operations, Unanswered};
+use crate::operations::{Operations, StillWatch, Unanswered};
 
 const EVERY: Duration = Duration::from_secs(10);
 /// While there is nothing to ask for.
@@ -20,36 +21,52 @@ pub(super) fn start(lookup: &ChainLookup, operations: &Operations, stop: &Cancel
 
 async fn watch(lookup: ChainLookup, operations: Operations, stop: CancellationToken) {
     let mut wait = SOON;
-    let mut standing = Vec::new();
+    let mut still = StillWatch::default();
+    let mut standing = None;
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = stop.cancelled() => return,
         }
         match operations.look().await {
-            Ok(snapshot) => standing = snapshot.standing.partitions,
+            Ok(snapshot) => standing = Some(snapshot.standing),
             Err(Unanswered::Busy) => {
                 // What was told grows old also while the polling thread is the one that hangs.
-                show(&operations, &standing);
+                show(&operations, partitions_of(standing.as_ref()));
                 continue;
             }
             Err(Unanswered::Ended) => return,
         }
-        wait = if standing.is_empty() { SOON } else { EVERY };
-        let asked = hear(&lookup, &operations, &standing);
+        let partitions = partitions_of(standing.as_ref());
+        wait = if partitions.is_empty() { SOON } else { EVERY };
+        let asked = hear(&lookup, &operations, partitions);
         tokio::pin!(asked);
         // Kafka may take long to answer, or to fail: what is told meanwhile grows old.
         while tokio::time::timeout(SOON, &mut asked).await.is_err() {
-            show(&operations, &standing);
+            show(&operations, partitions);
         }
-        show(&operations, &standing);
+        show(&operations, partitions);
+        if let Some(standing) = &standing {
+            watch_still(&mut still, &operations, standing);
+        }
     }
 }
 
-fn show(operations: &Operations, standing: &[PartitionStanding]) {
+fn partitions_of(standing: Option<&Standing>) -> &[PartitionStanding] {
+    standing.map_or(&[], |standing| &standing.partitions)
+}
+
+fn watch_still(still: &mut StillWatch, operations: &Operations, standing: &Standing) {
+    let found = still.look(Instant::now(), standing, operations.ends());
+    if !found.is_empty() && operations.look_at_still(found).is_err() {
+        tracing::debug!("partitions that stand still are looked at later");
+    }
+}
+
+fn show(operations: &Operations, partitions: &[PartitionStanding]) {
     let now = Instant::now();
     let ends = operations.ends();
-    metrics::lagging(ends.worst(now, standing), ends.age(now));
+    metrics::lagging(ends.worst(now, partitions), ends.age(now));
 }
 
 async fn hear(lookup: &ChainLookup, operations: &Operations, standing: &[PartitionStanding]) {

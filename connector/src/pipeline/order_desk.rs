@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::core::Core;
 use crate::core::event::TopicPartition;
-use crate::core::standing::{PartitionStanding, PartitionState};
+use crate::core::standing::{PartitionStanding, PartitionState, Wellbeing};
 use crate::operations::{FlushReceipt, FlushedSpan};
 use crate::pipeline::Setup;
 
@@ -66,27 +66,7 @@ impl OrderDesk {
         let wellbeing = core.wellbeing();
         self.flushes
             .tick(now, core.stats().flushes, wellbeing.undurable);
-        let mut reasons = Vec::new();
-        if wellbeing.is_ending {
-            reasons.push("it is ending".to_owned());
-        } else if !wellbeing.was_assigned {
-            reasons.push("the group has not given an assignment yet".to_owned());
-        }
-        if wellbeing.looking_up > 0 {
-            let count = wellbeing.looking_up;
-            reasons.push(format!(
-                "{count} partitions: their ledger's end is being looked up"
-            ));
-        }
-        if wellbeing.stopped > 0 {
-            let count = wellbeing.stopped;
-            reasons.push(format!(
-                "{count} partitions are stopped: see /status, a person must act"
-            ));
-        }
-        if wellbeing.is_refused {
-            reasons.push("requests are refused until a person has acted: see the log".to_owned());
-        }
+        let mut reasons = reasons_of(&wellbeing);
         let patience = Millis(2 * self.flush_interval.0 + FLUSH_GRACE.0);
         if let Some(late) = self.flushes.late_by(now, patience) {
             let seconds = late.0 / 1000;
@@ -127,6 +107,38 @@ impl OrderDesk {
             }
         }
     }
+}
+
+/// Why a worker that is so is not ready.
+fn reasons_of(wellbeing: &Wellbeing) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if wellbeing.is_ending {
+        reasons.push("it is ending".to_owned());
+    } else if !wellbeing.was_assigned {
+        reasons.push("the group has not given an assignment yet".to_owned());
+    }
+    if wellbeing.looking_up > 0 {
+        let count = wellbeing.looking_up;
+        reasons.push(format!(
+            "{count} partitions: their ledger's end is being looked up"
+        ));
+    }
+    if wellbeing.doubted > 0 {
+        let count = wellbeing.doubted;
+        reasons.push(format!(
+            "{count} partitions: what kafka has does not fit their ledger, they are looked at again: see the log"
+        ));
+    }
+    if wellbeing.stopped > 0 {
+        let count = wellbeing.stopped;
+        reasons.push(format!(
+            "{count} partitions are stopped: see /status, a person must act"
+        ));
+    }
+    if wellbeing.is_refused {
+        reasons.push("requests are refused until a person has acted: see the log".to_owned());
+    }
+    reasons
 }
 
 impl FlushClock {
@@ -177,9 +189,10 @@ impl WaitingFlush {
                 return false;
             }
             let is_ours = partition.is_some_and(|partition| match partition.state {
-                PartitionState::LookingUp | PartitionState::Reading | PartitionState::Draining => {
-                    true
-                }
+                PartitionState::LookingUp
+                | PartitionState::Doubted
+                | PartitionState::Reading
+                | PartitionState::Draining => true,
                 // What was sealed before it stopped is still on its way.
                 PartitionState::Stopped => partition.ledger_end < partition.position,
                 PartitionState::Away => false,
@@ -220,10 +233,23 @@ mod tests {
         check(standing(PartitionState::Reading, 50, 30), (0, 1, 0));
         check(standing(PartitionState::Draining, 50, 29), (1, 0, 0));
         check(standing(PartitionState::LookingUp, 10, 10), (1, 0, 0));
+        check(standing(PartitionState::Doubted, 10, 10), (1, 0, 0));
         check(standing(PartitionState::Away, 30, 30), (0, 1, 0));
         check(standing(PartitionState::Away, 29, 29), (0, 0, 1));
         check(standing(PartitionState::Stopped, 30, 20), (1, 0, 0));
         check(standing(PartitionState::Stopped, 20, 20), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_worker_that_waits_for_a_hole_says_so_and_not_that_it_looks_up() {
+        let wellbeing = Wellbeing {
+            was_assigned: true,
+            doubted: 2,
+            ..Wellbeing::default()
+        };
+        let reasons = reasons_of(&wellbeing);
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        assert!(reasons[0].contains("2 partitions: what kafka has"));
     }
 
     #[test]

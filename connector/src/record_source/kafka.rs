@@ -367,3 +367,6 @@ fn offsets(of: &[(TopicPartition, Offset)]) -> TopicPartitionList {
     }
     list
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,17 @@ impl Running {
 
     /// Waits as long as the rate demands after a record.
     pub(super) fn throttle(&mut self, record_bytes: u64) {
-        let wait = self.limit.add(record_bytes, Instant::now());
+        let wait = self.wait_after(record_bytes);
+        self.wait(wait);
+    }
+
+    /// How long that is.
+    pub(super) fn wait_after(&mut self, record_bytes: u64) -> Duration {
+        self.limit.add(record_bytes, Instant::now())
+    }
+
+    /// Waits, but not beyond being asked to stop.
+    pub(super) fn wait(&self, wait: Duration) {
         if !wait.is_zero() {
             let stop = self.controls.stop.clone();
             let waiting = tokio::time::timeout(wait, stop.cancelled_owned());

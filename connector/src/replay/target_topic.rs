@@ -3,16 +3,13 @@
 //! each record once.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset as KafkaOffset, TopicPartitionList};
 use skein_config::kafka::login::Login;
 use skein_config::kafka::{FetchShare, KafkaSettings};
@@ -23,19 +20,16 @@ use skein_shared::offset::Offset;
 use skein_shared::units::ByteCount;
 
 use crate::error::{Error, Result};
+use crate::replay::deliveries::{
+    Delivered, Deliveries, MESSAGE_BYTES, Undelivered, is_too_large, original_bytes, too_large,
+};
 use crate::replay::ordered_records::StateRecord;
 
-/// Header that says where a replayed record stood: `<source>/<topic>/<incarnation>/<partition>/<offset>`.
-pub const POSITION_HEADER: &str = "skein-position";
-
-/// Header that says which replay put a record there.
-pub const REPLAY_HEADER: &str = "skein-replay";
+pub use crate::replay::deliveries::{POSITION_HEADER, REPLAY_HEADER};
 
 /// A transaction that is open for longer is ended by the broker.
 const TRANSACTION_MS: &str = "60000";
 const DELIVERY_MS: &str = "50000";
-/// The largest message: a payload of 8 MiB with its key and headers.
-const MESSAGE_BYTES: &str = "9437184";
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -69,19 +63,6 @@ impl Found {
     }
 }
 
-/// What the broker has acknowledged.
-#[derive(Debug)]
-struct Deliveries {
-    login: Login,
-    delivered: Mutex<Delivered>,
-}
-
-#[derive(Debug, Default)]
-struct Delivered {
-    ends: BTreeMap<PartitionId, Offset>,
-    first_failure: Option<String>,
-}
-
 impl TargetTopic {
     /// Connects, and ends what an earlier process of this replay left open. Blocks.
     ///
@@ -100,10 +81,7 @@ impl TargetTopic {
         config.set("transactional.id", format!("skein-replay-{job}"));
         config.set("transaction.timeout.ms", TRANSACTION_MS);
         config.set("message.timeout.ms", DELIVERY_MS);
-        let context = Deliveries {
-            login: kafka.login(),
-            delivered: Mutex::default(),
-        };
+        let context = Deliveries::new(kafka.login());
         let producer: BaseProducer<Deliveries> = kafka.create(&config, context)?;
         // A login by token is asked for where the client is polled.
         producer.poll(POLL);
@@ -168,6 +146,9 @@ impl TargetTopic {
         message.key = record.key.as_deref();
         message.payload = record.value.as_deref();
         while let Err((error, unsent)) = self.producer.send(message) {
+            if is_too_large(&error) {
+                return Err(self.refused(too_large(&position, record.bytes())));
+            }
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 return Err(failed(&self.kafka, "send", &error));
             }
@@ -270,18 +251,21 @@ impl TargetTopic {
     fn check(&self) -> Result<()> {
         match &self.delivered().first_failure {
             None => Ok(()),
-            Some(reason) => Err(Error::Kafka {
-                operation: "deliver",
-                brokers: self.kafka.brokers.clone(),
-                reason: reason.clone(),
-                kind: ErrorKind::Transient,
-            }),
+            Some(undelivered) => Err(self.refused(undelivered.clone())),
+        }
+    }
+
+    fn refused(&self, Undelivered { reason, kind }: Undelivered) -> Error {
+        Error::Kafka {
+            operation: "deliver",
+            brokers: self.kafka.brokers.clone(),
+            reason,
+            kind,
         }
     }
 
     fn delivered(&self) -> MutexGuard<'_, Delivered> {
-        let delivered = self.producer.context().delivered.lock();
-        delivered.unwrap_or_else(PoisonError::into_inner)
+        self.producer.context().delivered()
     }
 }
 
@@ -292,57 +276,6 @@ impl std::fmt::Debug for TargetTopic {
             .field("job", &self.job)
             .finish_non_exhaustive()
     }
-}
-
-impl ClientContext for Deliveries {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.login.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.login.error(error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> std::result::Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.login.generate_oauth_token(config)
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let mut delivered = self
-            .delivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(message) => {
-                let partition = PartitionId(message.partition().cast_unsigned());
-                let end = delivered.ends.entry(partition).or_default();
-                *end = (*end).max(Offset(message.offset()).next());
-            }
-            Err((error, message)) => {
-                let reason = format!("{error}; partition {}", message.partition());
-                delivered.first_failure.get_or_insert(reason);
-            }
-        }
-    }
-}
-
-fn original_bytes(message: &impl Message) -> u64 {
-    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
-    let ours = [POSITION_HEADER, REPLAY_HEADER];
-    let headers = headers
-        .filter(|header| !ours.contains(&header.key))
-        .map(|header| header.key.len() + len(header.value));
-    (len(message.key()) + len(message.payload()) + headers.sum::<usize>()) as u64
 }
 
 /// What the client is told: it takes 0 for "now", so that the first instant of 1970 cannot be kept.

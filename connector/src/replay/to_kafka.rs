@@ -5,6 +5,7 @@
 //! committed without its step is found by the headers of its records.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use crate::replay::passage::{FlushStep, Gone, Passage, passages};
 use crate::replay::running::{Advance, Running};
 use crate::replay::target_topic::TargetTopic;
 
-/// A transaction ends with so many bytes of records, or after so long.
+/// A transaction ends with so many bytes of records, or after so long, also while something is waited for: the broker
+/// aborts one that stays open, and then the replay looks like one that another process carries on.
 const TRANSACTION_BYTES: u64 = 32 * MIB;
 const TRANSACTION_TIME: Duration = Duration::from_secs(5);
 
@@ -30,7 +32,7 @@ const TRANSACTION_TIME: Duration = Duration::from_secs(5);
 pub(super) struct ToKafka<'a> {
     running: &'a mut Running,
     target: TargetTopic,
-    shards: ShardFilter,
+    shards: Arc<ShardFilter>,
     holding: Holding,
     open_bytes: u64,
     opened: Instant,
@@ -45,7 +47,7 @@ impl<'a> ToKafka<'a> {
     ) -> Result<Self> {
         let target = TargetTopic::open(&running.setup.kafka, topic, running.job.job)?;
         let mut replay = Self {
-            shards: ShardFilter::new(&running.job.only, map),
+            shards: Arc::new(ShardFilter::new(&running.job.only, map)),
             running,
             target,
             holding: Holding::from_env(),
@@ -128,13 +130,20 @@ impl<'a> ToKafka<'a> {
 
     fn replay(&mut self, step: &FlushStep) -> Result<Advance> {
         let (bucket, only) = (self.running.setup.bucket.clone(), self.running.job.only);
-        let indexed = self
-            .running
-            .block_on(index(&bucket, step, &only, &self.shards))?;
+        let shards = Arc::clone(&self.shards);
+        let Some(indexed) = self.wait_for(index(&bucket, step, &only, &shards))? else {
+            return Ok(Advance::Ended);
+        };
         self.leave_out(indexed.gone)?;
         let passages: Arc<[Passage]> = step.passages.clone().into();
         let mut records = OrderedRecords::new(&bucket, passages, only, indexed.blocks);
-        while let Some(batch) = self.running.block_on(records.next_batch())? {
+        loop {
+            let Some(next) = self.wait_for(records.next_batch())? else {
+                return Ok(Advance::Ended);
+            };
+            let Some(batch) = next else {
+                break;
+            };
             if self.send_all(step, &batch)? == Advance::Ended {
                 return Ok(Advance::Ended);
             }
@@ -143,6 +152,23 @@ impl<'a> ToKafka<'a> {
             self.running.pass(&passage.stream.chain, passage.span.to);
         }
         Ok(Advance::GoOn)
+    }
+
+    /// Waits for the bucket. A transaction that grows old meanwhile is committed first; `None` when the replay ends
+    /// with it.
+    fn wait_for<T>(&mut self, asked: impl Future<Output = Result<T>>) -> Result<Option<T>> {
+        let mut asked = pin!(asked);
+        if self.open_bytes > 0 {
+            let left = TRANSACTION_TIME.saturating_sub(self.opened.elapsed());
+            let timed = async { tokio::time::timeout(left, &mut asked).await };
+            if let Ok(answer) = self.running.block_on(timed) {
+                return answer.map(Some);
+            }
+            if self.commit()? == Advance::Ended {
+                return Ok(None);
+            }
+        }
+        self.running.block_on(asked).map(Some)
     }
 
     fn send_all(&mut self, step: &FlushStep, batch: &[StateRecord]) -> Result<Advance> {
@@ -165,15 +191,18 @@ impl<'a> ToKafka<'a> {
         self.open_bytes += bytes + 1;
         self.running.add(1, bytes);
         self.running.pass(chain, record.offset.next());
-        self.running.throttle(bytes);
+        let wait = self.running.wait_after(bytes);
         let is_due = self.open_bytes >= TRANSACTION_BYTES
-            || self.opened.elapsed() >= TRANSACTION_TIME
+            || self.opened.elapsed() + wait >= TRANSACTION_TIME
             || self.running.is_stopped();
-        if is_due {
-            self.commit()
-        } else {
-            Ok(Advance::GoOn)
+        if is_due && self.commit()? == Advance::Ended {
+            return Ok(Advance::Ended);
         }
+        self.running.wait(wait);
+        if self.running.is_stopped() {
+            return self.commit();
+        }
+        Ok(Advance::GoOn)
     }
 
     fn commit(&mut self) -> Result<Advance> {

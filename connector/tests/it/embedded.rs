@@ -115,6 +115,40 @@ async fn a_stop_flushes_what_was_read_and_a_signal_flushes_without_stopping() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn topics_that_the_consumer_refuses_change_nothing() {
+    let servers = start(4, Conditions::Honoured);
+    let produced = records(100, 300);
+    produce(&servers.place, 4, &produced);
+    let bucket = open_bucket(&servers.place).await;
+    let controls = Controls::silent();
+    let (stop, operations) = (controls.stop.clone(), controls.operations.clone());
+    let setup = Setup::of(
+        &settings(&servers.place, "refused-topics"),
+        bucket.clone(),
+        Until::Asked,
+    );
+    let running = tokio::spawn(run(setup, controls));
+    let has_read_all = async || loop {
+        match operations.look().await {
+            Ok(snapshot) if snapshot.stats.records == 100 => return snapshot,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    has_read_all().await;
+    for topics in [vec![TOPIC, TOPIC], vec!["^a(?i)b"], vec![]] {
+        let topics = topics.into_iter().map(str::to_owned).collect();
+        let refused = operations.read_topics(topics).await.unwrap_err();
+        assert!(refused.to_string().contains("name each once"), "{refused}");
+    }
+    assert_eq!(has_read_all().await.topics, [TOPIC]);
+    stop.cancel();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!(report.outcome, Outcome::Stopped);
+    assert_same(produced, &frames_that_count(&bucket).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_under_the_same_source_name_is_refused() {
     let servers = start(4, Conditions::Honoured);
     produce(&servers.place, 4, &records(10, 30));

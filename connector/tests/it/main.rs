@@ -4,6 +4,7 @@
 
 mod fixture;
 mod embedded;
+mod scripted_source;
 mod completeness;
 mod janitor;
 mod refused;
@@ -11,5 +12,6 @@ mod real;
 mod topic_records;
 mod replay;
 mod replay_cancel;
+mod replay_slow;
 mod replay_real;
 mod replay_bytes;

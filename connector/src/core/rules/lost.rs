@@ -11,6 +11,7 @@ use crate::core::action::{Notice, Request};
 use crate::core::event::Event;
 use crate::core::model::{Worker, World, name, options};
 use crate::core::rules::{deliver_all, find, reading};
+use crate::core::standing::PartitionState;
 
 fn skipping(seed: u64) -> CoreOptions {
     let mut options = options(seed);
@@ -52,6 +53,9 @@ fn a_hole_at_the_start_is_recorded_after_a_flush_interval_and_reading_goes_on_be
     let mut worker = reading(&mut world, skipping(2));
     assert_eq!(worker.reads.keys().collect::<Vec<_>>(), [&name(1)]);
     assert!(matches!(&worker.notices[..], [Notice::HoleFound { .. }]));
+    let wellbeing = worker.core.wellbeing();
+    assert_eq!((wellbeing.looking_up, wellbeing.doubted), (0, 1));
+    assert_eq!(worker.core.state_of(&name(0)), PartitionState::Doubted);
     wait(&mut worker, &mut world, 900);
     assert!(
         lost_spans(&world).is_empty(),
@@ -249,6 +253,7 @@ fn records_that_come_while_kafka_is_asked_for_its_ends_are_no_sign_of_another_lo
         }
         world.ends = later;
         worker.settle(&mut world, &mut Rng::with_seed(1));
+        wait(&mut worker, &mut world, 50);
         assert!(worker.alerts.is_empty(), "{:?}", worker.alerts);
         assert!(worker.notices.is_empty(), "{:?}", worker.notices);
         deliver_all(&mut worker, &world);
@@ -257,5 +262,62 @@ fn records_that_come_while_kafka_is_asked_for_its_ends_are_no_sign_of_another_lo
         let chain = world.genesis.keys().next().unwrap();
         assert!(world.end_of(chain).unwrap() >= Offset(99));
         world.check_frames();
+    }
+}
+
+#[test]
+fn one_refused_position_throws_away_nothing_that_was_read_of_others() {
+    let mut world = World::new(&[100, 100, 100]);
+    let mut worker = reading(&mut world, skipping(1));
+    for _ in 0..10 {
+        (0..3).for_each(|place| assert!(worker.deliver(&world, place)));
+    }
+    let read_to: Vec<i64> = (0..3).map(|place| worker.reads[&name(place)]).collect();
+    world.lows[0] = 60;
+    for _ in 0..5 {
+        worker.tell(Event::OffsetsLost);
+        // Others go on meanwhile.
+        assert!(worker.deliver(&world, 1));
+    }
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    wait(&mut worker, &mut world, 60);
+    assert_eq!(world.manifests.len(), 2, "one more for what came meanwhile");
+    let chains: Vec<_> = world.genesis.keys().collect();
+    assert!(world.end_of(chains[1]).unwrap().0 >= read_to[1]);
+    assert_eq!(world.end_of(chains[2]), Some(Offset(read_to[2])));
+    let from = worker.reads[&name(2)];
+    assert_eq!(from, read_to[2] - 1, "the last record is compared");
+    deliver_all(&mut worker, &world);
+    worker.tell(Event::FlushNow);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
+    world.check_frames();
+}
+
+#[test]
+fn a_partition_that_stands_still_is_looked_at_alone_and_read_anew_or_behind_its_hole() {
+    for low in [0, 60] {
+        let mut world = World::new(&[100, 100]);
+        let mut worker = reading(&mut world, skipping(1));
+        for _ in 0..10 {
+            worker.deliver(&world, 0);
+            worker.deliver(&world, 1);
+        }
+        let position = worker.reads[&name(1)];
+        world.lows[0] = low;
+        // The consumer fetches nothing of it until it is assigned again, and does not say so.
+        worker.reads.remove(&name(0));
+        let away = name(7);
+        worker.tell(Event::StoodStill(vec![name(0), away]));
+        let is_look_up = |request: &Request| matches!(request, Request::LookUpChain(_));
+        assert_eq!(find(&worker, is_look_up).len(), 1);
+        worker.settle(&mut world, &mut Rng::with_seed(1));
+        wait(&mut worker, &mut world, 1100);
+        assert_eq!(worker.reads[&name(1)], position, "it is read on");
+        assert!(worker.reads.contains_key(&name(0)));
+        deliver_all(&mut worker, &world);
+        worker.tell(Event::FlushNow);
+        worker.settle(&mut world, &mut Rng::with_seed(1));
+        world.check_frames();
+        assert_eq!(world.committed[&name(0)], Offset(100));
     }
 }

@@ -180,6 +180,8 @@ fn a_position_that_kafka_refused_and_has_again_is_read_anew_from_the_chains_end(
     worker.reads.clear();
     worker.tell(Event::OffsetsLost);
     worker.settle(&mut world, &mut Rng::with_seed(1));
+    worker.advance(50);
+    worker.settle(&mut world, &mut Rng::with_seed(1));
     assert!(worker.alerts.is_empty(), "{:?}", worker.alerts);
     let last_in_ledger = world
         .end_of(world.genesis.keys().next().unwrap())

@@ -7,7 +7,7 @@ use skein_shared::offset::Offset;
 use crate::core::Until;
 use crate::core::action::{ExitReason, Request};
 use crate::core::event::{Event, Remedy};
-use crate::core::model::{Worker, World, options};
+use crate::core::model::{Worker, World, name, options};
 use crate::core::rules::{deliver_all, find, reading};
 
 fn is_status(request: &Request) -> bool {
@@ -132,4 +132,29 @@ fn a_worker_that_cannot_tell_ends_all_the_same() {
         worker.advance(1_000);
     }
     assert_eq!(worker.exit, Some(ExitReason::Stopped));
+}
+
+#[test]
+fn a_flush_that_was_given_up_is_not_counted_as_one_that_became_durable() {
+    let mut world = World::new(&[100, 100]);
+    let mut zombie = reading(&mut world, options(1));
+    let mut owner = reading(&mut world, options(2));
+    for _ in 0..10 {
+        zombie.deliver(&world, 0);
+        owner.deliver(&world, 0);
+    }
+    owner.tell(Event::FlushNow);
+    settle(&mut owner, &mut world);
+    assert_eq!(owner.core.stats().flushes, 1);
+    zombie.tell(Event::FlushNow);
+    settle(&mut zombie, &mut world);
+    let stats = zombie.core.stats();
+    assert_eq!((stats.conflicts, stats.flushes), (1, 0));
+    zombie.deliver(&world, 1);
+    zombie.tell(Event::Lost(vec![name(1)]));
+    assert_eq!(zombie.core.stats().flushes, 0);
+    deliver_all(&mut zombie, &world);
+    zombie.tell(Event::FlushNow);
+    settle(&mut zombie, &mut world);
+    assert_eq!(zombie.core.stats().flushes, 1);
 }

@@ -2,6 +2,7 @@
 
 use crate::core::event::Event;
 use crate::error::Result;
+use crate::metrics;
 use crate::operations::{Order, Snapshot};
 use crate::pipeline::driver::{Driver, stopped_of};
 use crate::record_source::RecordSource;
@@ -26,12 +27,23 @@ impl<S: RecordSource> Driver<S> {
                 self.desk.expect_flush(reply, &self.core);
                 self.tell(Event::FlushNow)?;
             }
-            Order::ReadTopics(topics) => {
-                tracing::info!(?topics, "reading other topics");
-                self.source.subscribe(&topics)?;
-                self.desk.topics = topics;
+            Order::LookAtStill(names) => {
+                metrics::stood_still(&names);
+                self.tell_positions()?;
+                self.tell(Event::StoodStill(names))?;
+            }
+            Order::ReadTopics(topics, reply) => {
+                // What is read goes on when they are refused, and whoever asked tells why.
+                let _ = reply.send(self.read_topics(topics));
             }
         }
+        Ok(())
+    }
+
+    fn read_topics(&mut self, topics: Vec<String>) -> Result<()> {
+        self.source.subscribe(&topics)?;
+        tracing::info!(?topics, "reading other topics");
+        self.desk.topics = topics;
         Ok(())
     }
 

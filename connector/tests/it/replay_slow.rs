@@ -1,0 +1,78 @@
+//! Replays into a topic that go slowly, or cannot go on.
+
+use std::time::Duration;
+
+use skein_connector::replay::{self, Rate, ReplayControls};
+use skein_local::embedded_bucket::Conditions;
+use skein_shared::ErrorKind;
+use tokio_util::sync::CancellationToken;
+
+use crate::embedded::start;
+use crate::fixture::{Kept, connect, open_bucket, produce, records, settings};
+use crate::replay::{AGAIN, into_again, request, setup};
+use crate::topic_records::read;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_rate_is_waited_for_with_no_transaction_open() {
+    let servers = start(1, Conditions::Honoured);
+    servers.broker.create_topic(AGAIN, 1).unwrap();
+    produce(&servers.place, 1, &records(3, 200));
+    let bucket = open_bucket(&servers.place).await;
+    let settings = settings(&servers.place, "slow");
+    connect(&settings, &bucket).await;
+    let setup = setup(&settings, &bucket);
+    let plan = replay::plan(&setup, &request("slow", into_again()))
+        .await
+        .unwrap();
+    let job = replay::begin(&bucket, &plan).await.unwrap();
+    let (told, mut progress) = tokio::sync::watch::channel(0);
+    let stop = CancellationToken::new();
+    let controls = ReplayControls {
+        // Minutes for a record: the broker would abort its transaction.
+        rates: vec![Rate::Bytes(1)],
+        stop: stop.clone(),
+        progress: Box::new(move |now| {
+            let _ = told.send(now.records);
+        }),
+    };
+    let running = tokio::spawn(async move { replay::run(&setup, job, controls).await });
+    let first = progress.wait_for(|records| *records == 1);
+    let is_committed = tokio::time::timeout(Duration::from_secs(20), first)
+        .await
+        .is_ok();
+    assert!(is_committed, "before the wait");
+    assert_eq!(read(&servers.place, AGAIN, 1)[0].len(), 1);
+    stop.cancel();
+    let report = running.await.unwrap().unwrap();
+    assert_eq!((report.state, report.records), ("running", 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_no_message_can_hold_is_named_with_its_place_and_what_to_raise() {
+    let servers = start(1, Conditions::Honoured);
+    servers.broker.create_topic(AGAIN, 1).unwrap();
+    let small = records(2, 100);
+    let large = Kept {
+        value: Some([vec![8, 1], vec![0; 50_000]].concat()),
+        ..small[0].clone()
+    };
+    produce(&servers.place, 1, &[small, vec![large]].concat());
+    let bucket = open_bucket(&servers.place).await;
+    let settings = settings(&servers.place, "large");
+    connect(&settings, &bucket).await;
+    let mut setup = setup(&settings, &bucket);
+    let limit = ("message.max.bytes".to_owned(), "20000".to_owned());
+    setup.kafka.properties.0.extend([limit]);
+    let plan = replay::plan(&setup, &request("large", into_again()))
+        .await
+        .unwrap();
+    let job = replay::begin(&bucket, &plan).await.unwrap();
+    let error = replay::run(&setup, job, ReplayControls::silent())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let text = error.to_string();
+    for named in ["large/points/0/0/2", "500", "message.max.bytes"] {
+        assert!(text.contains(named), "{text}");
+    }
+}
