@@ -1,6 +1,7 @@
 //! The payloads that wait to be grouped: their bytes once, and a small reference to each.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skein_shared::format::order_column::Order;
 use skein_shared::ids::SeriesKey;
@@ -20,6 +21,29 @@ pub struct PayloadArena {
     points: u64,
     refs: Vec<PayloadRef>,
     pieces: BTreeMap<Window, Payload>,
+}
+
+/// Arenas between two steps. A step takes one whose memory the step before has touched: giving gigabytes back to the
+/// system and taking them again would cost a tenth of a run.
+#[derive(Debug, Default)]
+pub struct ArenaPool(Mutex<Vec<PayloadArena>>);
+
+impl ArenaPool {
+    /// An empty arena.
+    pub fn take(&self) -> PayloadArena {
+        self.free().pop().unwrap_or_default()
+    }
+
+    /// Keeps `arena` for the next step.
+    pub fn give_back(&self, mut arena: PayloadArena) {
+        arena.clear();
+        self.free().push(arena);
+    }
+
+    fn free(&self) -> MutexGuard<'_, Vec<PayloadArena>> {
+        // What is in it are empty arenas, whoever panicked.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The points of one payload in one window. This is what is sorted.

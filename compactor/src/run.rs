@@ -25,6 +25,7 @@ use tracing::Instrument;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::object_fetch::FetchSettings;
+use crate::payload_arena::ArenaPool;
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input;
 use crate::report::{ProgressCounter, RunReport, StepReport};
@@ -112,6 +113,7 @@ pub fn run<'a>(
             },
             arena_bytes: usize::try_from(memory.arena_bytes)
                 .expect("a budget fits a 64-bit target"),
+            arenas: ArenaPool::default(),
             limits: options.limits,
             shard_map: input.shard_map.clone(),
             cancel: cancel.clone(),

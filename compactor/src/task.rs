@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::manifest_commit::{self, Delta};
 use crate::metrics;
 use crate::object_fetch::{BlockRange, FetchSettings, fetch};
-use crate::payload_arena::PayloadArena;
+use crate::payload_arena::{ArenaPool, PayloadArena};
 use crate::plan::Step;
 use crate::report::{CpuClock, ProgressCounter, StepReport};
 use crate::window_writer::{StepSegments, WindowWriter, WriterContext};
@@ -39,6 +39,8 @@ pub struct TaskContext {
     pub writer: WriterContext,
     /// Bytes of payloads and references after which segments are written.
     pub arena_bytes: usize,
+    /// What steps that are over have left.
+    pub arenas: ArenaPool,
     /// What a payload may hold.
     pub limits: Limits,
     /// Who owns which window of an org.
@@ -163,7 +165,7 @@ impl<'a> StepWork<'a> {
             context,
             reader,
             writer,
-            arena: PayloadArena::default(),
+            arena: context.arenas.take(),
             frames: FrameCounts::default(),
         }
     }
@@ -177,6 +179,9 @@ impl<'a> StepWork<'a> {
         if !self.arena.is_empty() {
             self.writer.write(&mut self.arena)?;
         }
+        self.context
+            .arenas
+            .give_back(std::mem::take(&mut self.arena));
         let quarantine = self.write_quarantine()?;
         let mut segments = self.writer.finish()?;
         segments.report.busy = clock.stop();

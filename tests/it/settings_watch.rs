@@ -83,3 +83,51 @@ async fn a_topic_added_to_the_file_is_read_without_a_restart_and_what_cannot_cha
     ask(address, "POST /drain", Some(TOKEN)).await.unwrap();
     assert_eq!(connector.ended(Duration::from_mins(1)).await.code, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_comes_to_match_a_pattern_is_read_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = DevStack::start(&DevStackOptions {
+        directory: directory.path().join("dev"),
+        topics: vec![TopicName::new("points-a").unwrap()],
+        partitions: MIN_PARTITIONS,
+    })
+    .unwrap();
+    let named = fs::read_to_string(stack.config_file()).unwrap();
+    let file = directory.path().join("skein.toml");
+    let pattern = named.replace("topics = [\"points-a\"]", "topics = [\"^points-[a-z]$\"]");
+    assert_ne!(pattern, named);
+    fs::write(&file, pattern).unwrap();
+    let address = free_address();
+    let skein = Skein::with_config(&file)
+        .set(&format!("http.listen=\"{address}\""))
+        .set("kafka.properties={\"topic.metadata.refresh.interval.ms\"=\"500\"}")
+        .env("SKEIN_HTTP_TOKEN", TOKEN);
+    let mut connector = skein.start(&["connect"], None);
+    let reading = |status: &serde_json::Value, topic: &str| {
+        let partitions = status["partitions"].as_array().unwrap();
+        let ours = partitions.iter().filter(|one| one["topic"] == topic);
+        let reading = ours.filter(|one| one["state"] == "reading");
+        reading.count() as u64 == u64::from(MIN_PARTITIONS)
+    };
+    status_when(address, |status| reading(status, "points-a")).await;
+    for topic in ["points-b", "other"] {
+        stack.broker().create_topic(topic, MIN_PARTITIONS).unwrap();
+    }
+    let mut sent = 0;
+    for topic in ["points-b", "points-a"] {
+        let produce = ["produce", "--topic", topic, "--points", "3000"];
+        sent += skein.report(&produce).await["records"].as_u64().unwrap();
+    }
+    skein
+        .report(&["produce", "--topic", "other", "--points", "3000"])
+        .await;
+    let status = status_when(address, |status| {
+        reading(status, "points-b") && status["counts"]["records"] == sent
+    })
+    .await;
+    let partitions = status["partitions"].as_array().unwrap();
+    assert!(partitions.iter().all(|one| one["topic"] != "other"));
+    ask(address, "POST /drain", Some(TOKEN)).await.unwrap();
+    assert_eq!(connector.ended(Duration::from_mins(1)).await.code, Some(0));
+}

@@ -10,7 +10,7 @@ use pco::wrapped::{FileCompressor, FileDecompressor};
 use pco::{ChunkConfig, DeltaSpec, ModeSpec};
 
 use crate::format::habit::Contest;
-use crate::format::profile::Profile;
+use crate::format::profile::{PackLevel, Profile};
 
 /// pco's header for the one version of its format that a segment holds; not stored.
 const PCO_HEADER: [u8; 2] = [4, 1];
@@ -25,10 +25,6 @@ pub enum Delta {
     /// Differences of neighbours.
     First,
 }
-
-/// How hard pco looks for bins: 0 to 12.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackLevel(pub usize);
 
 /// Appends `numbers`, packed.
 ///

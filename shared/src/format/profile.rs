@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::number_chunk::PackLevel;
-
 /// What an encoder is after. The same points and the same profile give the same bytes; a reader need not know it.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -20,6 +18,10 @@ pub enum Profile {
     /// Every candidate for every block: up to 0.3 % fewer bytes in twice the time.
     Archive,
 }
+
+/// How hard pco looks for bins: 0 to 12.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackLevel(pub usize);
 
 impl Profile {
     /// How hard numbers are packed: each of these is a candidate.
