@@ -1,9 +1,12 @@
 //! Replays into a topic that go slowly, or cannot go on.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use skein_connector::replay::{self, Rate, ReplayControls};
-use skein_local::embedded_bucket::Conditions;
+use skein_local::embedded_bucket::{Conditions, Mood};
 use skein_shared::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +48,54 @@ async fn a_slow_rate_is_waited_for_with_no_transaction_open() {
     stop.cancel();
     let report = running.await.unwrap().unwrap();
     assert_eq!((report.state, report.records), ("running", 1));
+}
+
+/// Whether a topic's only partition holds anything, committed or not.
+fn is_begun(brokers: &str) -> bool {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .unwrap();
+    let (_, high) = consumer
+        .fetch_watermarks(AGAIN, 0, Duration::from_secs(10))
+        .unwrap();
+    high > 0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_grows_old_while_the_bucket_does_not_answer_is_committed_meanwhile() {
+    let servers = start(1, Conditions::Honoured);
+    servers.broker.create_topic(AGAIN, 1).unwrap();
+    let bucket = open_bucket(&servers.place).await;
+    let settings = settings(&servers.place, "stalled");
+    // Two flushes: the second is asked for while the records of the first are in a transaction.
+    for _ in 0..2 {
+        produce(&servers.place, 1, &records(3, 200));
+        connect(&settings, &bucket).await;
+    }
+    let setup = setup(&settings, &bucket);
+    let plan = replay::plan(&setup, &request("stalled", into_again()))
+        .await
+        .unwrap();
+    let job = replay::begin(&bucket, &plan).await.unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let steps = Arc::clone(&told);
+    let controls = ReplayControls {
+        rates: vec![Rate::Records(1)],
+        progress: Box::new(move |now| steps.lock().unwrap().push(now.records)),
+        ..ReplayControls::silent()
+    };
+    let running = tokio::spawn(async move { replay::run(&setup, job, controls).await });
+    while !tokio::task::block_in_place(|| is_begun(&servers.place.brokers)) {}
+    servers.bucket.set_mood(Mood::Stalls);
+    // Longer than a transaction is kept open.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    servers.bucket.set_mood(Mood::Serves);
+    let report = running.await.unwrap().unwrap();
+    assert_eq!((report.state, report.records), ("done", 6));
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told[..2], [0, 3], "{told:?}");
+    assert_eq!(read(&servers.place, AGAIN, 1)[0].len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
