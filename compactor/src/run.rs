@@ -95,8 +95,9 @@ pub fn run<'a>(
             });
         };
         let memory = TaskMemory::of(settings);
-        let bytes_total = bytes_to_read(&input, manifests.values())?;
-        metrics::run_started(manifests.len(), bytes_total);
+        let backlog = backlog(&input, manifests.into_values())?;
+        let bytes_total = backlog.iter().map(|(bytes, _)| bytes).sum();
+        metrics::run_started(backlog.len(), bytes_total);
         let context = Arc::new(TaskContext {
             bucket: bucket.clone(),
             fetch: FetchSettings {
@@ -117,12 +118,12 @@ pub fn run<'a>(
             limits: options.limits,
             shard_map: input.shard_map.clone(),
             cancel: cancel.clone(),
-            progress: ProgressCounter::new(progress, manifests.len(), bytes_total),
+            progress: ProgressCounter::new(progress, backlog.len(), bytes_total),
         });
         let outcomes = run_shards(
             &context,
             Arc::new(input),
-            manifests.into_values(),
+            backlog.into_iter().map(|(_, manifest)| manifest),
             memory.tasks,
         );
         let report = summarize(outcomes.await, &cancel)?;
@@ -145,11 +146,14 @@ async fn run_shards(
     let mut tasks = JoinSet::new();
     let mut shards = HashMap::new();
     for manifest in manifests {
-        let (context, input, slots) = (Arc::clone(context), Arc::clone(&input), Arc::clone(&slots));
+        // Before it is spawned, so that they begin in this order.
+        let slot = Arc::clone(&slots).acquire_owned().await;
+        let slot = slot.expect("the slots are never closed");
+        let (context, input) = (Arc::clone(context), Arc::clone(&input));
         let shard = manifest.shard;
         let span = tracing::debug_span!("shard", %shard);
         let task = async move {
-            let _slot = slots.acquire().await.expect("the slots are never closed");
+            let _slot = slot;
             let outcome = Box::pin(compact_shard(&context, &input, manifest)).await;
             context.progress.shard_done();
             outcome
@@ -282,17 +286,20 @@ fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<
     }
 }
 
-/// Stored bytes of state that every shard together has to read.
-fn bytes_to_read<'a>(
+/// The shards with the stored bytes of state that each has to read, the most first: a large shard that begins last is
+/// waited for by all cores but one.
+fn backlog(
     input: &PlanInput,
-    manifests: impl Iterator<Item = &'a ShardManifest>,
-) -> Result<u64> {
-    let mut bytes = 0;
+    manifests: impl Iterator<Item = ShardManifest>,
+) -> Result<Vec<(u64, ShardManifest)>> {
+    let mut backlog = Vec::new();
     for manifest in manifests {
-        let everything = next_step(manifest.shard, manifest, input, u64::MAX)?;
-        bytes += everything.map_or(0, |step| step.object_bytes());
+        let everything = next_step(manifest.shard, &manifest, input, u64::MAX)?;
+        let bytes = everything.map_or(0, |step| step.object_bytes());
+        backlog.push((bytes, manifest));
     }
-    Ok(bytes)
+    backlog.sort_by_key(|(bytes, _)| Reverse(*bytes));
+    Ok(backlog)
 }
 
 impl TaskMemory {

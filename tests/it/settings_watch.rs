@@ -103,7 +103,7 @@ async fn a_topic_that_comes_to_match_a_pattern_is_read_without_a_restart() {
         .set(&format!("http.listen=\"{address}\""))
         .set("kafka.properties={\"topic.metadata.refresh.interval.ms\"=\"500\"}")
         .env("SKEIN_HTTP_TOKEN", TOKEN);
-    let mut connector = skein.start(&["connect"], None);
+    let connector = skein.start(&["connect"], None);
     let reading = |status: &serde_json::Value, topic: &str| {
         let partitions = status["partitions"].as_array().unwrap();
         let ours = partitions.iter().filter(|one| one["topic"] == topic);

@@ -2,6 +2,7 @@
 
 use skein_reader::inspect::explain::explain;
 use skein_shared::ErrorKind;
+use skein_shared::format::object_key::Prefix;
 use skein_shared::ids::WriteId;
 
 use crate::inspect::world::World;
@@ -49,7 +50,9 @@ async fn a_damaged_block_is_named_by_its_place_and_what_is_no_segment_by_its_key
         text.contains(key) && text.contains("crc32c of the block"),
         "{text}"
     );
-    let state = &world.bucket.list("", None).await.unwrap()[0].key;
-    let error = explain(&world.bucket, state, 2).await.unwrap_err();
-    assert!(error.to_string().contains(state), "{error}");
+    let manifests = world.bucket.list(Prefix::MANIFESTS, None).await.unwrap();
+    let manifest = &manifests[0].key;
+    let error = explain(&world.bucket, manifest, 2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(manifest), "{error}");
 }

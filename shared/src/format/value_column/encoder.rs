@@ -236,7 +236,8 @@ fn pack_smaller<T: Number>(habit: &mut Habit, numbers: &[T], profile: Profile, o
     }
 }
 
-/// The integers that `values` are `10^exponent`-ths of, in place of what `out` held; a value that is none.
+/// The integers that give `values` when they are divided by `10^exponent`, in place of what `out` held; a value that has
+/// none.
 ///
 /// Without a branch for each value, so that the compiler makes vector instructions of it.
 fn put_integers(values: &[f64], exponent: usize, out: &mut Vec<i64>) -> Result<(), f64> {
