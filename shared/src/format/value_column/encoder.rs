@@ -182,8 +182,7 @@ impl ValueEncoder {
         for &integer in &self.integers {
             least = least.min(integer);
             greatest = greatest.max(integer);
-            // Below 2^51 each, and at most 8,192 of them.
-            moves += integer.abs_diff(previous);
+            moves = moves.saturating_add(integer.abs_diff(previous));
             previous = integer;
         }
         let mean_move = moves / values.len() as u64;

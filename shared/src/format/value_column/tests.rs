@@ -93,6 +93,17 @@ fn floats_that_are_no_decimals_come_back_bit_by_bit() {
 }
 
 #[test]
+fn the_largest_decimals_that_jump_the_farthest_read_back() {
+    let largest = 2_251_799_813_685_247.0_f64;
+    let values: Vec<f64> = [largest, -largest].into_iter().cycle().take(8192).collect();
+    check(&values);
+    let nearly: Vec<f64> = (0..8192)
+        .map(|at| (largest - f64::from(at)) * if at % 2 == 0 { 1.0 } else { -1.0 })
+        .collect();
+    assert_eq!(check(&nearly).0, ValueEncoding::Decimal);
+}
+
+#[test]
 fn few_levels_in_any_order_become_a_dictionary() {
     let mut rng = fastrand::Rng::with_seed(6);
     let levels: Vec<f64> = (0..50).map(|_| rng.f64()).collect();
