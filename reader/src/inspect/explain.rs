@@ -188,7 +188,8 @@ impl Sums {
             self.count("series metadata", 0, metadata.end - metadata.start);
         }
         let named: u64 = self.parts.values().map(|part| part.bytes).sum();
-        self.count("head and footer", 0, file.object_bytes() - named);
+        let rest = file.object_bytes().saturating_sub(named);
+        self.count("head and footer", 0, rest);
         let mut parts: Vec<Part> = self.parts.into_values().collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.bytes));
         let mut orgs: Vec<OrgBytes> = self.orgs.into_values().collect();
