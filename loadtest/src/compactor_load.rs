@@ -67,7 +67,7 @@ const TOPIC: &str = "load";
 const PARTITIONS: u32 = 32;
 /// 64 shared shards, all of them hit.
 const ORGS: u32 = 80;
-/// Points of a series in the window: a third of a day at one in 10 s.
+/// Points of a series in the window: five and a half hours at one in 10 s.
 const SERIES_POINTS: u64 = 2_000;
 const MOST_SERIES: u64 = 100_000;
 
