@@ -1,5 +1,7 @@
 //! The one error of this crate.
 
+use std::path::PathBuf;
+
 use skein_shared::ErrorKind;
 use skein_shared::ids::{Chain, FlushId, Generation, ShardId};
 use skein_shared::offset::Offset;
@@ -47,6 +49,19 @@ pub enum Error {
         object: String,
         /// What differs.
         reason: String,
+    },
+    /// The local disk that payloads are spilled to.
+    #[error(
+        "{action} spill file failed; folder=`{}`: {source}: free space there, or set compactor.spill_folder to a \
+         folder on a disk that has it (nothing of this step was committed)", .folder.display()
+    )]
+    Spill {
+        /// What was tried.
+        action: &'static str,
+        /// In which folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// Another compactor has committed the same input or the same windows.
     #[error("commit {shard} was superseded at generation {generation}; reason=`{reason}`")]
@@ -104,8 +119,23 @@ impl Error {
             | Self::ObjectDiffers { .. }
             | Self::Unconserved { .. } => ErrorKind::Corrupt,
             Self::Superseded { .. } => ErrorKind::Fenced,
+            Self::Spill { source, .. } => kind_of_io(source),
             Self::Cancelled | Self::Panicked { .. } => ErrorKind::Transient,
             Self::Shards { worst, .. } => worst.kind(),
         }
+    }
+}
+
+/// A folder that is not there waits for a person; a full or failing disk may be another one at the next try.
+fn kind_of_io(error: &std::io::Error) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+    let waits_for_a_person = matches!(
+        error.kind(),
+        Io::NotFound | Io::NotADirectory | Io::PermissionDenied | Io::ReadOnlyFilesystem
+    );
+    if waits_for_a_person {
+        ErrorKind::Invalid
+    } else {
+        ErrorKind::Transient
     }
 }

@@ -16,6 +16,7 @@ pub mod plan;
 pub mod plan_input;
 pub mod object_fetch;
 pub mod payload_arena;
+pub mod spill;
 pub mod block_reader;
 pub mod series_grouper;
 pub mod live_segments;

@@ -36,6 +36,12 @@ pub fn generation_committed(shard: ShardId, generation: Generation, step: &StepR
     );
 }
 
+/// A step has more payloads than its memory holds, and reads them back from the local disk.
+pub fn step_spilled(shard: ShardId, bytes: u64) {
+    counter!("skein_compactor_spilled_bytes_total").increment(bytes);
+    debug!(%shard, bytes, "merging spilled payloads");
+}
+
 /// Records could not become points and are listed by the shard's manifest.
 pub fn records_quarantined(shard: ShardId, records: u64, key: &str) {
     counter!("skein_compactor_quarantined_records_total").increment(records);

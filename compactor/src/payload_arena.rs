@@ -18,7 +18,6 @@ pub struct PayloadArena {
     /// The chunk that is being filled; those behind it are empty.
     open_chunk: usize,
     payload_bytes: usize,
-    points: u64,
     refs: Vec<PayloadRef>,
     pieces: BTreeMap<Window, Payload>,
 }
@@ -49,6 +48,14 @@ impl ArenaPool {
 /// The points of one payload in one window. This is what is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PayloadRef {
+    /// What it is sorted by.
+    pub key: PayloadKey,
+    place: Place,
+}
+
+/// Where a payload comes in the order in which segments are written; no two payloads of a step are equal in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PayloadKey {
     /// The window of all its points.
     pub window: Window,
     /// Whose points.
@@ -57,7 +64,6 @@ pub struct PayloadRef {
     pub first_ms: i64,
     /// Place of the record among all writes; of chains of the step.
     pub order: Order,
-    place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,28 +88,25 @@ impl PayloadArena {
         };
         let window = Window::of(range.earliest);
         if window != Window::of(range.latest) {
-            let points = self.push_pieces(view, order, owns);
-            self.points += points;
-            return points;
+            return self.push_pieces(view, order, owns);
         }
         if !owns(window) {
             return 0;
         }
-        let points = view.point_count() as u64;
-        self.points += points;
-        self.keep(payload, |place| PayloadRef {
+        let key = PayloadKey {
             window,
             series: series_of(view),
             first_ms: range.first.0,
             order,
-            place,
-        });
-        points
+        };
+        self.keep(key, payload);
+        view.point_count() as u64
     }
 
-    /// Points that are held.
-    pub fn points(&self) -> u64 {
-        self.points
+    /// Takes a payload that another arena has held, in the order of keys.
+    pub fn push_sorted(&mut self, key: PayloadKey, payload: &[u8]) {
+        debug_assert!(self.refs.last().is_none_or(|last| last.key < key));
+        self.keep(key, payload);
     }
 
     /// Memory that is in use: bytes and references.
@@ -123,8 +126,7 @@ impl PayloadArena {
 
     /// Brings the references into the order of (window, series, first timestamp, order of writes).
     pub fn sort(&mut self) {
-        self.refs
-            .sort_unstable_by_key(|r| (r.window, r.series, r.first_ms, r.order));
+        self.refs.sort_unstable_by_key(|reference| reference.key);
     }
 
     /// The payload behind a reference of this filling.
@@ -132,10 +134,17 @@ impl PayloadArena {
     /// # Panics
     /// If the reference is of another filling.
     pub fn points_of(&self, reference: &PayloadRef) -> PayloadPoints<'_> {
+        PayloadPoints::of_checked(self.bytes_of(reference))
+    }
+
+    /// The bytes behind a reference of this filling.
+    ///
+    /// # Panics
+    /// If the reference is of another filling.
+    pub fn bytes_of(&self, reference: &PayloadRef) -> &[u8] {
         let Place { chunk, start, len } = reference.place;
         let start = start as usize;
-        let payload = &self.chunks[chunk as usize][start..start + len as usize];
-        PayloadPoints::of_checked(payload)
+        &self.chunks[chunk as usize][start..start + len as usize]
     }
 
     /// Forgets everything and keeps the memory.
@@ -144,7 +153,6 @@ impl PayloadArena {
         self.chunks.iter_mut().for_each(Vec::clear);
         self.open_chunk = 0;
         self.payload_bytes = 0;
-        self.points = 0;
     }
 
     fn push_pieces(
@@ -163,13 +171,13 @@ impl PayloadArena {
             }
             bytes.clear();
             piece.encode(&mut bytes);
-            self.keep(&bytes, |place| PayloadRef {
+            let key = PayloadKey {
                 window: *window,
                 series: series_of(view),
                 first_ms: piece.timestamps[0].0,
                 order,
-                place,
-            });
+            };
+            self.keep(key, &bytes);
             points += piece.values.len() as u64;
         }
         pieces.clear();
@@ -177,7 +185,7 @@ impl PayloadArena {
         points
     }
 
-    fn keep(&mut self, payload: &[u8], reference: impl FnOnce(Place) -> PayloadRef) {
+    fn keep(&mut self, key: PayloadKey, payload: &[u8]) {
         let room = |chunk: &Vec<u8>| chunk.capacity() - chunk.len() >= payload.len();
         while !self.chunks.get(self.open_chunk).is_none_or(room) {
             self.open_chunk += 1;
@@ -194,7 +202,7 @@ impl PayloadArena {
         };
         chunk.extend_from_slice(payload);
         self.payload_bytes += payload.len();
-        self.refs.push(reference(place));
+        self.refs.push(PayloadRef { key, place });
     }
 }
 
@@ -285,8 +293,8 @@ mod tests {
             arena.sort();
             prop_assert_eq!(arena.refs().len(), expected.len());
             for (reference, (window, points)) in arena.refs().iter().zip(expected) {
-                prop_assert_eq!(reference.window, window);
-                prop_assert_eq!(reference.first_ms, points[0].0);
+                prop_assert_eq!(reference.key.window, window);
+                prop_assert_eq!(reference.key.first_ms, points[0].0);
                 prop_assert_eq!(points_in(&arena, reference), bits(&points));
             }
         }

@@ -52,6 +52,8 @@ pub struct StepReport {
     pub segment_bytes: u64,
     /// Points and bytes of the segments by encoding.
     pub encodings: EncodingBytes,
+    /// Bytes of payloads that went over the local disk, because memory had no room for them.
+    pub spilled_bytes: u64,
     /// CPU time of the threads that decode, sort, merge and encode.
     pub busy: Duration,
 }
@@ -146,6 +148,7 @@ impl StepReport {
         self.segments += other.segments;
         self.segment_bytes += other.segment_bytes;
         self.encodings.add(&other.encodings);
+        self.spilled_bytes += other.spilled_bytes;
         self.busy += other.busy;
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ use crate::payload_arena::ArenaPool;
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input;
 use crate::report::{ProgressCounter, RunReport, StepReport};
+use crate::spill::SpillPlace;
 use crate::task::{TaskContext, run_step};
 use crate::window_writer::WriterContext;
 
@@ -55,7 +57,9 @@ struct TaskMemory {
     /// Tasks at the same time.
     tasks: usize,
     /// Payloads and references.
-    arena_bytes: u64,
+    arena_bytes: usize,
+    /// Objects, and later what was spilled, on the way in.
+    read_bytes: usize,
     /// Requests under way or waiting.
     read_concurrency: usize,
 }
@@ -112,8 +116,10 @@ pub fn run<'a>(
                 profile: settings.profile,
                 timelines: Arc::new(options.timelines),
             },
-            arena_bytes: usize::try_from(memory.arena_bytes)
-                .expect("a budget fits a 64-bit target"),
+            arena_bytes: memory.arena_bytes,
+            spill_place: SpillPlace::open(&spill_folder(settings))?,
+            spill_read_bytes: memory.read_bytes,
+            step_bytes: settings.step_bytes.0,
             arenas: ArenaPool::default(),
             limits: options.limits,
             shard_map: input.shard_map.clone(),
@@ -229,9 +235,7 @@ async fn advance(
 ) -> Result<()> {
     let shard = manifest.shard;
     let mut lost_in_a_row = 0;
-    // References take memory beside the payloads; a step that still passes the arena writes twice.
-    let step_bytes = context.arena_bytes as u64 / 4 * 3;
-    while let Some(step) = next_step(shard, &manifest, input, step_bytes)? {
+    while let Some(step) = next_step(shard, &manifest, input, context.step_bytes)? {
         if context.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -302,6 +306,14 @@ fn backlog(
     Ok(backlog)
 }
 
+fn spill_folder(settings: &CompactorSettings) -> PathBuf {
+    if settings.spill_folder.as_os_str().is_empty() {
+        std::env::temp_dir()
+    } else {
+        settings.spill_folder.clone()
+    }
+}
+
 impl TaskMemory {
     /// Of one task's share half goes to the arena, a quarter to reads; the rest is for encoder and uploads.
     fn of(settings: &CompactorSettings) -> Self {
@@ -318,7 +330,8 @@ impl TaskMemory {
         let index = |n: u64| usize::try_from(n).expect("a budget fits a 64-bit target");
         Self {
             tasks: index(tasks),
-            arena_bytes: share / 2,
+            arena_bytes: index(share / 2),
+            read_bytes: index(share / 4),
             read_concurrency: index(reads.clamp(1, u64::from(settings.read_concurrency))),
         }
     }

@@ -17,18 +17,16 @@ use skein_shared::window::{TimestampMs, Window};
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::payload_arena::{PayloadArena, PayloadRef};
-use crate::series_grouper::{SeriesGroup, WindowGroup};
+use crate::payload_arena::PayloadRef;
+use crate::series_grouper::{SeriesGroup, SeriesGrouper};
 
 /// What one segment is made of.
 #[derive(Debug)]
 pub struct SegmentInput<'a> {
     /// What it is of.
     pub identity: SegmentIdentity,
-    /// Holds the payloads.
-    pub arena: &'a PayloadArena,
-    /// The payloads of the window.
-    pub group: WindowGroup<'a>,
+    /// The payloads of the step; those of the window come next.
+    pub fresh: &'a mut SeriesGrouper,
     /// What the orders of the payloads mean: index in the step's chains to index in `chains`.
     pub chain_indexes: &'a [ChainIndex],
     /// The chains of the payloads and of the live segments.
@@ -67,7 +65,7 @@ impl Scratch {
 /// when no point was left. CPU work: not for an async thread.
 ///
 /// # Errors
-/// What reading the live segments gives.
+/// What reading the live segments or the spilled payloads gives.
 pub fn encode_segment(
     input: SegmentInput<'_>,
     scratch: &mut Scratch,
@@ -75,22 +73,21 @@ pub fn encode_segment(
     mut emit: impl FnMut(Bytes),
 ) -> Result<(Option<FinishedSegment>, MergeCounts)> {
     let mut live = input.live;
-    let payloads = Payloads {
-        arena: input.arena,
-        chain_indexes: input.chain_indexes,
-    };
     let mut writer = SegmentWriter::new(input.identity, input.chains, input.profile);
     let mut counts = MergeCounts::default();
-    let mut fresh = input.group.series().peekable();
+    let fresh = input.fresh;
     loop {
-        let next_fresh = fresh.peek().map(|group| group.key());
+        let of_window = |(window, _): &(Window, SeriesKey)| *window == input.identity.window;
+        let next_fresh = fresh.peek().filter(of_window).map(|(_, key)| key);
         let Some(key) = [next_fresh, live.least()?].into_iter().flatten().min() else {
             return Ok((writer.finish(), counts));
         };
         scratch.merge.clear();
         let mut metadata = None;
-        if let Some(group) = fresh.next_if(|group| group.key() == key) {
-            metadata = payloads.gather(group, &mut scratch.merge);
+        if next_fresh == Some(key)
+            && let Some(group) = fresh.take_series()?
+        {
+            metadata = gather(group, input.chain_indexes, &mut scratch.merge);
         }
         live.take(key, |points, theirs| {
             scratch.merge.gather_segment(points);
@@ -121,37 +118,33 @@ fn push(
     writer.push_series(key, &points, metadata);
 }
 
-/// Reads payloads out of an arena, with orders of the segment's chains.
-struct Payloads<'a> {
-    arena: &'a PayloadArena,
-    chain_indexes: &'a [ChainIndex],
-}
-
-impl Payloads<'_> {
-    /// Gathers a series' points and answers its last written metadata. A payload without any says nothing.
-    fn gather(&self, group: SeriesGroup<'_>, merge: &mut SeriesMerge) -> Option<SeriesMetadata> {
-        let mut newest: Option<(Order, &PayloadRef)> = None;
-        for reference in group.payloads() {
-            let points = self.arena.points_of(reference);
-            let chain = self.chain_indexes[reference.order.chain.0 as usize];
-            let order = Order {
-                chain,
-                ..reference.order
-            };
-            merge.gather_record(order, |timestamps, values| {
-                points.decode_into(timestamps, values);
-            });
-            let is_newer = newest.is_none_or(|(newest, _)| newest < order);
-            if is_newer && points.metadata().next().is_some() {
-                newest = Some((order, reference));
-            }
+/// Gathers a series' points, with orders of the segment's chains, and answers its last written metadata. A payload without
+/// any says nothing.
+fn gather(
+    group: SeriesGroup<'_>,
+    chain_indexes: &[ChainIndex],
+    merge: &mut SeriesMerge,
+) -> Option<SeriesMetadata> {
+    let arena = group.arena();
+    let mut newest: Option<(Order, &PayloadRef)> = None;
+    for reference in group.payloads() {
+        let points = arena.points_of(reference);
+        let order = reference.key.order;
+        let chain = chain_indexes[order.chain.0 as usize];
+        let order = Order { chain, ..order };
+        merge.gather_record(order, |timestamps, values| {
+            points.decode_into(timestamps, values);
+        });
+        let is_newer = newest.is_none_or(|(newest, _)| newest < order);
+        if is_newer && points.metadata().next().is_some() {
+            newest = Some((order, reference));
         }
-        let (order, reference) = newest?;
-        let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-        let points = self.arena.points_of(reference);
-        let entries: BTreeMap<_, _> = points.metadata().map(text).collect();
-        Some(SeriesMetadata { order, entries })
     }
+    let (order, reference) = newest?;
+    let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    let points = arena.points_of(reference);
+    let entries: BTreeMap<_, _> = points.metadata().map(text).collect();
+    Some(SeriesMetadata { order, entries })
 }
 
 fn keep_newest(ours: &mut Option<SeriesMetadata>, theirs: Option<SeriesMetadata>) {

@@ -1,58 +1,168 @@
-//! From sorted references to the payloads of one window, and of one series in it.
+//! The payloads of a step window by window and series by series, from memory or merged from disk.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use skein_shared::format::order_column::ChainIndex;
 use skein_shared::ids::SeriesKey;
 use skein_shared::window::Window;
 
-use crate::payload_arena::PayloadRef;
+use crate::error::Result;
+use crate::payload_arena::{PayloadArena, PayloadKey, PayloadRef};
+use crate::spill::{RunReader, Spill};
 
-/// The payloads of one window; never none.
-#[derive(Debug, Clone, Copy)]
-pub struct WindowGroup<'a>(&'a [PayloadRef]);
-
-/// The payloads of one series in one window; never none.
-#[derive(Debug, Clone, Copy)]
-pub struct SeriesGroup<'a>(&'a [PayloadRef]);
-
-/// Groups references by window. They are sorted, see
-/// [`PayloadArena::sort`](crate::payload_arena::PayloadArena::sort).
-pub fn windows(sorted: &[PayloadRef]) -> impl Iterator<Item = WindowGroup<'_>> {
-    debug_assert!(sorted.is_sorted_by_key(|r| (r.window, r.series)));
-    sorted
-        .chunk_by(|a, b| a.window == b.window)
-        .map(WindowGroup)
+/// All payloads of a step in the order of their keys, handed out series by series.
+#[derive(Debug)]
+pub struct SeriesGrouper {
+    arena: PayloadArena,
+    source: Source,
 }
 
-impl<'a> WindowGroup<'a> {
-    /// Which window.
-    pub fn window(self) -> Window {
-        self.0[0].window
+#[derive(Debug)]
+enum Source {
+    /// Everything is in the arena, sorted; those from this reference on have not been handed out.
+    Memory(usize),
+    /// The arena holds the series that was handed out last.
+    Disk(RunMerge),
+}
+
+/// Sorted runs, merged into one.
+#[derive(Debug)]
+struct RunMerge {
+    spill: Spill,
+    runs: Vec<RunReader>,
+    /// The next payload of each run that has one, and which run.
+    next: BinaryHeap<Reverse<(PayloadKey, usize)>>,
+}
+
+/// The payloads of one series in one window, by first timestamp; never none.
+#[derive(Debug, Clone, Copy)]
+pub struct SeriesGroup<'a> {
+    arena: &'a PayloadArena,
+    refs: &'a [PayloadRef],
+}
+
+impl SeriesGrouper {
+    /// Groups what `arena` holds.
+    pub fn in_memory(mut arena: PayloadArena) -> Self {
+        arena.sort();
+        Self {
+            arena,
+            source: Source::Memory(0),
+        }
     }
 
-    /// The chains that its records came from, ascending.
-    pub fn chains(self) -> Vec<ChainIndex> {
-        let mut chains: Vec<_> = self.0.iter().map(|r| r.order.chain).collect();
-        chains.sort_unstable();
-        chains.dedup();
-        chains
+    /// Groups what was spilled, with `buffer_bytes` of memory for reading; `arena` is empty.
+    ///
+    /// # Errors
+    /// [`Error::Spill`](crate::Error::Spill).
+    pub fn merged(spill: Spill, arena: PayloadArena, buffer_bytes: usize) -> Result<Self> {
+        let mut merge = RunMerge {
+            runs: spill.readers(buffer_bytes),
+            spill,
+            next: BinaryHeap::new(),
+        };
+        for run in 0..merge.runs.len() {
+            merge.line_up(run)?;
+        }
+        Ok(Self {
+            arena,
+            source: Source::Disk(merge),
+        })
     }
 
-    /// Its series, ascending.
-    pub fn series(self) -> impl Iterator<Item = SeriesGroup<'a>> {
-        self.0
-            .chunk_by(|a, b| a.series == b.series)
-            .map(SeriesGroup)
+    /// Window and series that come next.
+    pub fn peek(&self) -> Option<(Window, SeriesKey)> {
+        let key = match &self.source {
+            Source::Memory(next) => self.arena.refs().get(*next)?.key,
+            Source::Disk(merge) => merge.next.peek()?.0.0,
+        };
+        Some((key.window, key.series))
     }
+
+    /// The payloads of the series that comes next; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Spill`](crate::Error::Spill).
+    pub fn take_series(&mut self) -> Result<Option<SeriesGroup<'_>>> {
+        let Some(series) = self.peek() else {
+            return Ok(None);
+        };
+        let range = match &mut self.source {
+            Source::Memory(next) => {
+                let rest = &self.arena.refs()[*next..];
+                let is_of = |reference: &&PayloadRef| series_of(&reference.key) == series;
+                let count = rest.iter().take_while(is_of).count();
+                *next += count;
+                *next - count..*next
+            }
+            Source::Disk(merge) => {
+                self.arena.clear();
+                merge.fill(series, &mut self.arena)?;
+                0..self.arena.refs().len()
+            }
+        };
+        Ok(Some(SeriesGroup {
+            arena: &self.arena,
+            refs: &self.arena.refs()[range],
+        }))
+    }
+
+    /// The chains that the records of `window` came from, ascending. Asked before its first series is handed out.
+    pub fn chains_in(&self, window: Window) -> Vec<ChainIndex> {
+        match &self.source {
+            Source::Memory(next) => {
+                let rest = self.arena.refs()[*next..].iter();
+                let of_window = rest.take_while(|reference| reference.key.window == window);
+                let mut chains: Vec<_> = of_window.map(|r| r.key.order.chain).collect();
+                chains.sort_unstable();
+                chains.dedup();
+                chains
+            }
+            Source::Disk(merge) => merge.spill.chains_in(window),
+        }
+    }
+
+    /// The arena, for the next step.
+    pub fn into_arena(self) -> PayloadArena {
+        self.arena
+    }
+}
+
+impl RunMerge {
+    /// Moves the payloads of one series into `arena`.
+    fn fill(&mut self, series: (Window, SeriesKey), arena: &mut PayloadArena) -> Result<()> {
+        while let Some(Reverse((key, run))) = self.next.peek().copied() {
+            if series_of(&key) != series {
+                break;
+            }
+            self.next.pop();
+            self.runs[run].take_into(arena)?;
+            self.line_up(run)?;
+        }
+        Ok(())
+    }
+
+    fn line_up(&mut self, run: usize) -> Result<()> {
+        if let Some(key) = self.runs[run].peek()? {
+            self.next.push(Reverse((key, run)));
+        }
+        Ok(())
+    }
+}
+
+fn series_of(key: &PayloadKey) -> (Window, SeriesKey) {
+    (key.window, key.series)
 }
 
 impl<'a> SeriesGroup<'a> {
-    /// Which series.
-    pub fn key(self) -> SeriesKey {
-        self.0[0].series
-    }
-
     /// Its payloads, by first timestamp.
     pub fn payloads(self) -> &'a [PayloadRef] {
-        self.0
+        self.refs
+    }
+
+    /// Holds their bytes.
+    pub fn arena(self) -> &'a PayloadArena {
+        self.arena
     }
 }

@@ -26,6 +26,8 @@ use crate::object_fetch::{BlockRange, FetchSettings, fetch};
 use crate::payload_arena::{ArenaPool, PayloadArena};
 use crate::plan::Step;
 use crate::report::{CpuClock, ProgressCounter, StepReport};
+use crate::series_grouper::SeriesGrouper;
+use crate::spill::{Spill, SpillPlace};
 use crate::window_writer::{StepSegments, WindowWriter, WriterContext};
 
 /// What every task of a run shares.
@@ -37,8 +39,14 @@ pub struct TaskContext {
     pub fetch: FetchSettings,
     /// How segments are written.
     pub writer: WriterContext,
-    /// Bytes of payloads and references after which segments are written.
+    /// Bytes of payloads and references that a task keeps in memory; more of them are spilled.
     pub arena_bytes: usize,
+    /// Payload bytes of one step.
+    pub step_bytes: u64,
+    /// Where they are spilled to.
+    pub spill_place: SpillPlace,
+    /// Bytes with which one task reads spilled payloads back.
+    pub spill_read_bytes: usize,
     /// What steps that are over have left.
     pub arenas: ArenaPool,
     /// What a payload may hold.
@@ -155,6 +163,9 @@ struct StepWork<'a> {
     reader: BlockReader<'a>,
     writer: WindowWriter<'a>,
     arena: PayloadArena,
+    /// What the arena had no room for.
+    spill: Option<Spill>,
+    spilled_bytes: u64,
     frames: FrameCounts,
 }
 
@@ -166,6 +177,8 @@ impl<'a> StepWork<'a> {
             reader,
             writer,
             arena: context.arenas.take(),
+            spill: None,
+            spilled_bytes: 0,
             frames: FrameCounts::default(),
         }
     }
@@ -176,15 +189,13 @@ impl<'a> StepWork<'a> {
         while let Some(range) = queue.blocking_recv() {
             self.read_range(&mut decoder, &range?)?;
         }
-        if !self.arena.is_empty() {
-            self.writer.write(&mut self.arena)?;
-        }
-        self.context
-            .arenas
-            .give_back(std::mem::take(&mut self.arena));
+        let mut grouper = self.group()?;
+        self.writer.write(&mut grouper)?;
+        self.context.arenas.give_back(grouper.into_arena());
         let quarantine = self.write_quarantine()?;
         let mut segments = self.writer.finish()?;
         segments.report.busy = clock.stop();
+        segments.report.spilled_bytes = self.spilled_bytes;
         Ok(StepOutput {
             frames: self.frames,
             segments,
@@ -203,10 +214,36 @@ impl<'a> StepWork<'a> {
             let points = self.frames.points - points_before;
             self.context.progress.add(points, block.bytes);
             if self.arena.held_bytes() >= self.context.arena_bytes {
-                self.writer.write(&mut self.arena)?;
+                self.spill_arena()?;
             }
         }
         Ok(())
+    }
+
+    fn spill_arena(&mut self) -> Result<()> {
+        let mut spill = match self.spill.take() {
+            Some(spill) => spill,
+            None => Spill::create(&self.context.spill_place)?,
+        };
+        spill.append(&mut self.arena)?;
+        self.spilled_bytes = spill.bytes();
+        self.spill = Some(spill);
+        Ok(())
+    }
+
+    /// Everything that was read, in order.
+    fn group(&mut self) -> Result<SeriesGrouper> {
+        if self.spill.is_some() && !self.arena.is_empty() {
+            self.spill_arena()?;
+        }
+        let arena = std::mem::take(&mut self.arena);
+        match self.spill.take() {
+            None => Ok(SeriesGrouper::in_memory(arena)),
+            Some(spill) => {
+                metrics::step_spilled(self.reader.shard, spill.bytes());
+                SeriesGrouper::merged(spill, arena, self.context.spill_read_bytes)
+            }
+        }
     }
 
     /// Writes the list of the records that could not become points.

@@ -1,4 +1,4 @@
-//! From a filled arena to one segment for each window that it touches.
+//! From the payloads of a step to one segment for each window that they touch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,11 +19,10 @@ use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
 use crate::merge_policy::{Choice, choose};
-use crate::payload_arena::PayloadArena;
 use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
 use crate::series_encoder::{Scratch, SegmentInput, encode_segment};
-use crate::series_grouper::{WindowGroup, windows};
+use crate::series_grouper::SeriesGrouper;
 
 /// Segments whose last part is on its way while the next one is encoded.
 const CLOSING_UPLOADS: usize = 2;
@@ -104,26 +103,14 @@ impl<'a> WindowWriter<'a> {
         self.attempt
     }
 
-    /// Writes the arena's points, one segment a window, and empties it. CPU work: not for an async thread.
+    /// Writes the points, one segment a window. CPU work: not for an async thread.
     ///
     /// # Errors
-    /// What reading live segments or uploading gives.
-    ///
-    /// # Panics
-    /// If points were lost on the way (SK-11).
-    pub fn write(&mut self, arena: &mut PayloadArena) -> Result<()> {
-        let before = self.written.counts.total() - self.written.points_merged;
-        arena.sort();
-        for group in windows(arena.refs()) {
-            self.write_window(arena, group)?;
+    /// What reading live segments or spilled payloads, or uploading gives.
+    pub fn write(&mut self, fresh: &mut SeriesGrouper) -> Result<()> {
+        while let Some((window, _)) = fresh.peek() {
+            self.write_window(fresh, window)?;
         }
-        let after = self.written.counts.total() - self.written.points_merged;
-        assert_eq!(
-            after - before,
-            arena.points(),
-            "SK-11: an arena's points are conserved"
-        );
-        arena.clear();
         Ok(())
     }
 
@@ -136,14 +123,14 @@ impl<'a> WindowWriter<'a> {
         Ok(self.written)
     }
 
-    fn write_window(&mut self, arena: &PayloadArena, group: WindowGroup<'_>) -> Result<()> {
+    fn write_window(&mut self, fresh: &mut SeriesGrouper, window: Window) -> Result<()> {
         let identity = SegmentIdentity {
             shard: self.base.shard,
-            window: group.window(),
+            window,
             resolution: Resolution::Raw,
         };
-        let files = self.files_to_merge(group.window())?;
-        let chains = self.chains_of(group, &files);
+        let files = self.files_to_merge(window)?;
+        let chains = self.chains_of(&fresh.chains_in(window), &files);
         let indexes: Vec<ChainIndex> = self
             .chains
             .chains()
@@ -157,8 +144,7 @@ impl<'a> WindowWriter<'a> {
             SegmentUpload::start(&runtime, context.bucket.clone(), self.next_key(identity));
         let input = SegmentInput {
             identity,
-            arena,
-            group,
+            fresh,
             chain_indexes: &indexes,
             live: LiveSegments::new(runtime, files, &chains),
             chains,
@@ -178,41 +164,28 @@ impl<'a> WindowWriter<'a> {
 
     /// The window's live segments, if the policy has them merged; from then on they count as replaced.
     fn files_to_merge(&mut self, window: Window) -> Result<Vec<Arc<SegmentFile>>> {
-        let in_window = |segment: &&SegmentEntry| segment.window == window;
-        let written = &mut self.written;
-        let is_replaced = written.replaced.contains_key(&window);
-        let base = self.base.segments.iter().filter(in_window);
-        let base: Vec<SegmentEntry> = base.filter(|_| !is_replaced).cloned().collect();
-        let added = written.added.iter().filter(in_window).count();
-        match choose(base.len() + added, self.context.max_live_segments) {
+        let segments = self.base.segments.iter();
+        let live: Vec<_> = segments.filter(|s| s.window == window).collect();
+        match choose(live.len(), self.context.max_live_segments) {
             Choice::Overlay => return Ok(Vec::new()),
             Choice::Merge => {}
         }
-        if added > 0 {
-            // What this step has written itself must be there before it is read.
-            self.finish_uploads(0)?;
-        }
-        let written = &mut self.written;
-        let keys = base.iter().map(|segment| segment.key.clone());
-        written.replaced.entry(window).or_default().extend(keys);
-        let own = written
-            .added
-            .extract_if(.., |segment| segment.window == window);
-        let merged: Vec<SegmentEntry> = base.into_iter().chain(own).collect();
-        let mut files = Vec::with_capacity(merged.len());
-        for segment in &merged {
+        let keys = live.iter().map(|segment| segment.key.clone()).collect();
+        self.written.replaced.insert(window, keys);
+        let mut files = Vec::with_capacity(live.len());
+        for segment in live {
             let file = SegmentFile::open(&self.context.bucket, segment);
             files.push(Arc::new(self.context.runtime.block_on(file)?));
-            written.points_merged += segment.summary.points;
+            self.written.points_merged += segment.summary.points;
         }
         Ok(files)
     }
 
     /// The chains of the window's records and of the segments that are merged in: the segment's bytes must
     /// depend on nothing else.
-    fn chains_of(&self, group: WindowGroup<'_>, files: &[Arc<SegmentFile>]) -> ChainTable {
-        let fresh = group.chains().into_iter();
-        let fresh = fresh.filter_map(|index| self.chains.get(index).cloned());
+    fn chains_of(&self, fresh: &[ChainIndex], files: &[Arc<SegmentFile>]) -> ChainTable {
+        let fresh = fresh.iter();
+        let fresh = fresh.filter_map(|index| self.chains.get(*index).cloned());
         let live = files.iter().flat_map(|file| file.chains().chains());
         ChainTable::new(fresh.chain(live.cloned()).collect())
     }

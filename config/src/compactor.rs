@@ -1,5 +1,7 @@
 //! `[compactor]`: memory, reads and merges.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use skein_shared::format::profile::Profile;
 use skein_shared::units::{ByteCount, MIB, Millis};
@@ -12,6 +14,11 @@ use crate::bound::{Bounds, Breach};
 pub struct CompactorSettings {
     /// Bytes that reads, payload arenas, encoders and uploads of all tasks take together.
     pub memory_budget: ByteCount,
+    /// Payload bytes that a shard takes forward in one step, with one commit; what memory has no room for goes over
+    /// the local disk.
+    pub step_bytes: ByteCount,
+    /// The folder for that, with room for `step_bytes` for each task; empty for the system's temporary folder.
+    pub spill_folder: PathBuf,
     /// Tasks at the same time; 0 is one for each core.
     pub threads: u32,
     /// Size of one ranged GET.
@@ -36,6 +43,11 @@ impl CompactorSettings {
             "memory_budget",
             &self.memory_budget,
             ByteCount::mib(128)..=ByteCount::mib(4096),
+        );
+        bounds.range(
+            "step_bytes",
+            &self.step_bytes,
+            ByteCount::mib(1)..=ByteCount::mib(64 * 1024),
         );
         bounds.range("threads", &self.threads, 0..=1024);
         bounds.range(

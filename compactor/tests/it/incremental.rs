@@ -96,7 +96,7 @@ async fn incremental_runs_with_merges_give_what_one_run_gives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_smaller_than_the_input_gives_the_same_points_in_more_steps() {
+async fn steps_smaller_than_the_input_give_the_same_points_in_more_generations() {
     for (seed, max_live_segments) in [(1, 4), (2, 1), (3, 3)] {
         let records = records(seed, 400);
         let world = World::new().await;
@@ -104,7 +104,7 @@ async fn a_budget_smaller_than_the_input_gives_the_same_points_in_more_steps() {
             world.flush(&flush_of(part.to_vec())).await;
         }
         let tight = CompactorSettings {
-            memory_budget: ByteCount(6_000),
+            step_bytes: ByteCount(3_000),
             read_bytes: ByteCount(600),
             max_live_segments,
             ..settings()
@@ -137,16 +137,24 @@ async fn a_second_run_makes_no_write_request() {
 async fn segments_are_a_pure_function_of_the_records() {
     let records = records(9, 300);
     let mut seen: Option<BTreeMap<(ShardId, Window), SegmentSummary>> = None;
-    for (threads, block_records) in [(1, 7), (2, 7), (2, 50)] {
+    for (threads, block_records, budget) in [
+        (1, 7, 1 << 28),
+        (2, 7, 1 << 28),
+        (2, 50, 1 << 28),
+        (1, 7, 4_000),
+        (2, 50, 9_000),
+    ] {
         let world = World::new().await;
         let mut flush = flush_of(records.clone());
         flush.block_records = block_records;
         world.flush(&flush).await;
         let settings = CompactorSettings {
             threads,
+            memory_budget: ByteCount(budget),
             ..settings()
         };
-        world.compact_with(&settings).await.unwrap();
+        let report = world.compact_with(&settings).await.unwrap();
+        assert_eq!(report.steps.spilled_bytes > 0, budget < 10_000);
         let segments = summaries(&world).await;
         assert!(segments.len() > 6);
         // The summary has size and CRC32C of the bytes.

@@ -225,6 +225,8 @@ pub(crate) fn settings() -> CompactorSettings {
         read_concurrency: 4,
         part_bytes: ByteCount::mib(8),
         max_live_segments: 4,
+        step_bytes: ByteCount::mib(1024),
+        spill_folder: std::path::PathBuf::new(),
         profile: Profile::default(),
     }
 }
