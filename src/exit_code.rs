@@ -19,6 +19,16 @@ pub(crate) enum ExitCode {
     Conflict,
     /// What was waited for did not come in time.
     TimedOut,
+    /// A task failed for a reason that another try may not meet.
+    TaskTransient,
+    /// Others have done what the task was to do, or something that forbids it.
+    TaskSuperseded,
+    /// What the task reads is damaged.
+    TaskPoison,
+    /// The task is too large; the next plan splits it.
+    TaskOverBudget,
+    /// The task was asked to stop.
+    TaskPreempted,
 }
 
 impl ExitCode {
@@ -28,6 +38,22 @@ impl ExitCode {
             ErrorKind::Transient => Self::Internal,
             ErrorKind::Fenced => Self::Conflict,
             ErrorKind::Corrupt => Self::Difference,
+            ErrorKind::Invalid => Self::Usage,
+        }
+    }
+
+    /// The code of a task's error: engines retry by it.
+    pub(crate) fn of_task(error: &skein_compactor::Error) -> Self {
+        if matches!(error, skein_compactor::Error::Cancelled) {
+            return Self::TaskPreempted;
+        }
+        if matches!(error, skein_compactor::Error::OverBudget { .. }) {
+            return Self::TaskOverBudget;
+        }
+        match error.kind() {
+            ErrorKind::Transient => Self::TaskTransient,
+            ErrorKind::Fenced => Self::TaskSuperseded,
+            ErrorKind::Corrupt => Self::TaskPoison,
             ErrorKind::Invalid => Self::Usage,
         }
     }
@@ -42,6 +68,11 @@ impl ExitCode {
             Self::Difference => 3,
             Self::Conflict => 5,
             Self::TimedOut => 6,
+            Self::TaskTransient => 20,
+            Self::TaskSuperseded => 30,
+            Self::TaskPoison => 42,
+            Self::TaskOverBudget => 43,
+            Self::TaskPreempted => 143,
         }
     }
 }
@@ -59,13 +90,18 @@ mod tests {
     use super::*;
 
     const OPERATIONS: &str = include_str!("../docs/operations.md");
-    const ALL: [ExitCode; 6] = [
+    const ALL: [ExitCode; 11] = [
         ExitCode::Ok,
         ExitCode::Internal,
         ExitCode::Usage,
         ExitCode::Difference,
         ExitCode::Conflict,
         ExitCode::TimedOut,
+        ExitCode::TaskTransient,
+        ExitCode::TaskSuperseded,
+        ExitCode::TaskPoison,
+        ExitCode::TaskOverBudget,
+        ExitCode::TaskPreempted,
     ];
 
     /// Number and meaning of each row of the table.
@@ -95,6 +131,11 @@ mod tests {
             "difference",
             "race",
             "timed out",
+            "may succeed",
+            "superseded",
+            "damaged",
+            "too large",
+            "preempted",
         ];
         let documented = documented();
         for (code, word) in ALL.into_iter().zip(words) {

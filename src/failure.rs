@@ -25,6 +25,11 @@ impl Failure {
         Self::Said(ExitCode::of(kind), with_sources(error))
     }
 
+    /// A failure of a task, with the code that engines retry by.
+    pub(crate) fn of_task(error: &skein_compactor::Error) -> Self {
+        Self::Said(ExitCode::of_task(error), with_sources(error))
+    }
+
     /// A wrong command line.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Said(ExitCode::Usage, message.into())

@@ -1,6 +1,7 @@
 //! From stored blocks to the payloads that count, or to quarantine with the reason.
 
 use skein_shared::format::block::{BlockDecoder, Frame};
+use skein_shared::format::compact_plan::{AllowedFrames, Part};
 use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::quarantine::QuarantinedRecord;
@@ -13,13 +14,14 @@ use skein_shared::shard_map::ShardMap;
 use crate::error::{Error, Result};
 use crate::object_fetch::{BlockRange, OpenedObject};
 use crate::payload_arena::PayloadArena;
-use crate::plan::AllowedFrames;
 
 /// Decides what becomes of each frame of a step.
 #[derive(Debug)]
 pub struct BlockReader<'a> {
     /// For which shard.
     pub shard: ShardId,
+    /// Which of the shard's series.
+    pub part: Part,
     /// Which frames count.
     pub allowed: &'a AllowedFrames,
     /// Every chain of `allowed`: what orders in the arena mean.
@@ -37,6 +39,8 @@ pub struct FrameCounts {
     pub records: u64,
     /// Points taken into the arena.
     pub points: u64,
+    /// Length of the payloads that they came from.
+    pub payload_bytes: u64,
     /// Frames that no ledger entry names.
     pub void: u64,
     /// Records whose payload cannot become points.
@@ -115,22 +119,28 @@ impl BlockReader<'_> {
             return;
         }
         let is_routed_here = rule.object.shard == self.shard;
-        counts.records += u64::from(is_routed_here);
         match self.parse(record) {
             Ok((payload, view)) => {
+                if !self.part.series.contains(view.series()) {
+                    return;
+                }
+                counts.records += u64::from(is_routed_here);
                 let order = Order {
                     record_timestamp: record.timestamp.time(),
                     chain: rule.chain,
                     offset: record.offset,
                 };
+                counts.payload_bytes += payload.len() as u64;
                 counts.points += arena.push(payload, &view, order, |window| {
                     self.shard_map.owner_of(view.org(), window) == self.shard
                 });
             }
-            Err(refusal) if is_routed_here => {
+            // What has no series belongs to the first part.
+            Err(refusal) if is_routed_here && self.part.number == 0 => {
+                counts.records += 1;
                 counts.quarantined.push(quarantined(rule, record, &refusal));
             }
-            // The shard that it was routed to keeps it.
+            // The first part of the shard that it was routed to keeps it.
             Err(_) => {}
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use skein_shared::ErrorKind;
-use skein_shared::ids::{Chain, FlushId, Generation, ShardId};
+use skein_shared::ids::{Chain, FlushId, Generation, PlanId, ShardId};
 use skein_shared::offset::Offset;
 
 /// Result of this crate's functions.
@@ -63,6 +63,32 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A task has more payloads than one may have.
+    #[error(
+        "the task is over budget; payload_bytes=`{bytes}` most=`{most}`: plan again, the next plan splits the shard"
+    )]
+    OverBudget {
+        /// What it had read when it gave up.
+        bytes: u64,
+        /// What a task may read.
+        most: u64,
+    },
+    /// A plan that was done, or overtaken.
+    #[error("plan `{plan}` is gone: it is done, or a later one has overtaken it")]
+    PlanGone {
+        /// Which.
+        plan: PlanId,
+    },
+    /// An index beyond a plan's tasks.
+    #[error("plan `{plan}` has no task {index}: it has {tasks}, counted from 0")]
+    NoSuchTask {
+        /// Which plan.
+        plan: PlanId,
+        /// What was asked for.
+        index: u32,
+        /// What it has.
+        tasks: usize,
+    },
     /// Another compactor has committed the same input or the same windows.
     #[error("commit {shard} was superseded at generation {generation}; reason=`{reason}`")]
     Superseded {
@@ -118,9 +144,12 @@ impl Error {
             | Self::VoidFlush { .. }
             | Self::ObjectDiffers { .. }
             | Self::Unconserved { .. } => ErrorKind::Corrupt,
-            Self::Superseded { .. } => ErrorKind::Fenced,
+            Self::Superseded { .. } | Self::PlanGone { .. } => ErrorKind::Fenced,
+            Self::NoSuchTask { .. } => ErrorKind::Invalid,
             Self::Spill { source, .. } => kind_of_io(source),
-            Self::Cancelled | Self::Panicked { .. } => ErrorKind::Transient,
+            Self::Cancelled | Self::Panicked { .. } | Self::OverBudget { .. } => {
+                ErrorKind::Transient
+            }
             Self::Shards { worst, .. } => worst.kind(),
         }
     }

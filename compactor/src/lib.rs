@@ -23,8 +23,13 @@ pub mod live_segments;
 pub mod series_encoder;
 pub mod segment_upload;
 pub mod window_writer;
-pub mod manifest_commit;
+pub mod task_context;
 pub mod task;
+pub mod manifest_commit;
 pub mod run;
+pub mod series_split;
+pub mod task_results;
+pub mod planner;
+pub mod planned_task;
 
 pub use error::{Error, Result};

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use skein_shared::format::compact_plan::SeriesRange;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::SeriesMetadata;
 use skein_shared::ids::SeriesKey;
-use skein_shared::segment_fetch::{SegmentCursor, SegmentFile};
+use skein_shared::segment_fetch::{CursorRange, SegmentCursor, SegmentFile};
 use tokio::runtime::Handle;
 
 use crate::error::Result;
@@ -17,21 +18,38 @@ pub struct LiveSegments {
     runtime: Handle,
     cursors: Vec<SegmentCursor>,
     buffer: SeriesBuffer,
+    points: u64,
 }
 
 impl LiveSegments {
-    /// Begins before the first series of `files`; orders carry the indexes of `chains`, which has every
+    /// Begins before the first of `series` in `files`; orders carry the indexes of `chains`, which has every
     /// chain of the files.
-    pub fn new(runtime: Handle, files: Vec<Arc<SegmentFile>>, chains: &ChainTable) -> Self {
+    pub fn new(
+        runtime: Handle,
+        files: &[Arc<SegmentFile>],
+        chains: &ChainTable,
+        series: SeriesRange,
+    ) -> Self {
+        let range = CursorRange {
+            first: series.first,
+            last: series.last,
+            ..CursorRange::ALL
+        };
         let cursors = files
-            .into_iter()
-            .map(|file| SegmentCursor::new(file, chains))
+            .iter()
+            .map(|file| SegmentCursor::within(Arc::clone(file), chains, range))
             .collect();
         Self {
             runtime,
             cursors,
             buffer: SeriesBuffer::default(),
+            points: 0,
         }
+    }
+
+    /// Points that were taken so far.
+    pub fn points(&self) -> u64 {
+        self.points
     }
 
     /// The least series that any of them has next.
@@ -63,6 +81,7 @@ impl LiveSegments {
             }
             let next = self.runtime.block_on(cursor.next(&mut self.buffer))?;
             if let Some((_, metadata)) = next {
+                self.points += self.buffer.values.len() as u64;
                 take(&self.buffer, metadata);
             }
         }

@@ -3,39 +3,18 @@
 //! A commit states the windows whose segments it replaces and the positions that it advances. When another
 //! compactor was first, it is issued again at the next number as long as none of those has changed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use skein_shared::bucket::Bucket;
-use skein_shared::format::shard_manifest::{
-    ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest,
-};
-use skein_shared::ids::{Chain, Generation, Hole, WriteId};
+use skein_shared::format::compact_plan::Advance;
+use skein_shared::format::compact_result::Delta;
+use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::ids::{Generation, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
-use skein_shared::window::Window;
 
 use crate::error::{Error, Result};
-use crate::plan::Advance;
-
-/// What one step changes in a shard's manifest.
-#[derive(Debug, Clone)]
-pub struct Delta {
-    /// Per chain from where to where the step has read.
-    pub advances: BTreeMap<Chain, Advance>,
-    /// The same per hole, in its fills.
-    pub fill_advances: BTreeMap<Hole, Advance>,
-    /// Windows that get one segment in place of these, their live ones.
-    pub replaced: BTreeMap<Window, Vec<String>>,
-    /// The new segments.
-    pub added: Vec<SegmentEntry>,
-    /// The step's list of records that could not become points.
-    pub quarantine: Option<QuarantineRef>,
-    /// Where the step's points went.
-    pub counts: ConservationCounts,
-    /// The decisions that the step was made with.
-    pub versions: ManifestVersions,
-}
 
 /// Commits `delta` on top of `base`, or of what was committed since.
 ///
@@ -77,8 +56,9 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     for (hole, advance) in &delta.fill_advances {
         next.fills.insert(hole.clone(), advance.to);
     }
+    let replaced: BTreeSet<&String> = delta.replaced.values().flatten().collect();
     next.segments
-        .retain(|segment| !delta.replaced.contains_key(&segment.window));
+        .retain(|segment| !replaced.contains(&segment.key));
     let added = delta.added.iter().cloned();
     next.segments.extend(added.map(|segment| SegmentEntry {
         generation,
@@ -103,9 +83,11 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
         check_position(base, hole, position, advance)?;
     }
     for (window, keys) in &delta.replaced {
-        let live = base.segments.iter().filter(|s| s.window == *window);
-        if !live.map(|segment| &segment.key).eq(keys) {
-            let reason = format!("window {window} has other segments than those that were merged");
+        // What was added beside them since does no harm: orders decide, not the place among the segments.
+        let of_window = base.segments.iter().filter(|s| s.window == *window);
+        let live: BTreeSet<_> = of_window.map(|segment| &segment.key).collect();
+        if !keys.iter().all(|key| live.contains(key)) {
+            let reason = format!("window {window} has lost a segment that was merged");
             return Err(superseded(base, reason));
         }
     }
@@ -148,7 +130,11 @@ fn superseded(found: &ShardManifest, reason: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use skein_shared::ids::{Incarnation, PartitionId, ShardId, SourceName, TopicName};
+    use std::collections::BTreeMap;
+
+    use skein_shared::format::shard_manifest::{ConservationCounts, ManifestVersions};
+    use skein_shared::ids::{Chain, Incarnation, PartitionId, ShardId, SourceName, TopicName};
+    use skein_shared::window::Window;
 
     use super::*;
 
@@ -171,7 +157,7 @@ mod tests {
             fill_advances: BTreeMap::new(),
             replaced: BTreeMap::new(),
             added: Vec::new(),
-            quarantine: None,
+            quarantine: Vec::new(),
             counts: ConservationCounts::default(),
             versions: ManifestVersions::default(),
         }

@@ -1,6 +1,7 @@
 //! One function for each event: it logs and counts together.
 
 use metrics::counter;
+use skein_shared::format::compact_result::Delta;
 use skein_shared::ids::{Generation, ShardId};
 use tracing::{debug, error, info, warn};
 
@@ -34,6 +35,16 @@ pub fn generation_committed(shard: ShardId, generation: Generation, step: &StepR
         segments = step.segments,
         "generation committed"
     );
+}
+
+/// All parts of a planned shard are there, and it has a new generation.
+pub fn plan_committed(shard: ShardId, generation: Generation, delta: &Delta) {
+    counter!("skein_compactor_generations_total").increment(1);
+    let counts = delta.counts;
+    debug!(%shard, %generation, points_in = counts.points_in, "generation committed");
+    for list in &delta.quarantine {
+        records_quarantined(shard, list.records, &list.key);
+    }
 }
 
 /// A step has more payloads than its memory holds, and reads them back from the local disk.

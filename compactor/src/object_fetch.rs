@@ -8,13 +8,13 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use skein_shared::bucket::Bucket;
 use skein_shared::format::block::SyncMarker;
+use skein_shared::format::compact_plan::{AllowedFrames, PlannedObject};
 use skein_shared::format::state_object::{
     BlockEntry, HEAD_BYTES, Head, StateFooter, TailRead, read_tail,
 };
 use skein_shared::ids::{FlushId, ShardId};
 
 use crate::error::{Error, Result};
-use crate::plan::{AllowedFrames, PlannedObject};
 
 /// What the first look at the end of a large object fetches: the footer of some hundred blocks.
 const TAIL_BYTES: u64 = 256 * 1024;
@@ -60,6 +60,30 @@ struct Opened {
     object: Arc<OpenedObject>,
     blocks: Vec<BlockEntry>,
     whole: Option<Bytes>,
+}
+
+/// The middle block of an object, to see what kind of records it has: its marker, place and bytes; `None` when it has no
+/// block.
+///
+/// # Errors
+/// As reading it for good.
+pub async fn sample_block(
+    bucket: &Bucket,
+    planned: &PlannedObject,
+) -> Result<Option<(SyncMarker, u64, Bytes)>> {
+    let object = &planned.object;
+    let key = object.key.as_str();
+    let (head, tail) = futures::try_join!(
+        bucket.get_range(key, 0..HEAD_BYTES as u64),
+        bucket.get_tail(key, TAIL_BYTES),
+    )?;
+    let head = Head::decode(&head).map_err(|error| error.in_object(key))?;
+    let footer = footer_of(bucket, key, tail.bytes, object.object_bytes).await?;
+    let Some(block) = footer.blocks.get(footer.blocks.len() / 2) else {
+        return Ok(None);
+    };
+    let bytes = bucket.get_range(key, block.at..block.at + block.bytes);
+    Ok(Some((head.marker, block.at, bytes.await?)))
 }
 
 /// The blocks of `objects` that hold a frame that counts, in order. At most twice the settings' requests are

@@ -95,7 +95,7 @@ impl PayloadArena {
         }
         let key = PayloadKey {
             window,
-            series: series_of(view),
+            series: view.series(),
             first_ms: range.first.0,
             order,
         };
@@ -173,7 +173,7 @@ impl PayloadArena {
             piece.encode(&mut bytes);
             let key = PayloadKey {
                 window: *window,
-                series: series_of(view),
+                series: view.series(),
                 first_ms: piece.timestamps[0].0,
                 order,
             };
@@ -203,13 +203,6 @@ impl PayloadArena {
         chunk.extend_from_slice(payload);
         self.payload_bytes += payload.len();
         self.refs.push(PayloadRef { key, place });
-    }
-}
-
-fn series_of(view: &PayloadView<'_>) -> SeriesKey {
-    SeriesKey {
-        org: view.org(),
-        metric: view.metric(),
     }
 }
 

@@ -11,19 +11,22 @@
 //! reads the objects of every shard that some version of the map may have given an org of its own, and takes
 //! of each payload the windows that it owns. With one version of the map it reads its own objects alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::slice::Iter;
 
+use skein_shared::format::compact_plan::{Advance, PlannedObject, Step};
 use skein_shared::format::flush_manifest::{FlushContents, FlushedObject};
 use skein_shared::format::frame::Stream;
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
-use skein_shared::offset::{Offset, Span};
+use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
+use skein_shared::window::{TimestampMs, Window};
 
 use crate::error::{Error, Result};
+use crate::merge_policy::{Level, WindowState, choose, levels, must_close};
 
 /// Everything that plans are a function of, besides the manifest of the shard.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct PlanInput {
     pub fills: BTreeMap<Hole, ChainInput>,
     /// Every flush that these entries name.
     pub flushes: BTreeMap<FlushId, FlushContents>,
+    /// What was read before the ledger: everything before it is in the chains. `None` when nothing can be said.
+    pub watermark: Option<TimestampMs>,
 }
 
 /// One chain of the ledger, or the fills of one hole.
@@ -47,42 +52,7 @@ pub struct ChainInput {
     pub entries: Vec<LedgerEntry>,
 }
 
-/// What one generation of a shard adds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Step {
-    /// The objects that hold the records.
-    pub objects: Vec<PlannedObject>,
-    /// Which of their frames count.
-    pub allowed: AllowedFrames,
-    /// Per chain from where to where the shard's position moves.
-    pub advances: BTreeMap<Chain, Advance>,
-    /// The same per hole.
-    pub fill_advances: BTreeMap<Hole, Advance>,
-}
-
-/// How far a step moves a shard's position in one chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Advance {
-    /// The position that the step was planned from; `None` when the chain had not been read.
-    pub from: Option<Offset>,
-    /// The position after it.
-    pub to: Offset,
-}
-
-/// An object that a step reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedObject {
-    /// The flush that sealed it.
-    pub flush: FlushId,
-    /// Its key, size and counts.
-    pub object: FlushedObject,
-}
-
-/// The rule of truth for one step.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllowedFrames(BTreeMap<FlushId, BTreeMap<Stream, Vec<Span>>>);
-
-/// What `shard` does next; `None` when its manifest has reached the ledger's end.
+/// What `shard` does next; `None` when its manifest has reached the ledger's end and no window has to be closed.
 ///
 /// A step takes whole flushes, in the order of every chain, until their frames would pass `step_bytes`; it
 /// takes at least one. Flushes without records for the shard cost nothing and ride along.
@@ -109,80 +79,92 @@ pub fn next_step(
         }
         raw_bytes += cost;
         for (track, entry) in queues.take(origin) {
-            step.pass(track, entry.span.to, manifest);
+            pass(&mut step, track, entry.span.to, manifest);
             if cost > 0 {
-                step.allow(entry);
+                allow(&mut step, entry);
             }
         }
         if let Origin::Flush(flush) = origin {
-            step.read(flush, objects);
+            read(&mut step, flush, objects);
         }
     }
-    let moves = !step.advances.is_empty() || !step.fill_advances.is_empty();
-    Ok(moves.then_some(step))
+    if queues.next_origin().is_none() {
+        step.complete_to = input.watermark;
+        step.rewrites = to_close(manifest, input.watermark);
+    }
+    Ok((!step.is_empty()).then_some(step))
 }
 
-impl Step {
-    /// Stored bytes that the step reads.
-    pub fn object_bytes(&self) -> u64 {
-        self.objects.iter().map(|o| o.object.object_bytes).sum()
-    }
+/// The windows that the watermark has passed and that have not been made one base.
+fn to_close(manifest: &ShardManifest, watermark: Option<TimestampMs>) -> BTreeSet<Window> {
+    let is_passed = |window: &Window| watermark.is_some_and(|time| window.span().to <= time);
+    let windows = live_windows(manifest).into_iter();
+    let closes = windows.filter(|(window, live)| is_passed(window) && must_close(live));
+    closes.map(|(window, _)| window).collect()
+}
 
-    fn pass(&mut self, track: Track<'_>, to: Offset, manifest: &ShardManifest) {
-        let from = track.position(manifest);
-        let first = Advance { from, to };
-        let advance = match track {
-            Track::Ledger(chain) => self.advances.entry(chain.clone()).or_insert(first),
-            Track::Fills(hole) => self.fill_advances.entry(hole.clone()).or_insert(first),
-        };
-        advance.to = to;
-    }
+/// The windows that every part of a shard has to rewrite: what the step names, and those in which new points would have
+/// live segments merged. A part cannot know what points the others have, so all of them do it, with points or without.
+pub fn rewrite_with_parts(
+    manifest: &ShardManifest,
+    step: &Step,
+    max_overlays: u32,
+) -> BTreeSet<Window> {
+    let windows = live_windows(manifest).into_iter();
+    let merges = windows
+        .filter(|(window, live)| choose(live, state_of(step, *window), max_overlays).newest > 0);
+    let merges = merges.map(|(window, _)| window);
+    step.rewrites.iter().copied().chain(merges).collect()
+}
 
-    fn allow(&mut self, entry: &LedgerEntry) {
-        match &entry.kind {
-            EntryKind::Flushed { flush, tenure } => {
-                let stream = Stream {
-                    chain: entry.chain.clone(),
-                    tenure: *tenure,
-                };
-                self.allowed.allow(*flush, stream, entry.span);
-            }
-            EntryKind::LostSpan { .. } => {}
-        }
-    }
+/// The levels of every window that has live segments.
+fn live_windows(manifest: &ShardManifest) -> BTreeMap<Window, Vec<Level>> {
+    let by_window = manifest.segments.chunk_by(|a, b| a.window == b.window);
+    let levels = by_window.map(|segments| (segments[0].window, levels(segments.iter())));
+    levels.collect()
+}
 
-    fn read(&mut self, flush: FlushId, objects: Vec<&FlushedObject>) {
-        // A flush may come twice, when its chains became durable one by one.
-        if self.objects.iter().any(|known| known.flush == flush) {
-            return;
-        }
-        self.objects
-            .extend(objects.into_iter().map(|object| PlannedObject {
-                flush,
-                object: object.clone(),
-            }));
+/// Whether all points of `window` have come once `step` is committed.
+pub fn state_of(step: &Step, window: Window) -> WindowState {
+    let complete_to = step.complete_to;
+    if complete_to.is_some_and(|time| window.span().to <= time) {
+        WindowState::Closed
+    } else {
+        WindowState::Open
     }
 }
 
-impl AllowedFrames {
-    /// The spans of offsets that count in a stream of a flush.
-    pub fn spans(&self, flush: FlushId, stream: &Stream) -> &[Span] {
-        self.0
-            .get(&flush)
-            .and_then(|streams| streams.get(stream))
-            .map_or(&[], Vec::as_slice)
-    }
+fn pass(step: &mut Step, track: Track<'_>, to: Offset, manifest: &ShardManifest) {
+    let from = track.position(manifest);
+    let first = Advance { from, to };
+    let advance = match track {
+        Track::Ledger(chain) => step.advances.entry(chain.clone()).or_insert(first),
+        Track::Fills(hole) => step.fill_advances.entry(hole.clone()).or_insert(first),
+    };
+    advance.to = to;
+}
 
-    /// Every chain that has a frame that counts, in order.
-    pub fn chains(&self) -> Vec<Chain> {
-        let streams = self.0.values().flat_map(BTreeMap::keys);
-        streams.map(|stream| stream.chain.clone()).collect()
+fn allow(step: &mut Step, entry: &LedgerEntry) {
+    match &entry.kind {
+        EntryKind::Flushed { flush, tenure } => {
+            let stream = Stream {
+                chain: entry.chain.clone(),
+                tenure: *tenure,
+            };
+            step.allowed.allow(*flush, stream, entry.span);
+        }
+        EntryKind::LostSpan { .. } => {}
     }
+}
 
-    fn allow(&mut self, flush: FlushId, stream: Stream, span: Span) {
-        let streams = self.0.entry(flush).or_default();
-        streams.entry(stream).or_default().push(span);
+fn read(step: &mut Step, flush: FlushId, objects: Vec<&FlushedObject>) {
+    // A flush may come twice, when its chains became durable one by one.
+    if step.objects.iter().any(|known| known.flush == flush) {
+        return;
     }
+    let objects = objects.into_iter().cloned();
+    step.objects
+        .extend(objects.map(|object| PlannedObject { flush, object }));
 }
 
 /// What became of an entry's offsets.

@@ -13,7 +13,8 @@ use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
-use skein_shared::{manifest_log, shard_map_log};
+use skein_shared::units::Millis;
+use skein_shared::{manifest_log, shard_map_log, status_log};
 
 use crate::error::{Error, Result};
 use crate::plan::{ChainInput, PlanInput};
@@ -23,18 +24,21 @@ const REQUESTS_IN_FLIGHT: usize = 32;
 /// Reads what has not been compacted yet, and the newest manifest of every shard. `None` when no connector
 /// has ever published a shard map: there is nothing to compact.
 ///
-/// The order of reading matters: manifests first, so that the ledger reaches at least as far as any of them;
+/// The order of reading matters: the watermark first, so that the ledger holds what lies before it; then manifests, so that the ledger reaches at least as far as any of them;
 /// fills behind them; the map once more at the end, so that it is at least as new as any flush that was made with it.
 ///
 /// # Errors
 /// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].
 pub async fn load(
     bucket: &Bucket,
+    watermark_delay: Millis,
 ) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
     loop {
         let Some(shard_map) = shard_map_log::load(bucket).await? else {
             return Ok(None);
         };
+        let gathered = status_log::gather(bucket).await?;
+        let watermark = gathered.completeness(watermark_delay).watermark();
         let manifests = manifests(bucket, &shard_map).await?;
         let chains = chains(bucket, &manifests).await?;
         let fills = fills(bucket, &manifests).await?;
@@ -47,6 +51,7 @@ pub async fn load(
             chains,
             fills,
             flushes,
+            watermark,
         };
         return Ok(Some((input, manifests)));
     }

@@ -2,8 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,33 +9,27 @@ use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::compact_plan::{Part, PlanRules, Step};
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::ShardId;
 use skein_shared::manifest_log;
 use skein_shared::payload::Limits;
 use skein_shared::process_use;
-use skein_shared::units::MIB;
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::error::{Error, Result};
+use crate::manifest_commit;
 use crate::metrics;
-use crate::object_fetch::FetchSettings;
-use crate::payload_arena::ArenaPool;
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input;
 use crate::report::{ProgressCounter, RunReport, StepReport};
-use crate::spill::SpillPlace;
-use crate::task::{TaskContext, run_step};
-use crate::window_writer::WriterContext;
+use crate::task;
+use crate::task_context::{TaskContext, TaskMemory};
 
 pub use crate::report::OnProgress;
-
-/// Least memory that a task is started with; fewer tasks run when the budget has less for each.
-const MIN_TASK_BYTES: u64 = 64 * MIB;
 
 /// Commits in a row that one shard may lose to others before its task gives up.
 const MOST_SUPERSEDED: u64 = 16;
@@ -49,19 +41,6 @@ pub struct RunOptions {
     pub limits: Limits,
     /// Who writes which point.
     pub timelines: Timelines,
-}
-
-/// What one task's memory is divided into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TaskMemory {
-    /// Tasks at the same time.
-    tasks: usize,
-    /// Payloads and references.
-    arena_bytes: usize,
-    /// Objects, and later what was spilled, on the way in.
-    read_bytes: usize,
-    /// Requests under way or waiting.
-    read_concurrency: usize,
 }
 
 /// What one shard came to.
@@ -91,7 +70,9 @@ pub fn run<'a>(
 ) -> LocalBoxFuture<'a, Result<RunReport>> {
     Box::pin(async move {
         let started = Instant::now();
-        let Some((input, manifests)) = Box::pin(plan_input::load(bucket)).await? else {
+        let Some((input, manifests)) =
+            Box::pin(plan_input::load(bucket, settings.watermark_delay)).await?
+        else {
             return Ok(RunReport {
                 elapsed: started.elapsed(),
                 requests: bucket.requests(),
@@ -102,35 +83,20 @@ pub fn run<'a>(
         let backlog = backlog(&input, manifests.into_values())?;
         let bytes_total = backlog.iter().map(|(bytes, _)| bytes).sum();
         metrics::run_started(backlog.len(), bytes_total);
-        let context = Arc::new(TaskContext {
-            bucket: bucket.clone(),
-            fetch: FetchSettings {
-                read_bytes: settings.read_bytes.0,
-                read_concurrency: memory.read_concurrency,
-            },
-            writer: WriterContext {
-                runtime: Handle::current(),
-                bucket: bucket.clone(),
-                part_bytes: settings.part_bytes.as_usize(),
-                max_live_segments: settings.max_live_segments,
-                profile: settings.profile,
-                timelines: Arc::new(options.timelines),
-            },
-            arena_bytes: memory.arena_bytes,
-            spill_place: SpillPlace::open(&spill_folder(settings))?,
-            spill_read_bytes: memory.read_bytes,
-            step_bytes: settings.step_bytes.0,
-            arenas: ArenaPool::default(),
-            limits: options.limits,
-            shard_map: input.shard_map.clone(),
-            cancel: cancel.clone(),
-            progress: ProgressCounter::new(progress, backlog.len(), bytes_total),
-        });
+        let rules = rules_of(settings, &options, &input);
+        let progress = ProgressCounter::new(progress, backlog.len(), bytes_total);
+        let context = Arc::new(TaskContext::new(
+            (settings, memory),
+            bucket,
+            (&rules, options.timelines),
+            input.shard_map.clone(),
+            (cancel.clone(), progress),
+        )?);
         let outcomes = run_shards(
             &context,
             Arc::new(input),
             backlog.into_iter().map(|(_, manifest)| manifest),
-            memory.tasks,
+            (memory.tasks, settings.step_bytes.0),
         );
         let report = summarize(outcomes.await, &cancel)?;
         Ok(RunReport {
@@ -146,7 +112,7 @@ async fn run_shards(
     context: &Arc<TaskContext>,
     input: Arc<PlanInput>,
     manifests: impl Iterator<Item = ShardManifest>,
-    tasks: usize,
+    (tasks, step_bytes): (usize, u64),
 ) -> Vec<ShardOutcome> {
     let slots = Arc::new(Semaphore::new(tasks));
     let mut tasks = JoinSet::new();
@@ -160,7 +126,7 @@ async fn run_shards(
         let span = tracing::debug_span!("shard", %shard);
         let task = async move {
             let _slot = slot;
-            let outcome = Box::pin(compact_shard(&context, &input, manifest)).await;
+            let outcome = Box::pin(compact_shard(&context, &input, step_bytes, manifest)).await;
             context.progress.shard_done();
             outcome
         };
@@ -213,10 +179,11 @@ fn panic_text(panic: JoinError) -> String {
 async fn compact_shard(
     context: &Arc<TaskContext>,
     input: &PlanInput,
+    step_bytes: u64,
     manifest: ShardManifest,
 ) -> ShardOutcome {
     let mut outcome = ShardOutcome::new(manifest.shard);
-    let done = advance(context, input, manifest, &mut outcome).await;
+    let done = advance(context, input, step_bytes, manifest, &mut outcome).await;
     if let Err(error) = done {
         if !matches!(error, Error::Cancelled) {
             metrics::shard_failed(outcome.shard, &error);
@@ -230,12 +197,13 @@ async fn compact_shard(
 async fn advance(
     context: &Arc<TaskContext>,
     input: &PlanInput,
+    step_bytes: u64,
     mut manifest: ShardManifest,
     outcome: &mut ShardOutcome,
 ) -> Result<()> {
     let shard = manifest.shard;
     let mut lost_in_a_row = 0;
-    while let Some(step) = next_step(shard, &manifest, input, context.step_bytes)? {
+    while let Some(step) = next_step(shard, &manifest, input, step_bytes)? {
         if context.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
@@ -259,6 +227,24 @@ async fn advance(
         }
     }
     Ok(())
+}
+
+async fn run_step(
+    context: &Arc<TaskContext>,
+    base: &ShardManifest,
+    step: Step,
+) -> Result<(ShardManifest, StepReport)> {
+    let (delta, report) = task::make(context, base, Part::WHOLE, step).await?;
+    let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;
+    let report = StepReport {
+        generations: 1,
+        ..report
+    };
+    metrics::generation_committed(manifest.shard, manifest.generation, &report);
+    for list in &delta.quarantine {
+        metrics::records_quarantined(manifest.shard, list.records, &list.key);
+    }
+    Ok((manifest, report))
 }
 
 fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<RunReport> {
@@ -290,6 +276,22 @@ fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<
     }
 }
 
+/// What `settings` and `options` say, as far as tasks have to take it alike.
+pub fn rules_of(
+    settings: &CompactorSettings,
+    options: &RunOptions,
+    input: &PlanInput,
+) -> PlanRules {
+    PlanRules {
+        shard_map_versions: input.shard_map.version_count() as u64,
+        timeline: options.timelines.version(),
+        watermark: input.watermark,
+        profile: settings.profile,
+        max_overlays: settings.max_overlays,
+        limits: options.limits,
+    }
+}
+
 /// The shards with the stored bytes of state that each has to read, the most first: a large shard that begins last is
 /// waited for by all cores but one.
 fn backlog(
@@ -304,35 +306,4 @@ fn backlog(
     }
     backlog.sort_by_key(|(bytes, _)| Reverse(*bytes));
     Ok(backlog)
-}
-
-fn spill_folder(settings: &CompactorSettings) -> PathBuf {
-    if settings.spill_folder.as_os_str().is_empty() {
-        std::env::temp_dir()
-    } else {
-        settings.spill_folder.clone()
-    }
-}
-
-impl TaskMemory {
-    /// Of one task's share half goes to the arena, a quarter to reads; the rest is for encoder and uploads.
-    fn of(settings: &CompactorSettings) -> Self {
-        let budget = settings.memory_budget.0;
-        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        let wanted = match settings.threads {
-            0 => cores() as u64,
-            threads => u64::from(threads),
-        };
-        let tasks = wanted.min(budget / MIN_TASK_BYTES).max(1);
-        let share = budget / tasks;
-        // Fetching keeps up to twice as many ranges: objects being opened and ranges being read.
-        let reads = share / 4 / settings.read_bytes.0.max(1) / 2;
-        let index = |n: u64| usize::try_from(n).expect("a budget fits a 64-bit target");
-        Self {
-            tasks: index(tasks),
-            arena_bytes: index(share / 2),
-            read_bytes: index(share / 4),
-            read_concurrency: index(reads.clamp(1, u64::from(settings.read_concurrency))),
-        }
-    }
 }

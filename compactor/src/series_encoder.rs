@@ -32,7 +32,7 @@ pub struct SegmentInput<'a> {
     /// The chains of the payloads and of the live segments.
     pub chains: ChainTable,
     /// The window's segments that are merged in; none for an overlay.
-    pub live: LiveSegments,
+    pub live: &'a mut LiveSegments,
     /// What the encoder is after.
     pub profile: Profile,
     /// Who writes which point.
@@ -72,7 +72,7 @@ pub fn encode_segment(
     part_bytes: usize,
     mut emit: impl FnMut(Bytes),
 ) -> Result<(Option<FinishedSegment>, MergeCounts)> {
-    let mut live = input.live;
+    let live = input.live;
     let mut writer = SegmentWriter::new(input.identity, input.chains, input.profile);
     let mut counts = MergeCounts::default();
     let fresh = input.fresh;

@@ -1,10 +1,11 @@
-//! One step of one shard: read, group, encode, commit.
+//! One step of one shard, or a part of it: read, group, encode.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
-use skein_shared::bucket::Bucket;
 use skein_shared::format::block::BlockDecoder;
+use skein_shared::format::compact_plan::{Part, Step};
+use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
@@ -13,51 +14,18 @@ use skein_shared::format::shard_manifest::{
     ConservationCounts, ManifestVersions, QuarantineRef, ShardManifest,
 };
 use skein_shared::ids::WriteId;
-use skein_shared::payload::Limits;
-use skein_shared::shard_map::ShardMap;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::block_reader::{BlockReader, FrameCounts};
 use crate::error::{Error, Result};
-use crate::manifest_commit::{self, Delta};
 use crate::metrics;
-use crate::object_fetch::{BlockRange, FetchSettings, fetch};
-use crate::payload_arena::{ArenaPool, PayloadArena};
-use crate::plan::Step;
-use crate::report::{CpuClock, ProgressCounter, StepReport};
+use crate::object_fetch::{BlockRange, fetch};
+use crate::payload_arena::PayloadArena;
+use crate::report::{CpuClock, StepReport};
 use crate::series_grouper::SeriesGrouper;
-use crate::spill::{Spill, SpillPlace};
-use crate::window_writer::{StepSegments, WindowWriter, WriterContext};
-
-/// What every task of a run shares.
-#[derive(Debug)]
-pub struct TaskContext {
-    /// Where everything is.
-    pub bucket: Bucket,
-    /// How objects are fetched.
-    pub fetch: FetchSettings,
-    /// How segments are written.
-    pub writer: WriterContext,
-    /// Bytes of payloads and references that a task keeps in memory; more of them are spilled.
-    pub arena_bytes: usize,
-    /// Payload bytes of one step.
-    pub step_bytes: u64,
-    /// Where they are spilled to.
-    pub spill_place: SpillPlace,
-    /// Bytes with which one task reads spilled payloads back.
-    pub spill_read_bytes: usize,
-    /// What steps that are over have left.
-    pub arenas: ArenaPool,
-    /// What a payload may hold.
-    pub limits: Limits,
-    /// Who owns which window of an org.
-    pub shard_map: ShardMap,
-    /// Stops tasks between blocks.
-    pub cancel: CancellationToken,
-    /// How far the run is.
-    pub progress: ProgressCounter,
-}
+use crate::spill::Spill;
+use crate::task_context::TaskContext;
+use crate::window_writer::{StepSegments, WindowWriter};
 
 /// What the CPU side of a step made.
 struct StepOutput {
@@ -66,32 +34,42 @@ struct StepOutput {
     quarantine: Option<QuarantineRef>,
 }
 
-/// Runs `step` on top of `base` and commits it.
+/// Writes the segments of one step on top of `base`, or of one part of it. They become true with the commit.
 ///
 /// # Errors
-/// As [`manifest_commit::commit`], and whatever reading and writing give. Nothing partial is visible then.
+/// Whatever reading and writing give. Nothing partial is visible then.
 ///
 /// # Cancel safety
 /// Dropping the future leaves at most unreferenced segments behind.
-pub async fn run_step(
+pub async fn make(
     context: &Arc<TaskContext>,
     base: &ShardManifest,
+    part: Part,
     step: Step,
-) -> Result<(ShardManifest, StepReport)> {
+) -> Result<(Delta, StepReport)> {
     let (objects, object_bytes) = (step.objects.len() as u64, step.object_bytes());
     let (advances, fill_advances) = (step.advances.clone(), step.fill_advances.clone());
-    let output = if step.objects.is_empty() {
+    let output = if step.objects.is_empty() && step.rewrites.is_empty() {
         StepOutput::empty()
     } else {
-        read_and_write(context, base, step).await?
+        read_and_write(context, base, part, step).await?
     };
     let counts = output.conservation();
+    let report = StepReport {
+        generations: 0,
+        objects,
+        object_bytes,
+        void_frames: output.frames.void,
+        counts,
+        points_merged: output.segments.points_merged,
+        ..output.segments.report
+    };
     let delta = Delta {
         advances,
         fill_advances,
         replaced: output.segments.replaced,
         added: output.segments.added,
-        quarantine: output.quarantine,
+        quarantine: output.quarantine.into_iter().collect(),
         counts,
         versions: ManifestVersions {
             shard_map: context.shard_map.version_count() as u64 - 1,
@@ -100,35 +78,22 @@ pub async fn run_step(
             limits: context.limits,
         },
     };
-    let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;
-    let report = StepReport {
-        generations: 1,
-        objects,
-        object_bytes,
-        void_frames: output.frames.void,
-        counts,
-        points_merged: output.segments.points_merged,
-        ..output.segments.report
-    };
-    metrics::generation_committed(manifest.shard, manifest.generation, &report);
-    if let Some(list) = &delta.quarantine {
-        metrics::records_quarantined(manifest.shard, list.records, &list.key);
-    }
-    Ok((manifest, report))
+    Ok((delta, report))
 }
 
 /// Feeds a thread of its own, which does the CPU work, with blocks from the bucket.
 async fn read_and_write(
     context: &Arc<TaskContext>,
     base: &ShardManifest,
-    step: Step,
+    part: Part,
+    mut step: Step,
 ) -> Result<StepOutput> {
     let (blocks, queue) = mpsc::channel(1);
-    let allowed = Arc::new(step.allowed);
+    let allowed = Arc::new(std::mem::take(&mut step.allowed));
     let ranges = fetch(
         context.bucket.clone(),
         context.fetch,
-        step.objects,
+        std::mem::take(&mut step.objects),
         Arc::clone(&allowed),
     );
     let worker = {
@@ -137,12 +102,13 @@ async fn read_and_write(
             let chains = ChainTable::new(allowed.chains());
             let reader = BlockReader {
                 shard: base.shard,
+                part,
                 allowed: &allowed,
                 chains: &chains,
                 shard_map: &context.shard_map,
                 limits: &context.limits,
             };
-            StepWork::new(&context, &base, reader).run(queue)
+            StepWork::new(&context, &base, &step, reader).run(queue)
         })
     };
     let mut ranges = std::pin::pin!(ranges);
@@ -170,8 +136,14 @@ struct StepWork<'a> {
 }
 
 impl<'a> StepWork<'a> {
-    fn new(context: &'a TaskContext, base: &'a ShardManifest, reader: BlockReader<'a>) -> Self {
-        let writer = WindowWriter::new(&context.writer, base, reader.chains);
+    fn new(
+        context: &'a TaskContext,
+        base: &'a ShardManifest,
+        step: &'a Step,
+        reader: BlockReader<'a>,
+    ) -> Self {
+        let rule = (reader.part, step);
+        let writer = WindowWriter::new(&context.writer, base, rule, reader.chains);
         Self {
             context,
             reader,
@@ -213,9 +185,19 @@ impl<'a> StepWork<'a> {
                 .read(decoder, (range, block), &mut self.arena, &mut self.frames)?;
             let points = self.frames.points - points_before;
             self.context.progress.add(points, block.bytes);
+            self.check_budget()?;
             if self.arena.held_bytes() >= self.context.arena_bytes {
                 self.spill_arena()?;
             }
+        }
+        Ok(())
+    }
+
+    /// A task whose part is far larger than planned is given up early.
+    fn check_budget(&self) -> Result<()> {
+        let (bytes, most) = (self.frames.payload_bytes, self.context.most_task_bytes);
+        if bytes > most {
+            return Err(Error::OverBudget { bytes, most });
         }
         Ok(())
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainIndex, ChainTable};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity};
-use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::window::{Resolution, Window};
@@ -18,7 +19,8 @@ use tokio::runtime::Handle;
 use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::merge_policy::{Choice, choose};
+use crate::merge_policy::{choose, levels};
+use crate::plan::state_of;
 use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
 use crate::series_encoder::{Scratch, SegmentInput, encode_segment};
@@ -36,8 +38,8 @@ pub struct WriterContext {
     pub bucket: Bucket,
     /// Size of an upload's parts.
     pub part_bytes: usize,
-    /// Live segments that a window may have.
-    pub max_live_segments: u32,
+    /// Overlays that a window may have.
+    pub max_overlays: u32,
     /// What their encoder is after.
     pub profile: Profile,
     /// Who writes which point.
@@ -49,6 +51,8 @@ pub struct WriterContext {
 pub struct WindowWriter<'a> {
     context: &'a WriterContext,
     base: &'a ShardManifest,
+    part: Part,
+    step: &'a Step,
     /// The step's chains: what orders in the arena mean.
     chains: &'a ChainTable,
     attempt: Attempt,
@@ -63,7 +67,7 @@ pub struct WindowWriter<'a> {
 pub struct StepSegments {
     /// The new segments.
     pub added: Vec<SegmentEntry>,
-    /// Windows whose live segments were merged, with their keys.
+    /// Windows of which live segments were merged, with their keys.
     pub replaced: BTreeMap<Window, Vec<String>>,
     /// Where the points went.
     pub counts: MergeCounts,
@@ -78,12 +82,15 @@ impl<'a> WindowWriter<'a> {
     pub fn new(
         context: &'a WriterContext,
         base: &'a ShardManifest,
+        (part, step): (Part, &'a Step),
         chains: &'a ChainTable,
     ) -> Self {
         let (random, _) = WriteId::random().0.as_u64_pair();
         Self {
             context,
             base,
+            part,
+            step,
             chains,
             attempt: Attempt(random),
             next_number: 0,
@@ -103,15 +110,21 @@ impl<'a> WindowWriter<'a> {
         self.attempt
     }
 
-    /// Writes the points, one segment a window. CPU work: not for an async thread.
+    /// Writes the points, one segment a window, and rewrites those that the plan names. CPU work: not for an async thread.
     ///
     /// # Errors
     /// What reading live segments or spilled payloads, or uploading gives.
     pub fn write(&mut self, fresh: &mut SeriesGrouper) -> Result<()> {
-        while let Some((window, _)) = fresh.peek() {
+        let mut rewrites = self.step.rewrites.iter().copied().peekable();
+        loop {
+            let next_fresh = fresh.peek().map(|(window, _)| window);
+            let next = [next_fresh, rewrites.peek().copied()];
+            let Some(window) = next.into_iter().flatten().min() else {
+                return Ok(());
+            };
+            rewrites.next_if_eq(&window);
             self.write_window(fresh, window)?;
         }
-        Ok(())
     }
 
     /// Waits for the last uploads.
@@ -129,7 +142,7 @@ impl<'a> WindowWriter<'a> {
             window,
             resolution: Resolution::Raw,
         };
-        let files = self.files_to_merge(window)?;
+        let (layer, files) = self.files_to_merge(window)?;
         let chains = self.chains_of(&fresh.chains_in(window), &files);
         let indexes: Vec<ChainIndex> = self
             .chains
@@ -142,11 +155,12 @@ impl<'a> WindowWriter<'a> {
         let runtime = context.runtime.clone();
         let upload =
             SegmentUpload::start(&runtime, context.bucket.clone(), self.next_key(identity));
+        let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
             fresh,
             chain_indexes: &indexes,
-            live: LiveSegments::new(runtime, files, &chains),
+            live: &mut live,
             chains,
             profile: context.profile,
             timelines: &context.timelines,
@@ -156,29 +170,32 @@ impl<'a> WindowWriter<'a> {
                 upload.part(part);
             })?;
         self.written.counts.add(counts);
+        self.written.points_merged += live.points();
         if let Some(finished) = finished {
-            self.add(identity, upload, finished)?;
+            self.add((identity, layer), upload, finished)?;
         }
         Ok(())
     }
 
-    /// The window's live segments, if the policy has them merged; from then on they count as replaced.
-    fn files_to_merge(&mut self, window: Window) -> Result<Vec<Arc<SegmentFile>>> {
+    /// What the window's new segment is, and the live ones that the policy has merged into it: they count as replaced.
+    fn files_to_merge(&mut self, window: Window) -> Result<(Layer, Vec<Arc<SegmentFile>>)> {
         let segments = self.base.segments.iter();
         let live: Vec<_> = segments.filter(|s| s.window == window).collect();
-        match choose(live.len(), self.context.max_live_segments) {
-            Choice::Overlay => return Ok(Vec::new()),
-            Choice::Merge => {}
+        let levels = levels(live.iter().copied());
+        let state = state_of(self.step, window);
+        let merge = choose(&levels, state, self.context.max_overlays);
+        let kept = levels[..levels.len() - merge.newest].iter();
+        let merged = &live[kept.map(|level| level.segments).sum()..];
+        if !merged.is_empty() {
+            let keys = merged.iter().map(|segment| segment.key.clone());
+            self.written.replaced.insert(window, keys.collect());
         }
-        let keys = live.iter().map(|segment| segment.key.clone()).collect();
-        self.written.replaced.insert(window, keys);
-        let mut files = Vec::with_capacity(live.len());
-        for segment in live {
+        let mut files = Vec::with_capacity(merged.len());
+        for segment in merged {
             let file = SegmentFile::open(&self.context.bucket, segment);
             files.push(Arc::new(self.context.runtime.block_on(file)?));
-            self.written.points_merged += segment.summary.points;
         }
-        Ok(files)
+        Ok((merge.layer, files))
     }
 
     /// The chains of the window's records and of the segments that are merged in: the segment's bytes must
@@ -206,7 +223,7 @@ impl<'a> WindowWriter<'a> {
 
     fn add(
         &mut self,
-        identity: SegmentIdentity,
+        (identity, layer): (SegmentIdentity, Layer),
         upload: SegmentUpload,
         finished: FinishedSegment,
     ) -> Result<()> {
@@ -219,6 +236,7 @@ impl<'a> WindowWriter<'a> {
             key: upload.key().to_owned(),
             window: identity.window,
             resolution: identity.resolution,
+            layer,
             generation: self.expected_generation(),
             write_id: upload.write_id(),
             summary: finished.summary,

@@ -27,8 +27,8 @@ pub struct CompactorSettings {
     pub read_concurrency: u32,
     /// Segments of at most this size go out as one request; larger ones in parts of it.
     pub part_bytes: ByteCount,
-    /// Live segments a window may have before they are merged with the new input.
-    pub max_live_segments: u32,
+    /// Overlays that a window may have beside its base.
+    pub max_overlays: u32,
     /// What segments are encoded for: `fast`, `balanced` or `archive`. Readers read all of them.
     pub profile: Profile,
     /// How much later than its own timestamp a record may come into Kafka, plus how far the clock of any producer may
@@ -61,7 +61,7 @@ impl CompactorSettings {
             &self.part_bytes,
             ByteCount(5 * MIB)..=ByteCount::mib(64),
         );
-        bounds.range("max_live_segments", &self.max_live_segments, 1..=64);
+        bounds.range("max_overlays", &self.max_overlays, 1..=64);
         bounds.range(
             "watermark_delay",
             &self.watermark_delay,

@@ -287,6 +287,8 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::ReplayJob(_)
         | ObjectKey::ReplayStep { .. }
         | ObjectKey::ReplayCancel(_)
+        | ObjectKey::Plan(_)
+        | ObjectKey::Result { .. }
         | ObjectKey::Source(_)
         | ObjectKey::ShardMap(_)
         | ObjectKey::Manifest { .. }

@@ -35,5 +35,7 @@ pub mod segment_writer;
 pub mod segment_reader;
 pub mod quarantine;
 pub mod shard_manifest;
+pub mod compact_plan;
+pub mod compact_result;
 pub mod replay_job;
 pub mod replay_step;

@@ -25,6 +25,20 @@ pub struct SeriesKey {
     pub metric: MetricId,
 }
 
+impl SeriesKey {
+    /// No key is less.
+    pub const MIN: Self = Self {
+        org: OrgId(0),
+        metric: MetricId(0),
+    };
+
+    /// No key is greater.
+    pub const MAX: Self = Self {
+        org: OrgId(u64::MAX),
+        metric: MetricId(u64::MAX),
+    };
+}
+
 /// Operator's name of a Kafka cluster: `[a-z0-9-]{1,64}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceName(Arc<str>);
@@ -77,6 +91,10 @@ pub struct Hole {
 /// One replay, from its plan to its end. Text form 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
+
+/// One plan of a compaction: a hash of what it says. Text form 32 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlanId(pub u128);
 
 /// One run of a worker process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -184,6 +202,13 @@ impl fmt::Display for Hole {
     }
 }
 
+impl fmt::Display for SeriesKey {
+    /// `<org>/<metric>`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.org.0, self.metric.0)
+    }
+}
+
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -197,6 +222,22 @@ impl FromStr for JobId {
         let id = u64::from_str_radix(text, 16).map(Self).ok();
         id.filter(|id| id.to_string() == text)
             .ok_or_else(|| format!("`{text}` is not a replay's id (16 hex digits)"))
+    }
+}
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl FromStr for PlanId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let id = u128::from_str_radix(text, 16).map(Self).ok();
+        id.filter(|id| id.to_string() == text)
+            .ok_or_else(|| format!("`{text}` is not a plan's id (32 hex digits)"))
     }
 }
 

@@ -1,25 +1,27 @@
-//! `skein compact`: state to segments.
+//! `skein compact`: state to segments, on one machine or as tasks of any engine.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod emit;
+mod plan;
+mod run;
+mod task;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use skein_compactor::report::{Progress, RunReport};
-use skein_compactor::run::{self, RunOptions};
-use skein_config::cutover::timeline::Timelines;
-use skein_config::settings::Need;
-use skein_shared::bucket::Bucket;
-use skein_shared::process_use;
 
-use crate::cli::{SettingsArgs, runtime};
-use crate::exit_code::ExitCode;
-use crate::failure::{Failure, Outcome};
-use crate::output::{self, ReportFormat};
-use crate::signals::cancel_on_signal;
+use crate::cli::SettingsArgs;
+use crate::failure::Outcome;
+use crate::output::ReportFormat;
 
 /// Rebuilds state objects into sorted, compressed segments
+///
+/// `run` does everything on this machine. `plan` cuts the same work into tasks, which any engine can start as
+/// `task --plan PLAN --index auto`; `emit` prints what an engine needs to be told.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skein compact run
+  skein compact plan
+  skein compact task --plan 0123456789abcdef0123456789abcdef --index 0
+  skein compact emit --engine k8s --plan 0123456789abcdef0123456789abcdef --image skein:1 | kubectl apply -f -")]
 pub(crate) struct CompactArgs {
     #[command(subcommand)]
     command: CompactCommand,
@@ -36,173 +38,30 @@ enum CompactCommand {
         #[arg(long, default_value = "text")]
         format: ReportFormat,
     },
-}
-
-/// Time between two lines of progress.
-const PROGRESS_MS: u64 = 5_000;
-
-#[derive(Serialize)]
-struct Report {
-    shards: usize,
-    shards_advanced: usize,
-    superseded: u64,
-    generations: u64,
-    objects: u64,
-    object_bytes: u64,
-    records: u64,
-    quarantined_records: u64,
-    void_frames: u64,
-    points_in: u64,
-    duplicates: u64,
-    not_owned: u64,
-    points_merged: u64,
-    points_out: u64,
-    segments: u64,
-    segment_bytes: u64,
-    bytes_per_point: Option<f64>,
-    encodings: Vec<EncodingRow>,
-    elapsed_ms: u128,
-    busy_ms: u128,
-    cpu_ms: u64,
-    points_per_core_second: Option<f64>,
-    write_requests: u64,
-    read_requests: u64,
-    peak_memory_bytes: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct EncodingRow {
-    encoding: &'static str,
-    blocks: u64,
-    points: u64,
-    bytes: u64,
+    /// Cuts what is to be done into tasks and keeps the plan in the bucket, the largest task first
+    ///
+    /// First commits the shards that earlier plans have finished. The same bucket and settings give the same plan.
+    /// With nothing to do it writes nothing and prints no plan.
+    Plan {
+        /// Form of the plan
+        #[arg(long, default_value = "text")]
+        format: ReportFormat,
+    },
+    /// Runs one task of a plan; its shard is committed when all of its tasks have results
+    ///
+    /// Exit codes are made for engines: 0 done, or done before; 20 retry; 30 superseded and 42 damaged, do not retry;
+    /// 43 too large, plan again; 143 preempted.
+    Task(task::TaskArgs),
+    /// Prints a plan as what an engine takes: a Kubernetes Job, AWS Batch, a Slurm script, a Spark program
+    Emit(emit::EmitArgs),
 }
 
 /// Runs it.
 pub(crate) fn run(args: &CompactArgs, settings: &SettingsArgs) -> Outcome {
-    let CompactCommand::Run { format } = args.command;
-    let settings = settings.start_watched("compact", &[Need::Bucket])?;
-    let report = runtime()?.block_on(async {
-        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-        let options = RunOptions {
-            limits: settings.limits.limits(),
-            timelines: Timelines::new_owns_everything(),
-        };
-        let cancel = cancel_on_signal()?;
-        let progress = Arc::new(teller());
-        Ok::<_, Failure>(run::run(&settings.compactor, &bucket, options, cancel, progress).await?)
-    })?;
-    let report = Report::of(&report);
-    match format {
-        ReportFormat::Json => output::json(&report)?,
-        ReportFormat::Text => output::lines(&report.shown())?,
-    }
-    Ok(ExitCode::Ok)
-}
-
-/// Tells the progress, but not each time it is told.
-fn teller() -> impl Fn(Progress) + Send + Sync {
-    let next = AtomicU64::new(PROGRESS_MS);
-    move |progress| {
-        if progress.elapsed_ms < next.load(Ordering::Relaxed) {
-            return;
-        }
-        next.store(progress.elapsed_ms + PROGRESS_MS, Ordering::Relaxed);
-        let remaining_s = progress.remaining().map(|rest| rest.as_secs());
-        let Progress {
-            shards_done,
-            shards,
-            points,
-            bytes,
-            bytes_total,
-            ..
-        } = progress;
-        tracing::info!(
-            shards_done,
-            shards,
-            points,
-            bytes,
-            bytes_total,
-            remaining_s,
-            "compacting"
-        );
-    }
-}
-
-impl Report {
-    fn of(report: &RunReport) -> Self {
-        let (steps, counts) = (&report.steps, &report.steps.counts);
-        let row = |(encoding, count): (
-            &&'static str,
-            &skein_shared::format::segment_writer::EncodingCount,
-        )| EncodingRow {
-            encoding,
-            blocks: count.blocks,
-            points: count.points,
-            bytes: count.bytes,
-        };
-        Self {
-            shards: report.shards,
-            shards_advanced: report.shards_advanced,
-            superseded: report.superseded,
-            generations: steps.generations,
-            objects: steps.objects,
-            object_bytes: steps.object_bytes,
-            records: counts.records,
-            quarantined_records: counts.quarantined_records,
-            void_frames: steps.void_frames,
-            points_in: counts.points_in,
-            duplicates: counts.duplicates,
-            not_owned: counts.not_owned,
-            points_merged: steps.points_merged,
-            points_out: steps.points_out,
-            segments: steps.segments,
-            segment_bytes: steps.segment_bytes,
-            bytes_per_point: report.bytes_per_point(),
-            encodings: steps.encodings.0.iter().map(row).collect(),
-            elapsed_ms: report.elapsed.as_millis(),
-            busy_ms: steps.busy.as_millis(),
-            cpu_ms: process_use::cpu_ms(),
-            points_per_core_second: report.points_per_core_second(),
-            write_requests: report.requests.writes(),
-            read_requests: report.requests.reads(),
-            peak_memory_bytes: report.peak_memory_bytes,
-        }
-    }
-
-    fn shown(&self) -> Vec<String> {
-        let rate = self.points_per_core_second.unwrap_or_default();
-        let density = self.bytes_per_point.unwrap_or_default();
-        let mut lines = vec![format!(
-            "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} quarantined
-{} segments, {} points, {} bytes, {density:.3} bytes/point, {rate:.0} points/s each core
-{} write and {} read requests, peak memory {} bytes",
-            self.shards_advanced,
-            self.shards,
-            self.elapsed_ms,
-            self.records,
-            self.points_in,
-            self.duplicates,
-            self.not_owned,
-            self.quarantined_records,
-            self.segments,
-            self.points_out,
-            self.segment_bytes,
-            self.write_requests,
-            self.read_requests,
-            self.peak_memory_bytes.unwrap_or_default(),
-        )];
-        for EncodingRow {
-            encoding,
-            blocks,
-            points,
-            bytes,
-        } in &self.encodings
-        {
-            lines.push(format!(
-                "{encoding:28} {blocks:>8} blocks {points:>12} points {bytes:>12} bytes"
-            ));
-        }
-        lines
+    match &args.command {
+        CompactCommand::Run { format } => run::run(*format, settings),
+        CompactCommand::Plan { format } => plan::run(*format, settings),
+        CompactCommand::Task(args) => task::run(args, settings),
+        CompactCommand::Emit(args) => emit::run(args, settings),
     }
 }

@@ -7,6 +7,8 @@ use skein_shared::ids::{
 use skein_shared::shard_map::Routing;
 use skein_shared::window::Window;
 
+use skein_shared::offset::Span;
+
 use super::*;
 
 const SHARD: ShardId = ShardId::Dedicated(OrgId(1));
@@ -40,6 +42,7 @@ fn input(flushes: &[(Vec<(u32, i64)>, u64)]) -> PlanInput {
         chains: BTreeMap::new(),
         fills: BTreeMap::new(),
         flushes: BTreeMap::new(),
+        watermark: None,
     };
     for (counter, (spans, raw_bytes)) in (0..).zip(flushes) {
         let flush = flush_id(counter);
@@ -263,4 +266,16 @@ fn a_shard_reads_the_objects_of_every_shard_that_may_hold_its_points() {
             );
         }
     }
+}
+
+#[test]
+fn windows_are_closed_by_the_last_step_and_by_no_other() {
+    let mut input = input(&[(vec![(0, 10)], 500), (vec![(0, 10)], 700)]);
+    input.watermark = Some(Window::from_number(5).span().to);
+    let taken = steps(&input, 1000);
+    let complete: Vec<_> = taken.iter().map(|step| step.complete_to).collect();
+    assert_eq!(complete, [None, input.watermark]);
+    let states = |step: &Step| [5, 6].map(|number| state_of(step, Window::from_number(number)));
+    assert_eq!(states(&taken[0]), [WindowState::Open; 2]);
+    assert_eq!(states(&taken[1]), [WindowState::Closed, WindowState::Open]);
 }

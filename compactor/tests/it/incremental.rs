@@ -30,7 +30,7 @@ impl Dice {
 }
 
 /// Records of few series over three windows, with late, equal and doubly written times.
-fn records(seed: u64, count: i64) -> Vec<Record> {
+pub(crate) fn records(seed: u64, count: i64) -> Vec<Record> {
     let mut dice = Dice(seed);
     let mut offsets = [0_i64; 3];
     let mut records = Vec::new();
@@ -66,7 +66,7 @@ async fn live_segments(world: &World) -> BTreeMap<(ShardId, Window), u32> {
     live
 }
 
-async fn summaries(world: &World) -> BTreeMap<(ShardId, Window), SegmentSummary> {
+pub(crate) async fn summaries(world: &World) -> BTreeMap<(ShardId, Window), SegmentSummary> {
     let mut summaries = BTreeMap::new();
     for (shard, manifest) in manifests(&world.bucket).await {
         for segment in manifest.segments {
@@ -81,23 +81,23 @@ async fn incremental_runs_with_merges_give_what_one_run_gives() {
     for seed in 0..6 {
         let records = records(seed, 150);
         let expected = expected(&records);
-        for (cuts, max_live_segments) in [(1, 4), (3, 4), (11, 4), (7, 1), (9, 2)] {
+        for (cuts, max_overlays) in [(1, 4), (3, 4), (11, 4), (7, 1), (9, 2)] {
             let world = World::new().await;
             let settings = CompactorSettings {
-                max_live_segments,
+                max_overlays,
                 ..settings()
             };
             compact_in(&world, &records, cuts, &settings).await;
             assert_same(&live_points(&world).await, &expected);
             let live = live_segments(&world).await;
-            assert!(live.values().all(|live| *live <= max_live_segments));
+            assert!(live.values().all(|live| *live <= max_overlays));
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn steps_smaller_than_the_input_give_the_same_points_in_more_generations() {
-    for (seed, max_live_segments) in [(1, 4), (2, 1), (3, 3)] {
+    for (seed, max_overlays) in [(1, 4), (2, 1), (3, 3)] {
         let records = records(seed, 400);
         let world = World::new().await;
         for part in records.chunks(100) {
@@ -106,7 +106,7 @@ async fn steps_smaller_than_the_input_give_the_same_points_in_more_generations()
         let tight = CompactorSettings {
             step_bytes: ByteCount(3_000),
             read_bytes: ByteCount(600),
-            max_live_segments,
+            max_overlays,
             ..settings()
         };
         let report = world.compact_with(&tight).await.unwrap();

@@ -4,9 +4,11 @@
 #![expect(clippy::cast_precision_loss, reason = "small numbers stand for values")]
 
 mod world;
+mod plans;
 mod read_back;
 mod rule_of_truth;
 mod incremental;
+mod closing;
 mod commits;
 mod damage;
 mod shard_maps;

@@ -11,6 +11,7 @@ use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
 use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials, Encryption};
 use skein_shared::format::block::{BlockBuffer, StreamSummary, SyncMarker, merge_streams};
+use skein_shared::format::compact_plan::CompactPlan;
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
 };
@@ -19,8 +20,9 @@ use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartP
 use skein_shared::format::object_key::{Hour, ObjectKey};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::state_object::{Head, MadeWith, StateObjectWriter};
+use skein_shared::format::worker_status::{Claim, WorkerStatus};
 use skein_shared::ids::{
-    Chain, FlushId, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, Tenure,
+    Chain, FlushId, Incarnation, MetricId, OrgId, PartitionId, PlanId, ShardId, SourceName, Tenure,
     TopicName, WorkerId, WriteId,
 };
 use skein_shared::ledger::{Appended, Ledger};
@@ -28,9 +30,9 @@ use skein_shared::offset::{Offset, Span};
 use skein_shared::payload::{Limits, Payload, org_of};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
-use skein_shared::shard_map_log;
 use skein_shared::units::{ByteCount, Millis};
 use skein_shared::window::TimestampMs;
+use skein_shared::{shard_map_log, status_log};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const DAY: i64 = 86_400_000;
@@ -184,6 +186,59 @@ impl World {
         }
     }
 
+    /// Every object of another bucket.
+    pub(crate) async fn copy_from(&self, other: &Self) {
+        self.copy_under(other, "").await;
+    }
+
+    /// What tasks have made elsewhere: segments and results, but no manifest.
+    pub(crate) async fn copy_results_from(&self, other: &Self) {
+        for listed in other.bucket.list("", None).await.unwrap() {
+            let is_segment = listed.key.contains("/segment/");
+            if is_segment || listed.key.starts_with("results/") {
+                self.copy_under(other, &listed.key).await;
+            }
+        }
+    }
+
+    async fn copy_under(&self, other: &Self, prefix: &str) {
+        for listed in other.bucket.list(prefix, None).await.unwrap() {
+            let bytes = other.bucket.get_unchecked(&listed.key).await.unwrap();
+            let put = self.bucket.put(&listed.key, bytes, WriteId::random());
+            put.await.unwrap();
+        }
+    }
+
+    /// Keeps a plan, whatever it says.
+    pub(crate) async fn put_plan(&self, plan: &CompactPlan) -> PlanId {
+        let (id, write) = (plan.id(), WriteId::random());
+        let key = ObjectKey::Plan(id).to_string();
+        self.bucket
+            .put(&key, plan.encode(write), write)
+            .await
+            .unwrap();
+        id
+    }
+
+    /// A worker tells at `as_of` that everything Kafka has is durable.
+    pub(crate) async fn tell_at_end(&self, as_of: i64) {
+        let ends = self.ends.lock().unwrap().clone();
+        let claims = ends.into_iter().map(|(partition, end)| Claim {
+            chain: chain(partition),
+            position: Offset(end),
+            log_end: Some(Offset(end)),
+            stopped: None,
+        });
+        let status = WorkerStatus {
+            worker: WorkerId::random(),
+            as_of: TimestampMs(as_of),
+            claims: claims.collect(),
+        };
+        status_log::write(&self.bucket, &status, WriteId::random())
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn compact(&self) -> RunReport {
         self.compact_with(&settings()).await.unwrap()
     }
@@ -224,7 +279,7 @@ pub(crate) fn settings() -> CompactorSettings {
         read_bytes: ByteCount::mib(8),
         read_concurrency: 4,
         part_bytes: ByteCount::mib(8),
-        max_live_segments: 4,
+        max_overlays: 4,
         step_bytes: ByteCount::mib(1024),
         spill_folder: std::path::PathBuf::new(),
         profile: Profile::default(),

@@ -11,13 +11,16 @@ use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
 use skein_shared::format::retirement::Retirement;
-use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::shard_manifest::{
+    ConservationCounts, Layer, SegmentEntry, ShardManifest,
+};
 use skein_shared::format::shard_map_version::ShardMapVersion;
 use skein_shared::format::source_identity::SourceIdentity;
 use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::WriteId;
 use skein_shared::{Error, Result};
 
+mod compaction;
 mod replay;
 mod segment;
 mod state;
@@ -40,6 +43,8 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::ReplayJob(_) => whole(bucket, key, replay::job).await?,
             ObjectKey::ReplayStep { .. } => whole(bucket, key, replay::step).await?,
             ObjectKey::ReplayCancel(_) => whole(bucket, key, replay::cancel).await?,
+            ObjectKey::Plan(_) => whole(bucket, key, compaction::plan).await?,
+            ObjectKey::Result { .. } => whole(bucket, key, compaction::result).await?,
             ObjectKey::Source(_) => whole(bucket, key, source).await?,
             ObjectKey::ShardMap(_) => whole(bucket, key, shard_map).await?,
             ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
@@ -212,28 +217,13 @@ fn shard_map(bytes: &[u8]) -> Result<Value> {
 
 fn manifest(bytes: &[u8]) -> Result<Value> {
     let (id, manifest) = ShardManifest::decode(bytes)?;
-    let segments = manifest.segments.iter().map(|entry| {
-        json!({
-            "key": entry.key,
-            "window": text(&entry.window),
-            "resolution": text(&entry.resolution),
-            "generation": entry.generation.0,
-            "segment_bytes": entry.summary.size_bytes,
-            "crc32c": hex(entry.summary.crc32c),
-            "points": entry.summary.points,
-            "series": entry.summary.series,
-            "digest": text(&entry.summary.digest),
-            "first_timestamp": text(&entry.summary.first_timestamp),
-            "last_timestamp": text(&entry.summary.last_timestamp),
-        })
-    });
+    let segments = manifest.segments.iter().map(segment_entry);
     let quarantine = manifest.quarantine.iter();
     let quarantine = quarantine.map(|list| json!({ "key": list.key, "records": list.records }));
     let positions = manifest.positions.iter();
     let positions = positions.map(|(chain, offset)| (text(&chain), Value::from(offset.0)));
     let fills = manifest.fills.iter();
     let fills = fills.map(|(hole, offset)| (text(&hole), Value::from(offset.0)));
-    let counts = &manifest.counts;
     Ok(json!({
         "kind": "shard manifest",
         "write_id": text(&id),
@@ -243,19 +233,44 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "fills": fills.collect::<serde_json::Map<_, _>>(),
         "segments": segments.collect::<Vec<_>>(),
         "quarantine": quarantine.collect::<Vec<_>>(),
-        "counts": {
-            "records": counts.records,
-            "quarantined_records": counts.quarantined_records,
-            "points_in": counts.points_in,
-            "duplicates": counts.duplicates,
-            "not_owned": counts.not_owned,
-        },
+        "counts": conservation(&manifest.counts),
         "versions": {
             "shard_map": manifest.versions.shard_map,
             "timeline": manifest.versions.timeline,
             "encoder": manifest.versions.encoder,
         },
     }))
+}
+
+fn segment_entry(entry: &SegmentEntry) -> Value {
+    let steps = match entry.layer {
+        Layer::Base => Value::from("base"),
+        Layer::Overlay { steps } => json!({ "overlay_steps": steps }),
+    };
+    json!({
+        "key": entry.key,
+        "window": text(&entry.window),
+        "resolution": text(&entry.resolution),
+        "layer": steps,
+        "generation": entry.generation.0,
+        "segment_bytes": entry.summary.size_bytes,
+        "crc32c": hex(entry.summary.crc32c),
+        "points": entry.summary.points,
+        "series": entry.summary.series,
+        "digest": text(&entry.summary.digest),
+        "first_timestamp": text(&entry.summary.first_timestamp),
+        "last_timestamp": text(&entry.summary.last_timestamp),
+    })
+}
+
+fn conservation(counts: &ConservationCounts) -> Value {
+    json!({
+        "records": counts.records,
+        "quarantined_records": counts.quarantined_records,
+        "points_in": counts.points_in,
+        "duplicates": counts.duplicates,
+        "not_owned": counts.not_owned,
+    })
 }
 
 fn quarantine(bytes: &[u8]) -> Result<Value> {

@@ -14,7 +14,7 @@ use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_writer::{
     SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
 };
-use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{
     Chain, Generation, Incarnation, MetricId, OrgId, PartitionId, SeriesKey, ShardId, SourceName,
     TopicName, WriteId,
@@ -267,6 +267,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         key: String::new(),
         window,
         resolution: Resolution::Raw,
+        layer: Layer::Overlay { steps: 1 },
         generation: Generation(0),
         write_id: WriteId::random(),
         summary: finished.summary,

@@ -53,10 +53,14 @@ pub enum Kind {
     ReplayStep = 14,
     /// That a replay is to end.
     ReplayCancel = 15,
+    /// The tasks of one compaction.
+    CompactPlan = 16,
+    /// What one of them made.
+    CompactResult = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -72,6 +76,8 @@ impl Kind {
         Self::ReplayJob,
         Self::ReplayStep,
         Self::ReplayCancel,
+        Self::CompactPlan,
+        Self::CompactResult,
     ];
 
     /// The name that errors and reports use.
@@ -92,6 +98,8 @@ impl Kind {
             Self::ReplayJob => "replay job",
             Self::ReplayStep => "replay step",
             Self::ReplayCancel => "replay cancellation",
+            Self::CompactPlan => "compaction plan",
+            Self::CompactResult => "compaction result",
         }
     }
 

@@ -115,7 +115,7 @@ struct ManifestMessage {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ObjectMessage {
+pub(crate) struct ObjectMessage {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(string, tag = "2")]
@@ -190,7 +190,7 @@ impl ManifestMessage {
 }
 
 impl ObjectMessage {
-    fn of(object: &FlushedObject) -> Self {
+    pub(crate) fn of(object: &FlushedObject) -> Self {
         Self {
             key: object.key.clone(),
             shard: object.shard.to_string(),
@@ -202,7 +202,7 @@ impl ObjectMessage {
         }
     }
 
-    fn read(self) -> Reading<FlushedObject> {
+    pub(crate) fn read(self) -> Reading<FlushedObject> {
         Ok(FlushedObject {
             key: self.key,
             shard: self.shard.parse()?,

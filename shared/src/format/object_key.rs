@@ -9,7 +9,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::ids::{Chain, FlushId, Generation, Hole, JobId, ShardId, SourceName, WorkerId};
+use crate::ids::{Chain, FlushId, Generation, Hole, JobId, PlanId, ShardId, SourceName, WorkerId};
 use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
 
@@ -80,6 +80,15 @@ pub enum ObjectKey {
     },
     /// `replays/<job>/cancel`
     ReplayCancel(JobId),
+    /// `plans/<plan>`
+    Plan(PlanId),
+    /// `results/<plan>/<task>`
+    Result {
+        /// Of which plan.
+        plan: PlanId,
+        /// Which of its tasks.
+        task: u32,
+    },
     /// `sources/<name>`
     Source(SourceName),
     /// `shard-map/<version, 20 digits>`
@@ -142,6 +151,10 @@ impl Prefix {
     pub const FILLS: &str = "fills/";
     /// Every replay.
     pub const REPLAYS: &str = "replays/";
+    /// Every plan of a compaction.
+    pub const PLANS: &str = "plans/";
+    /// What the tasks of every plan made.
+    pub const RESULTS: &str = "results/";
     /// Every flush manifest.
     pub const FLUSHES: &str = "flushes/";
     /// Every source.
@@ -210,6 +223,8 @@ impl ObjectKey {
             | Self::ReplayJob(_)
             | Self::ReplayStep { .. }
             | Self::ReplayCancel(_)
+            | Self::Plan(_)
+            | Self::Result { .. }
             | Self::Source(_)
             | Self::ShardMap(_)
             | Self::Manifest { .. }
@@ -252,6 +267,8 @@ impl ObjectKey {
                 format!("{}{:020}", Prefix::replay(*job), u64::MAX - number)
             }
             Self::ReplayCancel(job) => format!("{}cancel", Prefix::replay(*job)),
+            Self::Plan(plan) => format!("{}{plan}", Prefix::PLANS),
+            Self::Result { plan, task } => format!("{}{plan}/{task}", Prefix::RESULTS),
             Self::Source(name) => format!("{}{name}", Prefix::SOURCES),
             Self::ShardMap(version) => format!("{}{version:020}", Prefix::SHARD_MAP),
             Self::Manifest { shard, generation } => {

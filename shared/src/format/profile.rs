@@ -1,6 +1,7 @@
 //! How much time an encoder may take for how few bytes.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,18 @@ impl Profile {
             Self::Fast | Self::Balanced => true,
             Self::Archive => false,
         }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = [Self::Fast, Self::Balanced, Self::Archive];
+        let named = known
+            .into_iter()
+            .find(|profile| profile.to_string() == text);
+        named.ok_or_else(|| format!("no profile is named `{text}`"))
     }
 }
 

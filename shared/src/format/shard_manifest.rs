@@ -15,6 +15,10 @@ use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
+pub(crate) use body::{
+    CountsBody, LimitsBody, QuarantineBody, SegmentBody, SeriesBody, VersionsBody,
+};
+
 /// What is true of a shard from one commit to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardManifest {
@@ -60,12 +64,26 @@ pub struct SegmentEntry {
     pub window: Window,
     /// How dense its points are.
     pub resolution: Resolution,
+    /// What it is among the segments of its window.
+    pub layer: Layer,
     /// The generation that added it.
     pub generation: Generation,
     /// Identity of the write that made it.
     pub write_id: WriteId,
     /// Sizes, counts, digest and bounds.
     pub summary: SegmentSummary,
+}
+
+/// What a segment is among those of its window. Readers merge them all; the compactor decides by it what to rewrite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layer {
+    /// Everything that had come when the window was closed, or rewritten after that.
+    Base,
+    /// What came in so many steps, at least one.
+    Overlay {
+        /// How many.
+        steps: u64,
+    },
 }
 
 /// One quarantine list.

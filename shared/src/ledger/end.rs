@@ -146,6 +146,8 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::ReplayJob(_)
         | ObjectKey::ReplayStep { .. }
         | ObjectKey::ReplayCancel(_)
+        | ObjectKey::Plan(_)
+        | ObjectKey::Result { .. }
         | ObjectKey::Source(_)
         | ObjectKey::ShardMap(_)
         | ObjectKey::Manifest { .. }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::ids::{MetricId, OrgId};
+use crate::ids::{MetricId, OrgId, SeriesKey};
 use crate::payload::limits::Limits;
 use crate::payload::org_in_header;
 use crate::payload::refusal::Refusal;
@@ -99,6 +99,14 @@ impl<'a> PayloadView<'a> {
     }
 
     /// Whose points.
+    pub const fn series(&self) -> SeriesKey {
+        SeriesKey {
+            org: self.org,
+            metric: self.metric,
+        }
+    }
+
+    /// Whose.
     pub const fn org(&self) -> OrgId {
         self.org
     }

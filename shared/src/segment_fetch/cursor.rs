@@ -12,7 +12,7 @@ use crate::format::order_column::ChainTable;
 use crate::format::segment_footer::RunFence;
 use crate::format::segment_reader::{self, Run, RunContext, SeriesBuffer};
 use crate::format::series_metadata::{RunMetadata, SeriesMetadata};
-use crate::ids::{MetricId, OrgId, SeriesKey};
+use crate::ids::SeriesKey;
 use crate::window::TimeSpan;
 
 /// Which part of a segment a cursor reads, and in which steps.
@@ -71,14 +71,8 @@ struct OpenRun {
 impl CursorRange {
     /// Everything in large steps.
     pub const ALL: Self = Self {
-        first: SeriesKey {
-            org: OrgId(0),
-            metric: MetricId(0),
-        },
-        last: SeriesKey {
-            org: OrgId(u64::MAX),
-            metric: MetricId(u64::MAX),
-        },
+        first: SeriesKey::MIN,
+        last: SeriesKey::MAX,
         span: TimeSpan::ALL,
         fetch_bytes: FETCH_BYTES,
         metadata: MetadataFetch::Fetch,

@@ -10,7 +10,7 @@ use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
 use skein_shared::format::segment_footer::SegmentIdentity;
 use skein_shared::format::segment_writer::{SegmentWriter, SeriesPoints};
 use skein_shared::format::shard_manifest::{
-    ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry,
+    ConservationCounts, Layer, ManifestVersions, QuarantineRef, SegmentEntry,
 };
 use skein_shared::ids::{FlushId, Generation, MetricId, Position, SeriesKey, ShardId, WriteId};
 use skein_shared::manifest_log;
@@ -116,6 +116,7 @@ impl World {
             key: key.to_string(),
             window,
             resolution,
+            layer: Layer::Overlay { steps: 1 },
             generation,
             write_id: WriteId::random(),
             summary: finished.summary,

@@ -44,6 +44,11 @@ fn parse(text: &str) -> Option<ObjectKey> {
             from: offset_from(from)?,
         }),
         ["replays", job, last] => replay_key(job.parse().ok()?, last),
+        ["plans", plan] => Some(ObjectKey::Plan(plan.parse().ok()?)),
+        ["results", plan, task] => Some(ObjectKey::Result {
+            plan: plan.parse().ok()?,
+            task: task.parse().ok()?,
+        }),
         ["status", worker] => Some(ObjectKey::Status(worker.parse().ok()?)),
         ["retired", chain @ .., end] => Some(ObjectKey::Retirement {
             chain: chain_from(chain)?,
@@ -146,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
-    use crate::ids::{OrgId, ShardId, WorkerId};
+    use crate::ids::{OrgId, PlanId, ShardId, WorkerId};
 
     use super::*;
 
@@ -240,6 +245,11 @@ mod tests {
             (any::<u64>(), any::<u64>()).prop_map(|(job, number)| ObjectKey::ReplayStep {
                 job: JobId(job),
                 number
+            }),
+            any::<u128>().prop_map(|plan| ObjectKey::Plan(PlanId(plan))),
+            (any::<u128>(), any::<u32>()).prop_map(|(plan, task)| ObjectKey::Result {
+                plan: PlanId(plan),
+                task
             }),
             chains().prop_map(|chain| ObjectKey::Source(chain.source)),
             flushes().prop_map(|flush| ObjectKey::Status(flush.worker)),

@@ -3,7 +3,9 @@
 use prost::Message;
 use uuid::Uuid;
 
-use super::{ConservationCounts, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest};
+use super::{
+    ConservationCounts, Layer, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest,
+};
 use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
@@ -35,7 +37,7 @@ pub(super) struct ManifestBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct VersionsBody {
+pub(crate) struct VersionsBody {
     #[prost(uint64, tag = "1")]
     shard_map: u64,
     #[prost(uint64, tag = "2")]
@@ -47,7 +49,7 @@ struct VersionsBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct LimitsBody {
+pub(crate) struct LimitsBody {
     #[prost(uint64, tag = "1")]
     payload_bytes: u64,
     #[prost(uint32, tag = "2")]
@@ -65,7 +67,7 @@ struct LimitsBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct SegmentBody {
+pub(crate) struct SegmentBody {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(sint64, tag = "2")]
@@ -96,10 +98,12 @@ struct SegmentBody {
     first_series: Option<SeriesBody>,
     #[prost(message, optional, tag = "15")]
     last_series: Option<SeriesBody>,
+    #[prost(uint64, tag = "16")]
+    steps: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct SeriesBody {
+pub(crate) struct SeriesBody {
     #[prost(uint64, tag = "1")]
     org: u64,
     #[prost(fixed64, tag = "2")]
@@ -107,7 +111,7 @@ struct SeriesBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct QuarantineBody {
+pub(crate) struct QuarantineBody {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(uint64, tag = "2")]
@@ -117,7 +121,7 @@ struct QuarantineBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct CountsBody {
+pub(crate) struct CountsBody {
     #[prost(uint64, tag = "1")]
     records: u64,
     #[prost(uint64, tag = "2")]
@@ -138,12 +142,7 @@ impl From<&ShardManifest> for ManifestBody {
             generation: manifest.generation.0,
             positions: chain_groups::group(positions.map(|(chain, offset)| (chain, offset.0))),
             segments: manifest.segments.iter().map(SegmentBody::from).collect(),
-            versions: Some(VersionsBody {
-                shard_map: manifest.versions.shard_map,
-                timeline: manifest.versions.timeline,
-                encoder: manifest.versions.encoder,
-                limits: Some(LimitsBody::from(&manifest.versions.limits)),
-            }),
+            versions: Some(VersionsBody::from(&manifest.versions)),
             quarantine: manifest
                 .quarantine
                 .iter()
@@ -164,11 +163,7 @@ impl ManifestBody {
         let fills = self.fills.into_iter().map(wire::HolePosition::read);
         let versions = self.versions.unwrap_or_default();
         let segments = self.segments.into_iter().map(SegmentBody::read);
-        let quarantine = self.quarantine.into_iter().map(|list| QuarantineRef {
-            key: list.key,
-            records: list.records,
-            crc32c: list.crc32c,
-        });
+        let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
         Ok(ShardManifest {
             shard: self.shard.parse()?,
             generation: Generation(self.generation),
@@ -178,14 +173,31 @@ impl ManifestBody {
                 .collect(),
             fills: fills.collect::<Result<_, _>>()?,
             segments: segments.collect::<Result<_, _>>()?,
-            versions: ManifestVersions {
-                shard_map: versions.shard_map,
-                timeline: versions.timeline,
-                encoder: versions.encoder,
-                limits: versions.limits.ok_or("limits are missing")?.read(),
-            },
+            versions: versions.read()?,
             quarantine: quarantine.collect(),
             counts: self.counts.unwrap_or_default().read(),
+        })
+    }
+}
+
+impl From<&ManifestVersions> for VersionsBody {
+    fn from(versions: &ManifestVersions) -> Self {
+        Self {
+            shard_map: versions.shard_map,
+            timeline: versions.timeline,
+            encoder: versions.encoder,
+            limits: Some(LimitsBody::from(&versions.limits)),
+        }
+    }
+}
+
+impl VersionsBody {
+    pub(crate) fn read(self) -> Result<ManifestVersions, String> {
+        Ok(ManifestVersions {
+            shard_map: self.shard_map,
+            timeline: self.timeline,
+            encoder: self.encoder,
+            limits: self.limits.ok_or("limits are missing")?.read(),
         })
     }
 }
@@ -214,7 +226,7 @@ impl From<&Limits> for LimitsBody {
 }
 
 impl LimitsBody {
-    fn read(self) -> Limits {
+    pub(crate) fn read(self) -> Limits {
         Limits {
             payload_bytes: ByteCount(self.payload_bytes),
             points: self.points,
@@ -246,16 +258,24 @@ impl From<&SegmentEntry> for SegmentBody {
             last_ms: summary.last_timestamp.0,
             first_series: Some(SeriesBody::from(summary.first_series)),
             last_series: Some(SeriesBody::from(summary.last_series)),
+            steps: match entry.layer {
+                Layer::Base => 0,
+                Layer::Overlay { steps } => steps,
+            },
         }
     }
 }
 
 impl SegmentBody {
-    fn read(self) -> Result<SegmentEntry, String> {
+    pub(crate) fn read(self) -> Result<SegmentEntry, String> {
         let write_id = Uuid::from_slice(&self.write_id).map_err(|_| "write id is not 16 bytes")?;
         Ok(SegmentEntry {
             window: Window::from_number(self.window),
             resolution: self.resolution.parse()?,
+            layer: match self.steps {
+                0 => Layer::Base,
+                steps => Layer::Overlay { steps },
+            },
             generation: Generation(self.generation),
             write_id: WriteId(write_id),
             summary: SegmentSummary {
@@ -285,7 +305,7 @@ impl From<SeriesKey> for SeriesBody {
 }
 
 impl SeriesBody {
-    fn read(self) -> SeriesKey {
+    pub(crate) fn read(self) -> SeriesKey {
         SeriesKey {
             org: OrgId(self.org),
             metric: MetricId(self.metric),
@@ -303,6 +323,16 @@ impl From<&QuarantineRef> for QuarantineBody {
     }
 }
 
+impl QuarantineBody {
+    pub(crate) fn read(self) -> QuarantineRef {
+        QuarantineRef {
+            key: self.key,
+            records: self.records,
+            crc32c: self.crc32c,
+        }
+    }
+}
+
 impl From<&ConservationCounts> for CountsBody {
     fn from(counts: &ConservationCounts) -> Self {
         Self {
@@ -316,7 +346,7 @@ impl From<&ConservationCounts> for CountsBody {
 }
 
 impl CountsBody {
-    fn read(self) -> ConservationCounts {
+    pub(crate) fn read(self) -> ConservationCounts {
         ConservationCounts {
             records: self.records,
             quarantined_records: self.quarantined_records,

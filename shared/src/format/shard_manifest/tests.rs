@@ -25,6 +25,10 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
         key: format!("segment-{number}"),
         window: Window::from_number(window),
         resolution: Resolution::Raw,
+        layer: match number % 3 {
+            0 => Layer::Base,
+            steps => Layer::Overlay { steps },
+        },
         generation: Generation(number),
         write_id: WriteId::random(),
         summary: SegmentSummary {

@@ -1,0 +1,262 @@
+//! What the tasks of a plan have made, and the commit of a shard once all of its parts are there.
+//!
+//! A result is create-if-absent: of two tries of one task the first counts, and the segments of the other are named by
+//! nothing. Whoever sees the last missing result commits: every task after its own, and every later plan.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use futures::future::BoxFuture;
+use skein_shared::bucket::{Bucket, Created};
+use skein_shared::format::compact_plan::{Advance, CompactPlan, PlannedTask, Step};
+use skein_shared::format::compact_result::{CompactResult, Delta, TaskOutcome};
+use skein_shared::format::object_key::{ObjectKey, Prefix};
+use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::ids::{Generation, PlanId, ShardId, WriteId};
+use skein_shared::manifest_log;
+use skein_shared::offset::Offset;
+
+use crate::error::{Error, Result};
+use crate::manifest_commit;
+use crate::merge_policy::{levels, must_close};
+use crate::metrics;
+
+/// How far a shard of a plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardProgress {
+    /// This generation has committed it.
+    Committed(Generation),
+    /// The manifest has moved on, with this plan's input or without: nothing of it is left to do.
+    Passed,
+    /// So many parts have no result yet.
+    Waiting {
+        /// How many.
+        parts: u32,
+    },
+    /// A part was larger than a task may be: the shard needs so many parts.
+    Split {
+        /// How many.
+        parts: u32,
+    },
+}
+
+/// What earlier plans have left.
+#[derive(Debug, Clone, Default)]
+pub struct Unfinished {
+    /// Shards that were committed just now, since their last result was there.
+    pub committed: Vec<(ShardId, Generation)>,
+    /// Shards that were too large, and how many parts they need.
+    pub splits: BTreeMap<ShardId, u32>,
+}
+
+/// The plan with this id.
+///
+/// # Errors
+/// [`Error::PlanGone`] when it has been done or superseded; corrupt when it is not what its key says.
+pub fn load_plan(bucket: &Bucket, id: PlanId) -> BoxFuture<'_, Result<CompactPlan>> {
+    Box::pin(async move {
+        let key = ObjectKey::Plan(id).to_string();
+        let Some(bytes) = bucket.find(&key).await? else {
+            return Err(Error::PlanGone { plan: id });
+        };
+        let (_, plan) = CompactPlan::decode(&bytes).map_err(|error| error.in_object(&key))?;
+        if plan.id() == id {
+            return Ok(plan);
+        }
+        Err(Error::ObjectDiffers {
+            object: key,
+            reason: format!("it is plan {}", plan.id()),
+        })
+    })
+}
+
+/// What the task has made, if it is done.
+///
+/// # Errors
+/// The bucket's; corrupt when it does not read back.
+pub async fn find(bucket: &Bucket, plan: PlanId, task: u32) -> Result<Option<CompactResult>> {
+    let key = ObjectKey::Result { plan, task }.to_string();
+    let Some(bytes) = bucket.find(&key).await? else {
+        return Ok(None);
+    };
+    let (_, result) = CompactResult::decode(&bytes).map_err(|error| error.in_object(&key))?;
+    if result.plan == plan && result.task == task {
+        return Ok(Some(result));
+    }
+    Err(Error::ObjectDiffers {
+        object: key,
+        reason: format!("it is of task {} of plan {}", result.task, result.plan),
+    })
+}
+
+/// Keeps a result, unless the task has one: the answer is the one that counts.
+///
+/// # Errors
+/// As [`find`].
+pub async fn store(bucket: &Bucket, result: CompactResult) -> Result<CompactResult> {
+    let (plan, task) = (result.plan, result.task);
+    let key = ObjectKey::Result { plan, task }.to_string();
+    let id = WriteId::random();
+    match bucket.create(&key, result.encode(id), id).await? {
+        Created::Ours => Ok(result),
+        Created::Taken => find(bucket, plan, task)
+            .await?
+            .ok_or(Error::PlanGone { plan }),
+    }
+}
+
+/// Commits the shard of `task` if all of its parts have results.
+///
+/// # Errors
+/// [`Error::Superseded`] when another compactor has committed the same input; as [`find`] and
+/// [`manifest_commit::commit`].
+pub fn try_commit<'a>(
+    bucket: &'a Bucket,
+    (id, plan): (PlanId, &'a CompactPlan),
+    task: u32,
+) -> BoxFuture<'a, Result<ShardProgress>> {
+    Box::pin(async move {
+        let planned = &plan.tasks[task as usize];
+        let manifest = manifest_log::newest(bucket, planned.shard).await?;
+        if has_passed(&manifest, &planned.step) {
+            return Ok(ShardProgress::Passed);
+        }
+        let mut whole: Option<Delta> = None;
+        let mut waiting = 0;
+        for part in parts_of(plan, task) {
+            match find(bucket, id, part).await?.map(|result| result.outcome) {
+                None => waiting += 1,
+                Some(TaskOutcome::OverBudget { .. }) => {
+                    let parts = planned.part.of * 2;
+                    return Ok(ShardProgress::Split { parts });
+                }
+                Some(TaskOutcome::Made(delta)) => match &mut whole {
+                    None => whole = Some(*delta),
+                    Some(whole) => join(whole, *delta, &manifest)?,
+                },
+            }
+        }
+        match whole {
+            Some(delta) if waiting == 0 => {
+                let manifest = manifest_commit::commit(bucket, manifest, &delta).await?;
+                metrics::plan_committed(manifest.shard, manifest.generation, &delta);
+                Ok(ShardProgress::Committed(manifest.generation))
+            }
+            Some(_) | None => Ok(ShardProgress::Waiting { parts: waiting }),
+        }
+    })
+}
+
+/// Commits what earlier plans have all results for, removes the plans of which nothing is left to do, and tells which
+/// shards have to be split.
+///
+/// # Errors
+/// As [`try_commit`].
+pub fn finish_earlier_plans(bucket: &Bucket) -> BoxFuture<'_, Result<Unfinished>> {
+    Box::pin(async move {
+        let mut unfinished = Unfinished::default();
+        for listed in bucket.list(Prefix::PLANS, None).await? {
+            let ObjectKey::Plan(id) = listed.key.parse()? else {
+                continue;
+            };
+            let plan = match load_plan(bucket, id).await {
+                Err(Error::PlanGone { .. }) => continue,
+                loaded => loaded?,
+            };
+            if finish_plan(bucket, (id, &plan), &mut unfinished).await? {
+                remove(bucket, (id, &plan)).await?;
+            }
+        }
+        Ok(unfinished)
+    })
+}
+
+/// Whether nothing of the plan is left to do.
+async fn finish_plan(
+    bucket: &Bucket,
+    (id, plan): (PlanId, &CompactPlan),
+    unfinished: &mut Unfinished,
+) -> Result<bool> {
+    let mut is_done = true;
+    let firsts = (0_u32..).zip(&plan.tasks);
+    for (task, planned) in firsts.filter(|(_, planned)| planned.part.number == 0) {
+        match try_commit(bucket, (id, plan), task).await {
+            Ok(ShardProgress::Committed(generation)) => {
+                unfinished.committed.push((planned.shard, generation));
+            }
+            Ok(ShardProgress::Passed) | Err(Error::Superseded { .. }) => {}
+            Ok(ShardProgress::Waiting { .. }) => is_done = false,
+            Ok(ShardProgress::Split { parts }) => {
+                is_done = false;
+                let most = unfinished.splits.entry(planned.shard).or_default();
+                *most = parts.max(*most);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(is_done)
+}
+
+/// Results first: a plan without them would be done again, results without a plan would be found by nobody.
+async fn remove(bucket: &Bucket, (plan, tasks): (PlanId, &CompactPlan)) -> Result<()> {
+    for task in 0..u32::try_from(tasks.tasks.len()).unwrap_or(u32::MAX) {
+        let key = ObjectKey::Result { plan, task }.to_string();
+        bucket.delete(&key).await?;
+    }
+    bucket.delete(&ObjectKey::Plan(plan).to_string()).await?;
+    Ok(())
+}
+
+/// The tasks that are parts of the same shard as `task`.
+fn parts_of(plan: &CompactPlan, task: u32) -> Range<u32> {
+    let part = plan.tasks[task as usize].part;
+    let first = task - part.number;
+    first..first + part.of
+}
+
+/// Parts that began on different manifests may have merged different segments.
+fn join(whole: &mut Delta, part: Delta, manifest: &ShardManifest) -> Result<()> {
+    if whole.replaced != part.replaced {
+        return Err(Error::Superseded {
+            shard: manifest.shard,
+            generation: manifest.generation,
+            reason: "parts of it have merged different segments".into(),
+        });
+    }
+    whole.join(part);
+    Ok(())
+}
+
+/// Whether the manifest no longer stands where `step` was planned from.
+pub fn has_passed(manifest: &ShardManifest, step: &Step) -> bool {
+    let moved = |now: Option<&Offset>, advance: &Advance| now.copied() != advance.from;
+    let mut chains = step.advances.iter();
+    let mut fills = step.fill_advances.iter();
+    chains.any(|(chain, advance)| moved(manifest.positions.get(chain), advance))
+        || fills.any(|(hole, advance)| moved(manifest.fills.get(hole), advance))
+        || only_closes(step) && is_closed(manifest, step)
+}
+
+fn only_closes(step: &Step) -> bool {
+    step.advances.is_empty() && step.fill_advances.is_empty()
+}
+
+fn is_closed(manifest: &ShardManifest, step: &Step) -> bool {
+    let mut windows = step.rewrites.iter();
+    windows.any(|window| {
+        let live = manifest.segments.iter().filter(|s| s.window == *window);
+        !must_close(&levels(live))
+    })
+}
+
+/// The task at `index`.
+///
+/// # Errors
+/// [`Error::NoSuchTask`].
+pub fn task_at(plan: &CompactPlan, id: PlanId, index: u32) -> Result<&PlannedTask> {
+    plan.tasks.get(index as usize).ok_or(Error::NoSuchTask {
+        plan: id,
+        index,
+        tasks: plan.tasks.len(),
+    })
+}

@@ -1,0 +1,23 @@
+#!/bin/bash
+#SBATCH --job-name=skein-compact-@PLAN_SHORT@
+#SBATCH --array=0-@LAST@%@PARALLELISM@
+#SBATCH --cpus-per-task=1
+#SBATCH --mem=@MEMORY_MIB@M
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --signal=B:TERM@60
+# One array task for each task of a compaction plan. What may succeed at another try is requeued, at most three times.
+"@BINARY@" compact task --config "@SETTINGS@" --plan @PLAN@ --index auto &
+task=$!
+trap 'kill -TERM "$task"; wait "$task"; exit 143' TERM
+wait "$task"
+code=$?
+case "$code" in
+    1 | 20 | 13[0-9] | 14[0-9])
+        if [[ "${SLURM_RESTART_COUNT:-0}" -lt 3 ]] && scontrol requeue "${SLURM_JOB_ID}"; then
+            # The requeue ends this try.
+            sleep 60
+        fi
+        ;;
+esac
+exit "$code"

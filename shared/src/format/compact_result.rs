@@ -1,0 +1,190 @@
+//! What one task of a plan made: the object at `results/<plan>/<task>`. It becomes true with the shard's commit.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::error::{Error, Result};
+use crate::format::compact_plan::{Advance, InputMessage, Step};
+use crate::format::envelope::{self, HEADER_BYTES, Kind};
+use crate::format::shard_manifest::{
+    ConservationCounts, CountsBody, ManifestVersions, QuarantineBody, QuarantineRef, SegmentBody,
+    SegmentEntry, VersionsBody,
+};
+use crate::format::wire::{self, Reading};
+use crate::ids::{Chain, Hole, PlanId, ShardId, WriteId};
+use crate::window::Window;
+
+/// A task's segments, and what they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompactResult {
+    /// Of which plan.
+    pub plan: PlanId,
+    /// Which of its tasks.
+    pub task: u32,
+    /// Whose segments.
+    pub shard: ShardId,
+    /// What became of it.
+    pub outcome: TaskOutcome,
+}
+
+/// What became of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// This is to be committed.
+    Made(Box<Delta>),
+    /// It was larger than a task may be: the shard has to be cut into more parts.
+    OverBudget {
+        /// Payload bytes that it had read by then.
+        bytes: u64,
+    },
+}
+
+/// What one step changes in a shard's manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    /// Per chain from where to where the step has read.
+    pub advances: BTreeMap<Chain, Advance>,
+    /// The same per hole, in its fills.
+    pub fill_advances: BTreeMap<Hole, Advance>,
+    /// Windows that get new segments in place of these, some or all of their live ones.
+    pub replaced: BTreeMap<Window, Vec<String>>,
+    /// The new segments.
+    pub added: Vec<SegmentEntry>,
+    /// Lists of the records that could not become points.
+    pub quarantine: Vec<QuarantineRef>,
+    /// Where the step's points went.
+    pub counts: ConservationCounts,
+    /// The decisions that the step was made with.
+    pub versions: ManifestVersions,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResultMessage {
+    #[prost(string, tag = "1")]
+    plan: String,
+    #[prost(uint32, tag = "2")]
+    task: u32,
+    #[prost(string, tag = "3")]
+    shard: String,
+    #[prost(message, optional, tag = "4")]
+    input: Option<InputMessage>,
+    #[prost(message, repeated, tag = "5")]
+    replaced: Vec<ReplacedMessage>,
+    #[prost(message, repeated, tag = "6")]
+    added: Vec<SegmentBody>,
+    #[prost(message, repeated, tag = "7")]
+    quarantine: Vec<QuarantineBody>,
+    #[prost(message, optional, tag = "8")]
+    counts: Option<CountsBody>,
+    #[prost(message, optional, tag = "9")]
+    versions: Option<VersionsBody>,
+    /// Present when the task was over budget; then all from 4 to 9 is absent.
+    #[prost(uint64, optional, tag = "10")]
+    over_budget_bytes: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ReplacedMessage {
+    #[prost(sint64, tag = "1")]
+    window: i64,
+    #[prost(string, repeated, tag = "2")]
+    keys: Vec<String>,
+}
+
+impl CompactResult {
+    /// Encodes into the bytes of an object.
+    pub fn encode(&self, write_id: WriteId) -> Bytes {
+        envelope::seal(Kind::CompactResult, write_id, &ResultMessage::of(self))
+    }
+
+    /// Reads [`CompactResult::encode`] back.
+    ///
+    /// # Errors
+    /// Corrupt when the bytes break the format.
+    pub fn decode(bytes: &[u8]) -> Result<(WriteId, Self)> {
+        let (id, message) = envelope::open::<ResultMessage>(Kind::CompactResult, bytes)?;
+        let refuse =
+            |reason| Error::decode(Kind::CompactResult.name(), HEADER_BYTES as u64, reason);
+        Ok((id, message.read().map_err(refuse)?))
+    }
+}
+
+impl Delta {
+    /// Takes in what another part of the same shard made; both have replaced the same segments.
+    pub fn join(&mut self, other: Self) {
+        self.added.extend(other.added);
+        self.quarantine.extend(other.quarantine);
+        self.counts.add(other.counts);
+    }
+}
+
+impl ResultMessage {
+    fn of(result: &CompactResult) -> Self {
+        let mut message = Self {
+            plan: result.plan.to_string(),
+            task: result.task,
+            shard: result.shard.to_string(),
+            ..Self::default()
+        };
+        match &result.outcome {
+            TaskOutcome::OverBudget { bytes } => message.over_budget_bytes = Some(*bytes),
+            TaskOutcome::Made(delta) => message.put(delta),
+        }
+        message
+    }
+
+    fn put(&mut self, delta: &Delta) {
+        let positions = Step {
+            advances: delta.advances.clone(),
+            fill_advances: delta.fill_advances.clone(),
+            ..Step::default()
+        };
+        let replaced = delta.replaced.iter();
+        let replaced = replaced.map(|(window, keys)| ReplacedMessage {
+            window: window.number(),
+            keys: keys.clone(),
+        });
+        self.input = Some(InputMessage::of(&positions));
+        self.replaced = replaced.collect();
+        self.added = delta.added.iter().map(SegmentBody::from).collect();
+        self.quarantine = delta.quarantine.iter().map(QuarantineBody::from).collect();
+        self.counts = Some(CountsBody::from(&delta.counts));
+        self.versions = Some(VersionsBody::from(&delta.versions));
+    }
+
+    fn read(self) -> Reading<CompactResult> {
+        let (plan, task, shard) = (self.plan.parse()?, self.task, self.shard.parse()?);
+        let outcome = match self.over_budget_bytes {
+            Some(bytes) => TaskOutcome::OverBudget { bytes },
+            None => TaskOutcome::Made(Box::new(self.delta()?)),
+        };
+        Ok(CompactResult {
+            plan,
+            task,
+            shard,
+            outcome,
+        })
+    }
+
+    fn delta(self) -> Reading<Delta> {
+        let positions = wire::required(self.input, "input")?.read()?;
+        let replaced = self.replaced.into_iter();
+        let replaced = replaced.map(|r| (Window::from_number(r.window), r.keys));
+        let added = self.added.into_iter().map(SegmentBody::read);
+        let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
+        Ok(Delta {
+            advances: positions.advances,
+            fill_advances: positions.fill_advances,
+            replaced: replaced.collect(),
+            added: added.collect::<Reading<_>>()?,
+            quarantine: quarantine.collect(),
+            counts: wire::required(self.counts, "counts")?.read(),
+            versions: wire::required(self.versions, "versions")?.read()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

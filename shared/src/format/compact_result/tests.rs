@@ -1,0 +1,112 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::digest::ContentDigest;
+use crate::format::segment_writer::SegmentSummary;
+use crate::format::shard_manifest::Layer;
+use crate::ids::{
+    Generation, Incarnation, MetricId, OrgId, PartitionId, SeriesKey, SourceName, TopicName,
+};
+use crate::offset::Offset;
+use crate::window::{Resolution, TimestampMs};
+
+fn segment(number: u64) -> SegmentEntry {
+    let key = |org| SeriesKey {
+        org: OrgId(org),
+        metric: MetricId(number),
+    };
+    SegmentEntry {
+        key: format!("segment-{number}"),
+        window: Window::from_number(3),
+        resolution: Resolution::Raw,
+        layer: Layer::Overlay { steps: number + 1 },
+        generation: Generation(number),
+        write_id: WriteId::random(),
+        summary: SegmentSummary {
+            size_bytes: number,
+            tail_bytes: 7,
+            crc32c: 8,
+            digest: ContentDigest::EMPTY,
+            points: number,
+            series: 1,
+            first_timestamp: TimestampMs(1),
+            last_timestamp: TimestampMs(2),
+            first_series: key(1),
+            last_series: key(2),
+        },
+    }
+}
+
+fn sample(number: u64, position: i64) -> CompactResult {
+    let chain = Chain {
+        source: SourceName::new("a").unwrap(),
+        topic: TopicName::new("t").unwrap(),
+        incarnation: Incarnation(1),
+        partition: PartitionId(2),
+    };
+    let hole = Hole {
+        chain: chain.clone(),
+        from: Offset(4),
+    };
+    let advance = Advance {
+        from: number.is_multiple_of(2).then_some(Offset(0)),
+        to: Offset(position),
+    };
+    CompactResult {
+        plan: PlanId(u128::from(number) << 70),
+        task: 5,
+        shard: ShardId::Dedicated(OrgId(number)),
+        outcome: TaskOutcome::Made(Box::new(Delta {
+            advances: BTreeMap::from([(chain, advance)]),
+            fill_advances: BTreeMap::from([(hole, advance)]),
+            replaced: BTreeMap::from([(Window::from_number(-1), vec!["old".into()])]),
+            added: vec![segment(number)],
+            quarantine: vec![QuarantineRef {
+                key: "q".into(),
+                records: 1,
+                crc32c: 2,
+            }],
+            counts: ConservationCounts {
+                records: 3,
+                quarantined_records: 1,
+                points_in: number,
+                duplicates: 0,
+                not_owned: 2,
+            },
+            versions: ManifestVersions::default(),
+        })),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_result_reads_back(number in 0..u64::MAX, position in 0_i64..) {
+        let mut result = sample(number, position);
+        if number % 5 == 0 {
+            result.outcome = TaskOutcome::OverBudget { bytes: number };
+        }
+        let id = WriteId::random();
+        let read = CompactResult::decode(&result.encode(id)).unwrap();
+        prop_assert_eq!(read, (id, result));
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
+        let _ = CompactResult::decode(&bytes);
+        let _ = crate::format::compact_plan::CompactPlan::decode(&bytes);
+    }
+}
+
+#[test]
+fn parts_of_a_shard_add_up() {
+    let [TaskOutcome::Made(mut one), TaskOutcome::Made(two)] =
+        [sample(1, 9), sample(2, 9)].map(|result| result.outcome)
+    else {
+        unreachable!("samples are made");
+    };
+    one.join(*two);
+    assert_eq!(one.added.len(), 2);
+    assert_eq!(one.quarantine.len(), 2);
+    assert_eq!(one.replaced.len(), 1);
+    assert_eq!((one.counts.points_in, one.counts.records), (3, 6));
+}

@@ -1,0 +1,186 @@
+//! `skein compact run`: every shard, on this machine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+use skein_compactor::report::{Progress, RunReport};
+use skein_compactor::run::{self, RunOptions};
+use skein_config::cutover::timeline::Timelines;
+use skein_config::settings::Need;
+use skein_shared::bucket::Bucket;
+use skein_shared::process_use;
+
+use crate::cli::{SettingsArgs, runtime};
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, ReportFormat};
+use crate::signals::cancel_on_signal;
+
+/// Time between two lines of progress.
+const PROGRESS_MS: u64 = 5_000;
+
+#[derive(Serialize)]
+struct Report {
+    shards: usize,
+    shards_advanced: usize,
+    superseded: u64,
+    generations: u64,
+    objects: u64,
+    object_bytes: u64,
+    records: u64,
+    quarantined_records: u64,
+    void_frames: u64,
+    points_in: u64,
+    duplicates: u64,
+    not_owned: u64,
+    points_merged: u64,
+    points_out: u64,
+    segments: u64,
+    segment_bytes: u64,
+    bytes_per_point: Option<f64>,
+    encodings: Vec<EncodingRow>,
+    elapsed_ms: u128,
+    busy_ms: u128,
+    cpu_ms: u64,
+    points_per_core_second: Option<f64>,
+    write_requests: u64,
+    read_requests: u64,
+    peak_memory_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct EncodingRow {
+    encoding: &'static str,
+    blocks: u64,
+    points: u64,
+    bytes: u64,
+}
+
+/// Runs it.
+pub(super) fn run(format: ReportFormat, settings: &SettingsArgs) -> Outcome {
+    let settings = settings.start_watched("compact", &[Need::Bucket])?;
+    let report = runtime()?.block_on(async {
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        let options = RunOptions {
+            limits: settings.limits.limits(),
+            timelines: Timelines::new_owns_everything(),
+        };
+        let cancel = cancel_on_signal()?;
+        let progress = Arc::new(teller());
+        Ok::<_, Failure>(run::run(&settings.compactor, &bucket, options, cancel, progress).await?)
+    })?;
+    let report = Report::of(&report);
+    match format {
+        ReportFormat::Json => output::json(&report)?,
+        ReportFormat::Text => output::lines(&report.shown())?,
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// Tells the progress, but not each time it is told.
+pub(super) fn teller() -> impl Fn(Progress) + Send + Sync {
+    let next = AtomicU64::new(PROGRESS_MS);
+    move |progress| {
+        if progress.elapsed_ms < next.load(Ordering::Relaxed) {
+            return;
+        }
+        next.store(progress.elapsed_ms + PROGRESS_MS, Ordering::Relaxed);
+        let remaining_s = progress.remaining().map(|rest| rest.as_secs());
+        let Progress {
+            shards_done,
+            shards,
+            points,
+            bytes,
+            bytes_total,
+            ..
+        } = progress;
+        tracing::info!(
+            shards_done,
+            shards,
+            points,
+            bytes,
+            bytes_total,
+            remaining_s,
+            "compacting"
+        );
+    }
+}
+
+impl Report {
+    fn of(report: &RunReport) -> Self {
+        let (steps, counts) = (&report.steps, &report.steps.counts);
+        let row = |(encoding, count): (
+            &&'static str,
+            &skein_shared::format::segment_writer::EncodingCount,
+        )| EncodingRow {
+            encoding,
+            blocks: count.blocks,
+            points: count.points,
+            bytes: count.bytes,
+        };
+        Self {
+            shards: report.shards,
+            shards_advanced: report.shards_advanced,
+            superseded: report.superseded,
+            generations: steps.generations,
+            objects: steps.objects,
+            object_bytes: steps.object_bytes,
+            records: counts.records,
+            quarantined_records: counts.quarantined_records,
+            void_frames: steps.void_frames,
+            points_in: counts.points_in,
+            duplicates: counts.duplicates,
+            not_owned: counts.not_owned,
+            points_merged: steps.points_merged,
+            points_out: steps.points_out,
+            segments: steps.segments,
+            segment_bytes: steps.segment_bytes,
+            bytes_per_point: report.bytes_per_point(),
+            encodings: steps.encodings.0.iter().map(row).collect(),
+            elapsed_ms: report.elapsed.as_millis(),
+            busy_ms: steps.busy.as_millis(),
+            cpu_ms: process_use::cpu_ms(),
+            points_per_core_second: report.points_per_core_second(),
+            write_requests: report.requests.writes(),
+            read_requests: report.requests.reads(),
+            peak_memory_bytes: report.peak_memory_bytes,
+        }
+    }
+
+    fn shown(&self) -> Vec<String> {
+        let rate = self.points_per_core_second.unwrap_or_default();
+        let density = self.bytes_per_point.unwrap_or_default();
+        let mut lines = vec![format!(
+            "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} quarantined
+{} segments, {} points, {} bytes, {density:.3} bytes/point, {rate:.0} points/s each core
+{} write and {} read requests, peak memory {} bytes",
+            self.shards_advanced,
+            self.shards,
+            self.elapsed_ms,
+            self.records,
+            self.points_in,
+            self.duplicates,
+            self.not_owned,
+            self.quarantined_records,
+            self.segments,
+            self.points_out,
+            self.segment_bytes,
+            self.write_requests,
+            self.read_requests,
+            self.peak_memory_bytes.unwrap_or_default(),
+        )];
+        for EncodingRow {
+            encoding,
+            blocks,
+            points,
+            bytes,
+        } in &self.encodings
+        {
+            lines.push(format!(
+                "{encoding:28} {blocks:>8} blocks {points:>12} points {bytes:>12} bytes"
+            ));
+        }
+        lines
+    }
+}
