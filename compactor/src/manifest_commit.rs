@@ -103,7 +103,7 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
         check_position(base, hole, position, advance)?;
     }
     for (window, keys) in &delta.replaced {
-        let live = base.segments.iter().filter(|s| s.window == *window);
+        let live = base.raw_segments().filter(|s| s.window == *window);
         if !live.map(|segment| &segment.key).eq(keys) {
             let reason = format!("window {window} has other segments than those that were merged");
             return Err(superseded(base, reason));

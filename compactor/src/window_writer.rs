@@ -181,7 +181,7 @@ impl<'a> WindowWriter<'a> {
         let in_window = |segment: &&SegmentEntry| segment.window == window;
         let written = &mut self.written;
         let is_replaced = written.replaced.contains_key(&window);
-        let base = self.base.segments.iter().filter(in_window);
+        let base = self.base.raw_segments().filter(in_window);
         let base: Vec<SegmentEntry> = base.filter(|_| !is_replaced).cloned().collect();
         let added = written.added.iter().filter(in_window).count();
         match choose(base.len() + added, self.context.max_live_segments) {
@@ -246,6 +246,7 @@ impl<'a> WindowWriter<'a> {
             key: upload.key().to_owned(),
             window: identity.window,
             resolution: identity.resolution,
+            rollup_of: None,
             generation: self.expected_generation(),
             write_id: upload.write_id(),
             summary: finished.summary,

@@ -10,7 +10,7 @@ mod roll;
 
 use crate::window::{Resolution, TimestampMs};
 
-pub use self::bucket::{Bucket, CANONICAL_NAN, increase_between};
+pub use self::bucket::{Bucket, CANONICAL_NAN, greater, increase_between, lesser};
 
 /// Buckets of one series in strictly ascending time, column by column; memory is kept from one series to the next.
 ///

@@ -267,6 +267,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         key: String::new(),
         window,
         resolution: Resolution::Raw,
+        rollup_of: None,
         generation: Generation(0),
         write_id: WriteId::random(),
         summary: finished.summary,

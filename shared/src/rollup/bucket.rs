@@ -42,6 +42,24 @@ impl Bucket {
         }
     }
 
+    /// Everything but the start as numbers: count, NaNs, first, last, min, max, sum, increase.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bucket has at most as many points as milliseconds"
+    )]
+    pub const fn columns(&self) -> [f64; 8] {
+        [
+            self.count as f64,
+            self.nans as f64,
+            self.first,
+            self.last,
+            self.min,
+            self.max,
+            self.sum,
+            self.increase,
+        ]
+    }
+
     /// This bucket and one of later points as one; it begins where this one does.
     ///
     /// The sum is that of both sums; the increase is this one's, plus that between this one's last and the next one's
@@ -85,6 +103,7 @@ pub fn increase_between(value: f64, next: f64) -> f64 {
     }
 }
 
+/// [`CANONICAL_NAN`] for any NaN.
 pub(super) fn canonical(number: f64) -> f64 {
     if number.is_nan() {
         CANONICAL_NAN
@@ -93,10 +112,12 @@ pub(super) fn canonical(number: f64) -> f64 {
     }
 }
 
-pub(super) fn lesser(a: f64, b: f64) -> f64 {
+/// The lesser of two values, -0.0 being less than 0.0.
+pub fn lesser(a: f64, b: f64) -> f64 {
     if b.total_cmp(&a).is_lt() { b } else { a }
 }
 
-pub(super) fn greater(a: f64, b: f64) -> f64 {
+/// The greater of two values, 0.0 being greater than -0.0.
+pub fn greater(a: f64, b: f64) -> f64 {
     if b.total_cmp(&a).is_gt() { b } else { a }
 }

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -37,9 +38,11 @@ fn plain_bucket(start_ms: i64, points: &[f64]) -> Bucket {
     sorted.sort_by(f64::total_cmp);
     let or_nan = |value: Option<&f64>| value.copied().unwrap_or(CANONICAL_NAN);
     let steps = values.windows(2).map(|pair| match pair {
-        [a, b] if b < a => *b,
-        [a, b] if b == a => 0.0,
-        [a, b] => b - a,
+        [a, b] => match b.partial_cmp(a) {
+            Some(Ordering::Less) => *b,
+            Some(Ordering::Equal) => 0.0,
+            _ => b - a,
+        },
         _ => unreachable!(),
     });
     let total = |numbers: &mut dyn Iterator<Item = f64>| {

@@ -116,6 +116,7 @@ impl World {
             key: key.to_string(),
             window,
             resolution,
+            rollup_of: None,
             generation,
             write_id: WriteId::random(),
             summary: finished.summary,

@@ -12,7 +12,7 @@ use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
 use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::units::{ByteCount, Millis};
-use crate::window::{TimestampMs, Window};
+use crate::window::{Resolution, TimestampMs, Window};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ManifestBody {
@@ -96,6 +96,11 @@ struct SegmentBody {
     first_series: Option<SeriesBody>,
     #[prost(message, optional, tag = "15")]
     last_series: Option<SeriesBody>,
+    /// Of a rollup alone, as the next.
+    #[prost(uint64, tag = "16")]
+    raw_points: u64,
+    #[prost(string, optional, tag = "17")]
+    rollup_of: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -246,6 +251,12 @@ impl From<&SegmentEntry> for SegmentBody {
             last_ms: summary.last_timestamp.0,
             first_series: Some(SeriesBody::from(summary.first_series)),
             last_series: Some(SeriesBody::from(summary.last_series)),
+            raw_points: if entry.resolution.is_raw() {
+                0
+            } else {
+                summary.raw_points
+            },
+            rollup_of: entry.rollup_of.clone(),
         }
     }
 }
@@ -253,9 +264,14 @@ impl From<&SegmentEntry> for SegmentBody {
 impl SegmentBody {
     fn read(self) -> Result<SegmentEntry, String> {
         let write_id = Uuid::from_slice(&self.write_id).map_err(|_| "write id is not 16 bytes")?;
+        let resolution: Resolution = self.resolution.parse()?;
+        if resolution.is_raw() && self.rollup_of.is_some() {
+            return Err("a segment of raw points is no rollup".into());
+        }
         Ok(SegmentEntry {
             window: Window::from_number(self.window),
-            resolution: self.resolution.parse()?,
+            resolution,
+            rollup_of: self.rollup_of,
             generation: Generation(self.generation),
             write_id: WriteId(write_id),
             summary: SegmentSummary {
@@ -264,6 +280,11 @@ impl SegmentBody {
                 crc32c: self.crc32c,
                 digest: ContentDigest::from_bytes(&self.digest).ok_or("digest is not 16 bytes")?,
                 points: self.points,
+                raw_points: if resolution.is_raw() {
+                    self.points
+                } else {
+                    self.raw_points
+                },
                 series: self.series,
                 first_timestamp: TimestampMs(self.first_ms),
                 last_timestamp: TimestampMs(self.last_ms),
