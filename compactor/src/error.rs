@@ -111,6 +111,18 @@ pub enum Error {
         /// Points in the live segments.
         live: u64,
     },
+    /// A rollup does not count the points that its segment has.
+    #[error(
+        "commit {shard} was refused: a rollup differs from its segment; rollup=`{rollup}` reason=`{reason}`"
+    )]
+    RollupDiffers {
+        /// Whose commit.
+        shard: ShardId,
+        /// The rollup's key.
+        rollup: String,
+        /// What differs.
+        reason: String,
+    },
     /// The run was asked to stop; what is committed stands.
     #[error("the run was cancelled")]
     Cancelled,
@@ -143,7 +155,8 @@ impl Error {
             Self::LedgerGap { .. }
             | Self::VoidFlush { .. }
             | Self::ObjectDiffers { .. }
-            | Self::Unconserved { .. } => ErrorKind::Corrupt,
+            | Self::Unconserved { .. }
+            | Self::RollupDiffers { .. } => ErrorKind::Corrupt,
             Self::Superseded { .. } | Self::PlanGone { .. } => ErrorKind::Fenced,
             Self::NoSuchTask { .. } => ErrorKind::Invalid,
             Self::Spill { source, .. } => kind_of_io(source),

@@ -57,8 +57,12 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
         next.fills.insert(hole.clone(), advance.to);
     }
     let replaced: BTreeSet<&String> = delta.replaced.values().flatten().collect();
-    next.segments
-        .retain(|segment| !replaced.contains(&segment.key));
+    // A rollup goes with the segment that it was computed from.
+    let is_replaced = |segment: &SegmentEntry| {
+        let of = segment.rollup_of.as_ref().unwrap_or(&segment.key);
+        replaced.contains(of)
+    };
+    next.segments.retain(|segment| !is_replaced(segment));
     let added = delta.added.iter().cloned();
     next.segments.extend(added.map(|segment| SegmentEntry {
         generation,
@@ -84,7 +88,7 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     }
     for (window, keys) in &delta.replaced {
         // What was added beside them since does no harm: orders decide, not the place among the segments.
-        let of_window = base.segments.iter().filter(|s| s.window == *window);
+        let of_window = base.raw_segments().filter(|s| s.window == *window);
         let live: BTreeSet<_> = of_window.map(|segment| &segment.key).collect();
         if !keys.iter().all(|key| live.contains(key)) {
             let reason = format!("window {window} has lost a segment that was merged");
@@ -109,6 +113,14 @@ fn check_position(
 }
 
 fn check_conserved(next: &ShardManifest) -> Result<()> {
+    for rollup in next.rollups() {
+        next.check_rollup(rollup)
+            .map_err(|reason| Error::RollupDiffers {
+                shard: next.shard,
+                rollup: rollup.key.clone(),
+                reason: reason.to_string(),
+            })?;
+    }
     let (expected, live) = (next.counts.expected_points(), next.live_points());
     if expected == Some(live) {
         return Ok(());

@@ -19,7 +19,7 @@ use skein_shared::format::compact_plan::{Advance, PlannedObject, Step};
 use skein_shared::format::flush_manifest::{FlushContents, FlushedObject};
 use skein_shared::format::frame::Stream;
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
-use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
@@ -119,8 +119,12 @@ pub fn rewrite_with_parts(
 
 /// The levels of every window that has live segments.
 fn live_windows(manifest: &ShardManifest) -> BTreeMap<Window, Vec<Level>> {
-    let by_window = manifest.segments.chunk_by(|a, b| a.window == b.window);
-    let levels = by_window.map(|segments| (segments[0].window, levels(segments.iter())));
+    let mut windows: BTreeMap<Window, Vec<&SegmentEntry>> = BTreeMap::new();
+    for segment in manifest.raw_segments() {
+        windows.entry(segment.window).or_default().push(segment);
+    }
+    let windows = windows.into_iter();
+    let levels = windows.map(|(window, live)| (window, levels(live.into_iter())));
     levels.collect()
 }
 

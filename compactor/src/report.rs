@@ -50,7 +50,13 @@ pub struct StepReport {
     pub segments: u64,
     /// Their bytes.
     pub segment_bytes: u64,
-    /// Points and bytes of the segments by encoding.
+    /// Rollups written.
+    pub rollups: u64,
+    /// Their bytes.
+    pub rollup_bytes: u64,
+    /// Buckets in them.
+    pub buckets: u64,
+    /// Points and bytes of the segments and rollups by encoding.
     pub encodings: EncodingBytes,
     /// Bytes of payloads that went over the local disk, because memory had no room for them.
     pub spilled_bytes: u64,
@@ -147,6 +153,9 @@ impl StepReport {
         self.points_out += other.points_out;
         self.segments += other.segments;
         self.segment_bytes += other.segment_bytes;
+        self.rollups += other.rollups;
+        self.rollup_bytes += other.rollup_bytes;
+        self.buckets += other.buckets;
         self.encodings.add(&other.encodings);
         self.spilled_bytes += other.spilled_bytes;
         self.busy += other.busy;

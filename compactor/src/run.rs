@@ -288,6 +288,7 @@ pub fn rules_of(
         watermark: input.watermark,
         profile: settings.profile,
         max_overlays: settings.max_overlays,
+        rollups: settings.rollups.clone(),
         limits: options.limits,
     }
 }

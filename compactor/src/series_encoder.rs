@@ -8,16 +8,15 @@ use skein_config::cutover::timeline::{Pipeline, Timelines};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_reader::SeriesBuffer;
-use skein_shared::format::segment_writer::{
-    FinishedSegment, SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
-};
+use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::window::{TimestampMs, Window};
+use skein_shared::window::{Resolution, TimestampMs, Window};
 
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
 use crate::payload_arena::PayloadRef;
+use crate::segment_set::SegmentSet;
 use crate::series_grouper::{SeriesGroup, SeriesGrouper};
 
 /// What one segment is made of.
@@ -33,6 +32,8 @@ pub struct SegmentInput<'a> {
     pub chains: ChainTable,
     /// The window's segments that are merged in; none for an overlay.
     pub live: &'a mut LiveSegments,
+    /// The resolutions of the rollups beside it.
+    pub rollups: &'a [Resolution],
     /// What the encoder is after.
     pub profile: Profile,
     /// Who writes which point.
@@ -61,8 +62,8 @@ impl Scratch {
     }
 }
 
-/// Encodes one segment; `emit` gets its bytes in parts of at least `part_bytes`. The segment is `None`
-/// when no point was left. CPU work: not for an async thread.
+/// Encodes one segment and its rollups; `emit` gets the bytes of each, by its place, in parts of at least `part_bytes`.
+/// There are no segments when no point was left. CPU work: not for an async thread.
 ///
 /// # Errors
 /// What reading the live segments or the spilled payloads gives.
@@ -70,17 +71,20 @@ pub fn encode_segment(
     input: SegmentInput<'_>,
     scratch: &mut Scratch,
     part_bytes: usize,
-    mut emit: impl FnMut(Bytes),
-) -> Result<(Option<FinishedSegment>, MergeCounts)> {
+    mut emit: impl FnMut(usize, Bytes),
+) -> Result<(Vec<FinishedSegment>, MergeCounts)> {
     let live = input.live;
-    let mut writer = SegmentWriter::new(input.identity, input.chains, input.profile);
+    let SegmentInput {
+        identity, profile, ..
+    } = input;
+    let mut segments = SegmentSet::new(identity, input.chains, profile, input.rollups);
     let mut counts = MergeCounts::default();
     let fresh = input.fresh;
     loop {
         let of_window = |(window, _): &(Window, SeriesKey)| *window == input.identity.window;
         let next_fresh = fresh.peek().filter(of_window).map(|(_, key)| key);
         let Some(key) = [next_fresh, live.least()?].into_iter().flatten().min() else {
-            return Ok((writer.finish(), counts));
+            return Ok((segments.finish(), counts));
         };
         scratch.merge.clear();
         let mut metadata = None;
@@ -94,28 +98,9 @@ pub fn encode_segment(
             keep_newest(&mut metadata, theirs);
         })?;
         counts.add(scratch.merge_owned(input.timelines, key.org, input.identity.window));
-        push(&mut writer, key, &scratch.merged, metadata.as_ref());
-        while let Some(part) = writer.take_bytes(part_bytes) {
-            emit(part);
-        }
+        segments.push(key, &scratch.merged, metadata.as_ref());
+        segments.take_parts(part_bytes, &mut emit);
     }
-}
-
-fn push(
-    writer: &mut SegmentWriter,
-    key: SeriesKey,
-    merged: &SeriesBuffer,
-    metadata: Option<&SeriesMetadata>,
-) {
-    if merged.timestamps_ms.is_empty() {
-        return;
-    }
-    let points = SeriesPoints {
-        timestamps_ms: &merged.timestamps_ms,
-        values: &merged.values,
-        orders: &merged.orders,
-    };
-    writer.push_series(key, &points, metadata);
 }
 
 /// Gathers a series' points, with orders of the segment's chains, and answers its last written metadata. A payload without

@@ -89,6 +89,7 @@ impl TaskContext {
                 bucket: bucket.clone(),
                 part_bytes: settings.part_bytes.as_usize(),
                 max_overlays: rules.max_overlays,
+                rollups: rules.rollups.clone(),
                 profile: rules.profile,
                 timelines: Arc::new(timelines),
             },

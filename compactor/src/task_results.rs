@@ -244,7 +244,7 @@ fn only_closes(step: &Step) -> bool {
 fn is_closed(manifest: &ShardManifest, step: &Step) -> bool {
     let mut windows = step.rewrites.iter();
     windows.any(|window| {
-        let live = manifest.segments.iter().filter(|s| s.window == *window);
+        let live = manifest.raw_segments().filter(|s| s.window == *window);
         !must_close(&levels(live))
     })
 }

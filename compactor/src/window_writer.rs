@@ -40,6 +40,8 @@ pub struct WriterContext {
     pub part_bytes: usize,
     /// Overlays that a window may have.
     pub max_overlays: u32,
+    /// The rollups beside each base.
+    pub rollups: Vec<Resolution>,
     /// What their encoder is after.
     pub profile: Profile,
     /// Who writes which point.
@@ -153,8 +155,11 @@ impl<'a> WindowWriter<'a> {
             .collect();
         let context = self.context;
         let runtime = context.runtime.clone();
-        let upload =
-            SegmentUpload::start(&runtime, context.bucket.clone(), self.next_key(identity));
+        let rollups = match layer {
+            Layer::Base => &context.rollups[..],
+            Layer::Overlay { .. } => &[],
+        };
+        let uploads = self.start_uploads(identity, rollups);
         let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
@@ -162,25 +167,56 @@ impl<'a> WindowWriter<'a> {
             chain_indexes: &indexes,
             live: &mut live,
             chains,
+            rollups,
             profile: context.profile,
             timelines: &context.timelines,
         };
+        let part_bytes = context.part_bytes;
         let (finished, counts) =
-            encode_segment(input, &mut self.scratch, context.part_bytes, |part| {
-                upload.part(part);
+            encode_segment(input, &mut self.scratch, part_bytes, |place, part| {
+                uploads[place].1.part(part);
             })?;
         self.written.counts.add(counts);
         self.written.points_merged += live.points();
-        if let Some(finished) = finished {
-            self.add((identity, layer), upload, finished)?;
+        let raw_key = uploads[0].1.key().to_owned();
+        for ((resolution, upload), finished) in uploads.into_iter().zip(finished) {
+            let identity = SegmentIdentity {
+                resolution,
+                ..identity
+            };
+            let rollup_of = (!resolution.is_raw()).then(|| raw_key.clone());
+            self.add((identity, layer, rollup_of), upload, finished);
         }
-        Ok(())
+        self.finish_uploads(CLOSING_UPLOADS)
+    }
+
+    /// The window's segment, and a rollup of each resolution.
+    fn start_uploads(
+        &mut self,
+        identity: SegmentIdentity,
+        rollups: &[Resolution],
+    ) -> Vec<(Resolution, SegmentUpload)> {
+        let resolutions = std::iter::once(&identity.resolution).chain(rollups);
+        let start = |resolution: &Resolution| {
+            let identity = SegmentIdentity {
+                resolution: *resolution,
+                ..identity
+            };
+            let key = self.next_key(identity);
+            let context = self.context;
+            let upload = SegmentUpload::start(&context.runtime, context.bucket.clone(), key);
+            (*resolution, upload)
+        };
+        resolutions.map(start).collect()
     }
 
     /// What the window's new segment is, and the live ones that the policy has merged into it: they count as replaced.
     fn files_to_merge(&mut self, window: Window) -> Result<(Layer, Vec<Arc<SegmentFile>>)> {
-        let segments = self.base.segments.iter();
-        let live: Vec<_> = segments.filter(|s| s.window == window).collect();
+        let live: Vec<_> = self
+            .base
+            .raw_segments()
+            .filter(|s| s.window == window)
+            .collect();
         let levels = levels(live.iter().copied());
         let state = state_of(self.step, window);
         let merge = choose(&levels, state, self.context.max_overlays);
@@ -223,26 +259,32 @@ impl<'a> WindowWriter<'a> {
 
     fn add(
         &mut self,
-        (identity, layer): (SegmentIdentity, Layer),
+        (identity, layer, rollup_of): (SegmentIdentity, Layer, Option<String>),
         upload: SegmentUpload,
         finished: FinishedSegment,
-    ) -> Result<()> {
+    ) {
         let report = &mut self.written.report;
-        report.segments += 1;
-        report.segment_bytes += finished.summary.size_bytes;
-        report.points_out += finished.summary.points;
+        if identity.resolution.is_raw() {
+            report.segments += 1;
+            report.segment_bytes += finished.summary.size_bytes;
+            report.points_out += finished.summary.points;
+        } else {
+            report.rollups += 1;
+            report.rollup_bytes += finished.summary.size_bytes;
+            report.buckets += finished.summary.points;
+        }
         report.encodings.add(&finished.encodings);
         self.written.added.push(SegmentEntry {
             key: upload.key().to_owned(),
             window: identity.window,
             resolution: identity.resolution,
             layer,
+            rollup_of,
             generation: self.expected_generation(),
             write_id: upload.write_id(),
             summary: finished.summary,
         });
         self.closing.push_back(upload.close(finished.rest));
-        self.finish_uploads(CLOSING_UPLOADS)
     }
 
     /// Waits until at most `left` uploads are still closing.

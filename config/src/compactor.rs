@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use skein_shared::format::profile::Profile;
 use skein_shared::units::{ByteCount, MIB, Millis};
+use skein_shared::window::Resolution;
 
 use crate::bound::{Bounds, Breach};
 
@@ -29,6 +30,8 @@ pub struct CompactorSettings {
     pub part_bytes: ByteCount,
     /// Overlays that a window may have beside its base.
     pub max_overlays: u32,
+    /// The rollups that are written beside the base of a window: of `5m`, `1h` and `1d`. Readers compute the others.
+    pub rollups: Vec<Resolution>,
     /// What segments are encoded for: `fast`, `balanced` or `archive`. Readers read all of them.
     pub profile: Profile,
     /// How much later than its own timestamp a record may come into Kafka, plus how far the clock of any producer may
@@ -61,6 +64,12 @@ impl CompactorSettings {
             &self.part_bytes,
             ByteCount(5 * MIB)..=ByteCount::mib(64),
         );
+        let ascend = self.rollups.is_sorted_by(|a, b| a < b);
+        if !ascend || self.rollups.contains(&Resolution::Raw) {
+            let names: Vec<&str> = self.rollups.iter().map(|r| r.name()).collect();
+            let allowed = "`5m`, `1h` and `1d`, each once, the finest first";
+            bounds.refuse("rollups", &names.join(", "), allowed);
+        }
         bounds.range("max_overlays", &self.max_overlays, 1..=64);
         bounds.range(
             "watermark_delay",

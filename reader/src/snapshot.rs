@@ -129,7 +129,7 @@ impl Snapshot {
         &self.timelines
     }
 
-    /// The live segments that may hold points of the selection in `span`.
+    /// The live segments of raw points that may hold points of the selection in `span`.
     pub fn segments(&self, span: TimeSpan) -> Vec<(ShardId, &SegmentEntry)> {
         let (first, last) = (self.selection.first(), self.selection.last());
         let wanted = |entry: &SegmentEntry| {
@@ -143,7 +143,7 @@ impl Snapshot {
         let segments = self
             .manifests
             .iter()
-            .flat_map(|(shard, manifest)| manifest.segments.iter().map(|entry| (*shard, entry)));
+            .flat_map(|(shard, manifest)| manifest.raw_segments().map(|entry| (*shard, entry)));
         segments.filter(|(_, entry)| wanted(entry)).collect()
     }
 

@@ -27,6 +27,7 @@ mod habit;
 pub mod number_chunk;
 pub mod timestamp_column;
 pub mod value_column;
+pub mod rollup_columns;
 pub mod order_column;
 pub mod series_metadata;
 pub mod run_page;

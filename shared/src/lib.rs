@@ -23,6 +23,8 @@
 //! - **window**: half-open event-time span. **segment**: immutable file of encoded series of one
 //!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
 //!   they hold. **generation**: number of a shard's manifest.
+//! - **bucket** (of points): 5 minutes, an hour or a day of one series, summed up. **rollup**: buckets of a
+//!   resolution, and the segment that holds them.
 //!
 //! # Layers
 //! Modules stand in the order in which data flows; a module imports only from modules above it.
@@ -35,6 +37,7 @@ pub mod promise;
 pub mod error_kind;
 pub mod error;
 pub mod series;
+pub mod rollup;
 pub mod shard_map;
 pub mod payload;
 pub mod format;

@@ -42,6 +42,7 @@ impl SegmentFile {
         let file = Self::open_tail(bucket, &entry.key, tail_bytes).await?;
         let (footer, summary) = (&file.footer, &entry.summary);
         let same = footer.points == summary.points
+            && footer.raw_points == summary.raw_points
             && footer.series == summary.series
             && footer.digest == summary.digest
             && footer.identity.window == entry.window

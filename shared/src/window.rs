@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::Millis;
 
 /// Milliseconds since the UTC epoch; may be negative.
@@ -18,11 +20,63 @@ pub struct TimeSpan {
     pub to: TimestampMs,
 }
 
-/// How dense the points of a segment are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// How dense the points of a segment are; ordered from the finest to the coarsest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Resolution {
     /// As they came.
+    #[serde(rename = "raw")]
     Raw,
+    /// One bucket for every 5 minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// One bucket for every hour.
+    #[serde(rename = "1h")]
+    OneHour,
+    /// One bucket for every day of UTC.
+    #[serde(rename = "1d")]
+    OneDay,
+}
+
+impl Resolution {
+    /// All of them, from the finest to the coarsest.
+    pub const ALL: [Self; 4] = [Self::Raw, Self::FiveMinutes, Self::OneHour, Self::OneDay];
+
+    /// Whether points are as they came, in no buckets.
+    pub const fn is_raw(self) -> bool {
+        self.bucket_width().is_none()
+    }
+
+    /// How long a bucket is; `None` of raw points.
+    pub const fn bucket_width(self) -> Option<Millis> {
+        match self {
+            Self::Raw => None,
+            Self::FiveMinutes => Some(Millis(5 * 60 * 1000)),
+            Self::OneHour => Some(Millis(3600 * 1000)),
+            Self::OneDay => Some(Millis(24 * 3600 * 1000)),
+        }
+    }
+
+    /// First instant of the bucket that holds `timestamp`, buckets being aligned to the UTC epoch; of raw
+    /// points the timestamp itself. Saturates at the begin of the representable time.
+    pub const fn bucket_start(self, timestamp: TimestampMs) -> TimestampMs {
+        match self.bucket_width() {
+            None => timestamp,
+            Some(width) => {
+                let width = width.0.cast_signed();
+                TimestampMs(timestamp.0.div_euclid(width).saturating_mul(width))
+            }
+        }
+    }
+
+    /// The name that keys and reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::FiveMinutes => "5m",
+            Self::OneHour => "1h",
+            Self::OneDay => "1d",
+        }
+    }
 }
 
 /// Width of a window of raw points, aligned to the UTC epoch.
@@ -93,9 +147,7 @@ impl fmt::Display for TimestampMs {
 
 impl fmt::Display for Resolution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Raw => f.write_str("raw"),
-        }
+        f.write_str(self.name())
     }
 }
 
@@ -103,10 +155,8 @@ impl FromStr for Resolution {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "raw" => Ok(Self::Raw),
-            _ => Err(format!("resolution `{text}` is unknown to this build")),
-        }
+        let named = Self::ALL.into_iter().find(|it| it.name() == text);
+        named.ok_or_else(|| format!("resolution `{text}` is unknown to this build"))
     }
 }
 
@@ -135,6 +185,25 @@ mod tests {
             let t = TimestampMs(ms);
             assert!(Window::of(t).span().contains(t), "{ms}");
         }
+    }
+
+    #[test]
+    fn every_resolution_reads_back_from_its_name() {
+        for resolution in Resolution::ALL {
+            assert_eq!(resolution.to_string().parse(), Ok(resolution));
+        }
+        assert!("5M".parse::<Resolution>().is_err());
+    }
+
+    #[test]
+    fn buckets_begin_at_multiples_of_their_width() {
+        let start = |resolution: Resolution, ms| resolution.bucket_start(TimestampMs(ms)).0;
+        assert_eq!(start(Resolution::Raw, -7), -7);
+        assert_eq!(start(Resolution::FiveMinutes, -1), -300_000);
+        assert_eq!(start(Resolution::FiveMinutes, 299_999), 0);
+        assert_eq!(start(Resolution::OneHour, 3_600_000), 3_600_000);
+        assert_eq!(start(Resolution::OneDay, -86_400_001), -172_800_000);
+        assert_eq!(start(Resolution::OneDay, i64::MIN), i64::MIN);
     }
 
     #[test]

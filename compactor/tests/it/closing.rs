@@ -25,7 +25,8 @@ async fn live(world: &World, start: i64) -> Vec<SegmentEntry> {
     let mut manifests = manifests(&world.bucket).await;
     let manifest = manifests.remove(&ShardId::Dedicated(OrgId(1000))).unwrap();
     let segments = manifest.segments.into_iter();
-    segments.filter(|s| s.window == window).collect()
+    let raw = segments.filter(|s| s.window == window && s.resolution.is_raw());
+    raw.collect()
 }
 
 fn layers(live: &[SegmentEntry]) -> Vec<Layer> {

@@ -7,7 +7,7 @@ use skein_config::compactor::CompactorSettings;
 use skein_shared::format::segment_writer::SegmentSummary;
 use skein_shared::ids::{OrgId, ShardId};
 use skein_shared::units::ByteCount;
-use skein_shared::window::Window;
+use skein_shared::window::{Resolution, Window};
 
 use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, NOON, Record, World, flush_of, record, settings};
@@ -59,18 +59,21 @@ async fn compact_in(world: &World, records: &[Record], cuts: usize, settings: &C
 async fn live_segments(world: &World) -> BTreeMap<(ShardId, Window), u32> {
     let mut live = BTreeMap::new();
     for manifest in manifests(&world.bucket).await.into_values() {
-        for segment in &manifest.segments {
+        for segment in manifest.raw_segments() {
             *live.entry((manifest.shard, segment.window)).or_default() += 1;
         }
     }
     live
 }
 
-pub(crate) async fn summaries(world: &World) -> BTreeMap<(ShardId, Window), SegmentSummary> {
+pub(crate) async fn summaries(
+    world: &World,
+) -> BTreeMap<(ShardId, Window, Resolution), SegmentSummary> {
     let mut summaries = BTreeMap::new();
     for (shard, manifest) in manifests(&world.bucket).await {
         for segment in manifest.segments {
-            summaries.insert((shard, segment.window), segment.summary);
+            let place = (shard, segment.window, segment.resolution);
+            summaries.insert(place, segment.summary);
         }
     }
     summaries
@@ -136,7 +139,7 @@ async fn a_second_run_makes_no_write_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_are_a_pure_function_of_the_records() {
     let records = records(9, 300);
-    let mut seen: Option<BTreeMap<(ShardId, Window), SegmentSummary>> = None;
+    let mut seen: Option<BTreeMap<(ShardId, Window, Resolution), SegmentSummary>> = None;
     for (threads, block_records, budget) in [
         (1, 7, 1 << 28),
         (2, 7, 1 << 28),
@@ -148,6 +151,7 @@ async fn segments_are_a_pure_function_of_the_records() {
         let mut flush = flush_of(records.clone());
         flush.block_records = block_records;
         world.flush(&flush).await;
+        world.tell_at_end(NOON + DAY + 300_000).await;
         let settings = CompactorSettings {
             threads,
             memory_budget: ByteCount(budget),

@@ -71,7 +71,7 @@ pub(crate) async fn manifests(bucket: &Bucket) -> BTreeMap<ShardId, ShardManifes
 pub(crate) async fn live_points(world: &World) -> Points {
     let mut points = Points::new();
     for (shard, manifest) in manifests(&world.bucket).await {
-        for segment in &manifest.segments {
+        for segment in manifest.raw_segments() {
             let file = SegmentFile::open(&world.bucket, segment).await.unwrap();
             let chains = file.chains().clone();
             let in_window = |ms| Window::of(TimestampMs(ms)) == segment.window;

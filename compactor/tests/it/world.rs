@@ -31,7 +31,7 @@ use skein_shared::payload::{Limits, Payload, org_of};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::units::{ByteCount, Millis};
-use skein_shared::window::TimestampMs;
+use skein_shared::window::{Resolution, TimestampMs};
 use skein_shared::{shard_map_log, status_log};
 use tokio_util::sync::CancellationToken;
 
@@ -282,6 +282,7 @@ pub(crate) fn settings() -> CompactorSettings {
         max_overlays: 4,
         step_bytes: ByteCount::mib(1024),
         spill_folder: std::path::PathBuf::new(),
+        rollups: vec![Resolution::FiveMinutes, Resolution::OneHour],
         profile: Profile::default(),
     }
 }

@@ -256,6 +256,8 @@ fn segment_entry(entry: &SegmentEntry) -> Value {
         "segment_bytes": entry.summary.size_bytes,
         "crc32c": hex(entry.summary.crc32c),
         "points": entry.summary.points,
+        "raw_points": entry.summary.raw_points,
+        "rollup_of": entry.rollup_of,
         "series": entry.summary.series,
         "digest": text(&entry.summary.digest),
         "first_timestamp": text(&entry.summary.first_timestamp),

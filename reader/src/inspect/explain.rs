@@ -115,7 +115,12 @@ pub fn explain<'a>(
 impl Sums {
     fn add(&mut self, block: &StoredBlock, most_series: usize) {
         let points = u64::from(block.points);
-        for column in [block.timestamps, block.values] {
+        let values = if block.columns.is_empty() {
+            std::slice::from_ref(&block.values)
+        } else {
+            &block.columns
+        };
+        for column in std::iter::once(&block.timestamps).chain(values) {
             self.count(column.encoding, points, u64::from(column.bytes));
         }
         let (timestamp_bytes, value_bytes) = (

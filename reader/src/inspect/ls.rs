@@ -244,7 +244,7 @@ fn unroutable_in(manifest: &FlushManifest) -> u64 {
 }
 
 fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>>) -> ShardRow {
-    let segment_bytes = manifest.segments.iter().map(|s| s.summary.size_bytes).sum();
+    let segment_bytes = manifest.raw_segments().map(|s| s.summary.size_bytes).sum();
     let points = manifest.live_points();
     let behind = chains.iter().filter_map(|(chain, end)| {
         let end = end.as_ref()?;
@@ -255,7 +255,7 @@ fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>
     ShardRow {
         shard: manifest.shard.to_string(),
         generation: manifest.generation.0,
-        segments: manifest.segments.len() as u64,
+        segments: manifest.raw_segments().count() as u64,
         segment_bytes,
         points,
         bytes_per_point: ratio(segment_bytes, points),
@@ -270,7 +270,7 @@ fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>
 
 fn window_rows(manifest: &ShardManifest) -> Vec<WindowRow> {
     let mut rows: BTreeMap<_, WindowRow> = BTreeMap::new();
-    for segment in &manifest.segments {
+    for segment in manifest.raw_segments() {
         let row = rows.entry(segment.window).or_insert_with(|| WindowRow {
             shard: manifest.shard.to_string(),
             window: segment.window.to_string(),

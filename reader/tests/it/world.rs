@@ -268,6 +268,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         window,
         resolution: Resolution::Raw,
         layer: Layer::Overlay { steps: 1 },
+        rollup_of: None,
         generation: Generation(0),
         write_id: WriteId::random(),
         summary: finished.summary,

@@ -14,7 +14,7 @@ use crate::format::profile::Profile;
 use crate::ids::{Chain, FlushId, Hole, PlanId, SeriesKey, ShardId, WriteId};
 use crate::offset::{Offset, Span};
 use crate::payload::Limits;
-use crate::window::{TimestampMs, Window};
+use crate::window::{Resolution, TimestampMs, Window};
 
 pub(crate) use body::InputMessage;
 
@@ -40,6 +40,8 @@ pub struct PlanRules {
     pub profile: Profile,
     /// Overlays that a window may have.
     pub max_overlays: u32,
+    /// The rollups beside each base.
+    pub rollups: Vec<Resolution>,
     /// What a payload may hold.
     pub limits: Limits,
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ids::SeriesKey;
+use crate::rollup::Rollup;
 
 /// Order-independent digest of a set of points or records: the sum, modulo 2^128, of one hash for each.
 ///
@@ -34,6 +35,22 @@ impl ContentDigest {
         debug_assert_eq!(timestamps_ms.len(), values.len());
         for (timestamp, value) in timestamps_ms.iter().zip(values) {
             self.add_point(series, *timestamp, *value);
+        }
+    }
+
+    /// Takes the buckets of one series in, one hash for each: xxh3-128 of org, metric, start and the bits of count,
+    /// NaNs, first, last, min, max, sum and increase as doubles, each as 8 little-endian bytes.
+    pub fn add_rollup(&mut self, series: SeriesKey, rollup: &Rollup) {
+        let mut bytes = [0; 88];
+        bytes[..8].copy_from_slice(&series.org.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&series.metric.0.to_le_bytes());
+        for bucket in rollup.buckets() {
+            bytes[16..24].copy_from_slice(&bucket.start_ms.to_le_bytes());
+            let (columns, _) = bytes[24..].as_chunks_mut::<8>();
+            for (place, number) in columns.iter_mut().zip(bucket.columns()) {
+                *place = number.to_bits().to_le_bytes();
+            }
+            self.add_hash(xxh3_128(&bytes));
         }
     }
 
@@ -85,6 +102,7 @@ impl FromStr for ContentDigest {
 mod tests {
     use super::*;
     use crate::ids::{MetricId, OrgId};
+    use crate::rollup::Bucket;
 
     const SERIES: SeriesKey = SeriesKey {
         org: OrgId(7),
@@ -124,6 +142,50 @@ mod tests {
         twice.add(one);
         assert_ne!(twice, one);
         assert_ne!(twice, ContentDigest::EMPTY);
+    }
+
+    #[test]
+    fn every_bit_of_a_bucket_counts() {
+        let digest = |bucket: &Bucket| {
+            let (mut rollup, mut digest) = (Rollup::default(), ContentDigest::EMPTY);
+            rollup.push(bucket);
+            digest.add_rollup(SERIES, &rollup);
+            digest
+        };
+        let bucket = Bucket {
+            count: 1,
+            first: 2.0,
+            last: -0.0,
+            ..Bucket::empty(0)
+        };
+        let others = [
+            Bucket {
+                start_ms: 300_000,
+                ..bucket
+            },
+            Bucket { count: 2, ..bucket },
+            Bucket {
+                nans: 1,
+                count: 0,
+                ..bucket
+            },
+            Bucket {
+                first: -0.0,
+                last: 2.0,
+                ..bucket
+            },
+            Bucket {
+                last: 0.0,
+                ..bucket
+            },
+            Bucket {
+                increase: 1.0,
+                ..bucket
+            },
+        ];
+        for other in others {
+            assert_ne!(digest(&bucket), digest(&other), "{other:?}");
+        }
     }
 
     #[test]

@@ -58,13 +58,15 @@ pub struct SegmentFooter {
     pub encoder_version: u32,
     /// Name of the [`Profile`](crate::format::profile::Profile) that it was encoded with; readers do not need it.
     pub profile: String,
-    /// How many points.
+    /// How many points, or buckets.
     pub points: u64,
+    /// How many raw points the buckets are made of; the segment's own points, when they are raw.
+    pub raw_points: u64,
     /// How many series.
     pub series: u64,
-    /// Digest of the points.
+    /// Digest of the points, or buckets.
     pub digest: ContentDigest,
-    /// The chains that orders mean.
+    /// The chains that orders mean; none of a rollup.
     pub chains: ChainTable,
     /// The stretches of the object, in order and without gaps, each with its checksum.
     pub sections: Vec<Section>,

@@ -1,17 +1,22 @@
 //! Reads a segment's runs, without I/O.
 
+mod buckets;
+mod stored;
+
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::format::checksum::crc32c;
 use crate::format::order_column::{self, ChainIndex, ChainTable, OrderRun, OrderShape};
-use crate::format::run_page::{PageBlock, RunPage};
+use crate::format::run_page::{PageBlock, PageOrders, RunPage};
 use crate::format::segment_footer::{RunFence, SegmentIdentity};
 use crate::format::series_metadata::{self, RunMetadata};
-use crate::format::timestamp_column::{self, TimestampEncoding};
-use crate::format::value_column::{self, ValueEncoding};
+use crate::format::timestamp_column;
+use crate::format::value_column;
 use crate::ids::SeriesKey;
-use crate::window::{TimeSpan, TimestampMs};
+use crate::window::{Resolution, TimeSpan, TimestampMs};
+
+pub use self::stored::{StoredBlock, StoredColumn};
 
 const FORMAT: &str = "segment run";
 
@@ -46,6 +51,8 @@ impl SeriesBuffer {
 /// What a run's reader has to know of the segment.
 #[derive(Debug, Clone)]
 pub struct RunContext {
+    /// Whether the runs hold points, or which buckets.
+    pub resolution: Resolution,
     /// Begin of the segment's window.
     pub window_start: TimestampMs,
     /// For each chain of the segment the index that orders shall carry.
@@ -59,6 +66,7 @@ impl RunContext {
     /// If `target` lacks a chain of the segment: orders of several segments could not be compared.
     pub fn new(identity: &SegmentIdentity, own: &ChainTable, target: &ChainTable) -> Self {
         Self {
+            resolution: identity.resolution,
             window_start: identity.window.start(),
             chains: own
                 .indexes_in(target)
@@ -67,32 +75,11 @@ impl RunContext {
     }
 }
 
-/// How one block is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredBlock {
-    /// Of which series.
-    pub key: SeriesKey,
-    /// How many points.
-    pub points: u32,
-    /// Its timestamps.
-    pub timestamps: StoredColumn,
-    /// Its values.
-    pub values: StoredColumn,
-}
-
-/// How one column of a block is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredColumn {
-    /// Name of the encoding, as reports have it.
-    pub encoding: &'static str,
-    /// Length.
-    pub bytes: u32,
-}
-
 /// The bytes of one run, with its page and orders read.
 #[derive(Debug)]
 pub struct Run {
     fence: RunFence,
+    resolution: Resolution,
     bytes: Bytes,
     page: RunPage,
     orders: Vec<OrderRun>,
@@ -123,21 +110,11 @@ impl Run {
         if crc32c(stored) != page.orders.crc32c {
             return refuse(place(orders_at), "crc32c of the orders does not match");
         }
-        let shape = OrderShape {
-            stretches: page.orders.stretches as usize,
-            raw_bytes: page.orders.raw_bytes as usize,
-            chain_count: context.chains.len(),
-        };
-        let mut orders = order_column::decode(stored, shape)
+        let (orders, first_orders) = read_orders(&page, stored, context)
             .map_err(|error| error.moved_by(place(orders_at)))?;
-        for stretch in &mut orders {
-            stretch.order.chain = context.chains[stretch.order.chain.0 as usize];
-        }
-        let Some(first_orders) = first_orders(&page, &orders) else {
-            return refuse(place(orders_at), "orders and points differ in count");
-        };
         Ok(Self {
             fence,
+            resolution: context.resolution,
             bytes,
             page,
             orders,
@@ -158,44 +135,6 @@ impl Run {
         })
     }
 
-    /// How each block is stored, series by series.
-    pub fn stored_blocks(&self) -> impl Iterator<Item = Result<StoredBlock>> {
-        let org = self.page.org;
-        self.page.series.iter().flat_map(move |series| {
-            let key = SeriesKey {
-                org,
-                metric: series.metric,
-            };
-            let blocks = &self.page.blocks[series.blocks.clone()];
-            blocks
-                .iter()
-                .map(move |block| self.stored_block(key, block))
-        })
-    }
-
-    fn stored_block(&self, key: SeriesKey, block: &PageBlock) -> Result<StoredBlock> {
-        let place = self.fence.offset + u64::from(block.offset);
-        let bytes = self.checked_bytes(block)?;
-        let (timestamps, values) = bytes.split_at(block.timestamp_bytes as usize);
-        let (Some(by_time), Some(by_value)) =
-            (TimestampEncoding::of(timestamps), ValueEncoding::of(values))
-        else {
-            return refuse(place, "the encoding of the block is unknown");
-        };
-        Ok(StoredBlock {
-            key,
-            points: block.points,
-            timestamps: StoredColumn {
-                encoding: by_time.name(),
-                bytes: block.timestamp_bytes,
-            },
-            values: StoredColumn {
-                encoding: by_value.name(),
-                bytes: block.value_bytes,
-            },
-        })
-    }
-
     /// The index of `key`.
     pub fn find(&self, key: SeriesKey) -> Option<usize> {
         (key.org == self.page.org)
@@ -210,7 +149,12 @@ impl Run {
     ///
     /// # Panics
     /// If there is no such series.
+    ///
+    /// Buckets are no points, and refused.
     pub fn read(&self, index: usize, span: TimeSpan, buffer: &mut SeriesBuffer) -> Result<()> {
+        if !self.resolution.is_raw() {
+            return refuse(self.fence.offset, "the run holds buckets, not points");
+        }
         let blocks = &self.page.blocks[self.page.series[index].blocks.clone()];
         let mut orders = OrderFeed {
             rest: &self.orders[self.first_orders[index]..],
@@ -240,16 +184,27 @@ impl Run {
 
     fn read_block(&self, block: &PageBlock, buffer: &mut SeriesBuffer) -> Result<()> {
         let place = self.fence.offset + u64::from(block.offset);
-        let bytes = self.checked_bytes(block)?;
-        let (timestamps, values) = bytes.split_at(block.timestamp_bytes as usize);
+        let (timestamps, values) = self.checked_columns(block)?;
         let count = block.points as usize;
-        timestamp_column::decode(timestamps, count, block.first_ms, &mut buffer.timestamps_ms)
-            .map_err(|error| error.moved_by(place))?;
-        if buffer.timestamps_ms.last() != Some(&block.last_ms) {
-            return refuse(place, "the last timestamp is not the one in the index page");
-        }
+        self.read_timestamps(block, timestamps, &mut buffer.timestamps_ms)?;
         value_column::decode(values, count, &mut buffer.values)
             .map_err(|error| error.moved_by(place + u64::from(block.timestamp_bytes)))
+    }
+
+    fn read_timestamps(&self, block: &PageBlock, bytes: &[u8], out: &mut Vec<i64>) -> Result<()> {
+        let place = self.fence.offset + u64::from(block.offset);
+        timestamp_column::decode(bytes, block.points as usize, block.first_ms, out)
+            .map_err(|error| error.moved_by(place))?;
+        if out.last() != Some(&block.last_ms) {
+            return refuse(place, "the last timestamp is not the one in the index page");
+        }
+        Ok(())
+    }
+
+    /// A block's timestamps and values, as stored.
+    fn checked_columns(&self, block: &PageBlock) -> Result<(&[u8], &[u8])> {
+        let bytes = self.checked_bytes(block)?;
+        Ok(bytes.split_at(block.timestamp_bytes as usize))
     }
 
     fn checked_bytes(&self, block: &PageBlock) -> Result<&[u8]> {
@@ -279,10 +234,19 @@ pub fn read_metadata(
         return refuse(at, "crc32c of the series metadata does not match");
     }
     let raw_bytes = fence.metadata_raw_bytes as usize;
-    let mut rows = series_metadata::decode(bytes, raw_bytes, context.chains.len())
+    // A rollup has no chains, and index 0 where one would stand.
+    let chain_count = if context.resolution.is_raw() {
+        context.chains.len()
+    } else {
+        1
+    };
+    let mut rows = series_metadata::decode(bytes, raw_bytes, chain_count)
         .map_err(|error| error.moved_by(at))?;
     if rows.last().is_some_and(|row| row.series >= fence.series) {
         return refuse(at, "metadata of a series that the run does not hold");
+    }
+    if !context.resolution.is_raw() {
+        return Ok(rows);
     }
     for row in &mut rows {
         let chain = &mut row.metadata.order.chain;
@@ -306,6 +270,33 @@ fn check_page(page: &RunPage, fence: &RunFence) -> Result<()> {
         return Ok(());
     }
     refuse(fence.offset, "index page and top index disagree")
+}
+
+/// The orders of a run, and for each series its first stretch in them.
+fn read_orders(
+    page: &RunPage,
+    stored: &[u8],
+    context: &RunContext,
+) -> Result<(Vec<OrderRun>, Vec<usize>)> {
+    if !context.resolution.is_raw() {
+        if stored.is_empty() && page.orders == PageOrders::default() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        return refuse(0, "buckets have no orders");
+    }
+    let shape = OrderShape {
+        stretches: page.orders.stretches as usize,
+        raw_bytes: page.orders.raw_bytes as usize,
+        chain_count: context.chains.len(),
+    };
+    let mut orders = order_column::decode(stored, shape)?;
+    for stretch in &mut orders {
+        stretch.order.chain = context.chains[stretch.order.chain.0 as usize];
+    }
+    match first_orders(page, &orders) {
+        Some(firsts) => Ok((orders, firsts)),
+        None => refuse(0, "orders and points differ in count"),
+    }
 }
 
 /// For each series its first stretch; `None` when the stretches do not fill the series exactly.
@@ -365,5 +356,7 @@ fn refuse<T>(at: u64, reason: &str) -> Result<T> {
     Err(Error::decode(FORMAT, at, reason))
 }
 
+#[cfg(test)]
+mod rollup_tests;
 #[cfg(test)]
 mod tests;

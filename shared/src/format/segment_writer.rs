@@ -13,17 +13,20 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use crate::format::checksum;
 use crate::format::digest::ContentDigest;
-use crate::format::order_column::{ChainTable, OrderRun};
+use crate::format::order_column::{ChainTable, Order, OrderRun};
 use crate::format::profile::Profile;
 use crate::format::segment_footer::{self, METADATA, RUNS, RunFence, Section, SegmentFooter};
 use crate::ids::SeriesKey;
+use crate::rollup::Rollup;
 use crate::window::TimestampMs;
 
 pub use crate::format::run_page::BLOCK_POINTS;
 pub use crate::format::segment_footer::SegmentIdentity;
 pub use crate::format::series_metadata::SeriesMetadata;
 
-use self::run_builder::{BlockEncoder, BlockPoints, OrderCursor, RunBuilder};
+use self::run_builder::{
+    BlockEncoder, BlockPoints, BlockValues, OrderCursor, RUN_BUCKETS, RUN_POINTS, RunBuilder,
+};
 
 /// Version of the choices that the encoder takes; the same input and version give the same bytes.
 pub const ENCODER_VERSION: u32 = 1;
@@ -48,10 +51,12 @@ pub struct SegmentSummary {
     pub tail_bytes: u32,
     /// CRC32C of the object.
     pub crc32c: u32,
-    /// Digest of its points.
+    /// Digest of its points, or buckets.
     pub digest: ContentDigest,
-    /// How many points.
+    /// How many points, or buckets.
     pub points: u64,
+    /// How many raw points its buckets are made of; its own points, when they are raw.
+    pub raw_points: u64,
     /// How many series.
     pub series: u64,
     /// Smallest timestamp.
@@ -127,6 +132,7 @@ impl SegmentWriter {
                 encoder_version: ENCODER_VERSION,
                 profile: profile.to_string(),
                 points: 0,
+                raw_points: 0,
                 series: 0,
                 digest: ContentDigest::EMPTY,
                 chains,
@@ -157,28 +163,85 @@ impl SegmentWriter {
         points: &SeriesPoints<'_>,
         metadata: Option<&SeriesMetadata>,
     ) {
-        self.check(key, points);
-        self.last_series = Some(key);
-        self.footer.series += 1;
-        self.footer.points += points.values.len() as u64;
+        let count = points.values.len();
+        assert!(self.footer.identity.resolution.is_raw(), "points are raw");
+        assert_eq!(
+            count,
+            points.timestamps_ms.len(),
+            "a value for each timestamp"
+        );
+        let ordered: u64 = points.orders.iter().map(|run| u64::from(run.points)).sum();
+        assert_eq!(count as u64, ordered, "an order for each point");
+        self.begin_series(key, points.timestamps_ms);
+        self.footer.raw_points += count as u64;
         self.footer
             .digest
             .add_points(key, points.timestamps_ms, points.values);
         let mut orders = OrderCursor::new(points.orders);
         let mut metadata = metadata.cloned();
-        for range in block_ranges(points.values.len()) {
-            if !self.run.has_room_for(key.org, range.len()) {
-                self.end_run();
-            }
+        for range in block_ranges(count) {
+            self.make_room(key, range.len(), RUN_POINTS);
+            self.run.push_orders(key, range.len(), &mut orders);
             let block = BlockPoints {
                 timestamps_ms: &points.timestamps_ms[range.clone()],
-                values: &points.values[range],
+                values: BlockValues::Points(&points.values[range]),
             };
-            self.run
-                .push_block(key, block, &mut orders, &mut self.encoder);
-            if let Some(metadata) = metadata.take() {
-                self.run.push_metadata(metadata);
-            }
+            self.push_block(key, &block, &mut metadata);
+        }
+    }
+
+    /// Takes the buckets of one series, into a segment of their resolution. Of the metadata's order the record's
+    /// timestamp alone is kept: a rollup has no chains.
+    ///
+    /// # Panics
+    /// If `key` is not greater than the one before, there are no buckets, or they lie outside the segment's window.
+    pub fn push_rollup(
+        &mut self,
+        key: SeriesKey,
+        rollup: &Rollup,
+        metadata: Option<&SeriesMetadata>,
+    ) {
+        let resolution = self.footer.identity.resolution;
+        assert_eq!(rollup.resolution(), resolution, "buckets of the segment's");
+        assert!(
+            self.footer.chains.chains().is_empty(),
+            "a rollup has no chains"
+        );
+        self.begin_series(key, &rollup.starts_ms);
+        self.footer.raw_points += rollup.raw_points();
+        self.footer.digest.add_rollup(key, rollup);
+        let mut metadata = metadata.map(|metadata| SeriesMetadata {
+            order: Order {
+                record_timestamp: metadata.order.record_timestamp,
+                ..Order::default()
+            },
+            entries: metadata.entries.clone(),
+        });
+        for range in block_ranges(rollup.len()) {
+            self.make_room(key, range.len(), RUN_BUCKETS);
+            let block = BlockPoints {
+                timestamps_ms: &rollup.starts_ms[range.clone()],
+                values: BlockValues::Buckets(rollup, range),
+            };
+            self.push_block(key, &block, &mut metadata);
+        }
+    }
+
+    fn make_room(&mut self, key: SeriesKey, points: usize, most_points: u64) {
+        if !self.run.has_room_for(key.org, points, most_points) {
+            self.end_run();
+        }
+    }
+
+    fn push_block(
+        &mut self,
+        key: SeriesKey,
+        block: &BlockPoints<'_>,
+        metadata: &mut Option<SeriesMetadata>,
+    ) {
+        self.run.push_block(key, block, &mut self.encoder);
+        if let Some(metadata) = metadata.take() {
+            self.run.push_metadata(metadata);
         }
     }
 
@@ -235,6 +298,7 @@ impl SegmentWriter {
             crc32c: self.crc32c,
             digest: self.footer.digest,
             points: self.footer.points,
+            raw_points: self.footer.raw_points,
             series: self.footer.series,
             first_timestamp,
             last_timestamp,
@@ -248,25 +312,22 @@ impl SegmentWriter {
         })
     }
 
-    fn check(&self, key: SeriesKey, points: &SeriesPoints<'_>) {
+    fn begin_series(&mut self, key: SeriesKey, timestamps_ms: &[i64]) {
         assert!(
             self.last_series.is_none_or(|last| last < key),
             "series are pushed in order"
         );
-        let count = points.values.len();
-        assert!(count > 0, "a series has points");
-        assert_eq!(
-            count,
-            points.timestamps_ms.len(),
-            "a value for each timestamp"
-        );
-        let ordered: u64 = points.orders.iter().map(|run| u64::from(run.points)).sum();
-        assert_eq!(count as u64, ordered, "an order for each point");
+        let (Some(first), Some(last)) = (timestamps_ms.first(), timestamps_ms.last()) else {
+            panic!("a series has points");
+        };
         let span = self.footer.identity.window.span();
-        for timestamp in [points.timestamps_ms[0], points.timestamps_ms[count - 1]] {
+        for timestamp in [*first, *last] {
             let inside = span.contains(TimestampMs(timestamp));
             assert!(inside, "points lie in the segment's window: {timestamp}");
         }
+        self.last_series = Some(key);
+        self.footer.series += 1;
+        self.footer.points += timestamps_ms.len() as u64;
     }
 
     fn end_run(&mut self) {

@@ -32,7 +32,7 @@ pub struct ShardManifest {
     /// Per hole the first offset of its fills that is not yet in the segments. A hole that is absent has no fill
     /// that was read.
     pub fills: BTreeMap<Hole, Offset>,
-    /// The live segments, by window, then generation.
+    /// The live segments, by window, then generation: those of raw points, and rollups of them.
     pub segments: Vec<SegmentEntry>,
     /// The decisions this generation was made with.
     pub versions: ManifestVersions,
@@ -66,6 +66,8 @@ pub struct SegmentEntry {
     pub resolution: Resolution,
     /// What it is among the segments of its window.
     pub layer: Layer,
+    /// The key of the raw segment that a rollup was computed from: that one and none besides, whatever overlays it.
+    pub rollup_of: Option<String>,
     /// The generation that added it.
     pub generation: Generation,
     /// Identity of the write that made it.
@@ -113,6 +115,25 @@ pub struct ConservationCounts {
     pub not_owned: u64,
 }
 
+/// How a rollup and the raw segment that it names do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RollupMismatch {
+    /// It is of a segment that readers do not read.
+    #[error("its raw segment is not live")]
+    NotLive,
+    /// They are of different event times.
+    #[error("its raw segment is of another window")]
+    OtherWindow,
+    /// Points are missing, or there are too many.
+    #[error("covers {covered} raw points, its raw segment has {points}")]
+    OtherPoints {
+        /// What the buckets are made of.
+        covered: u64,
+        /// What the raw segment holds.
+        points: u64,
+    },
+}
+
 impl ShardManifest {
     /// The state before the first commit.
     pub fn empty(shard: ShardId) -> Self {
@@ -141,15 +162,53 @@ impl ShardManifest {
         self.positions.get(chain).copied().unwrap_or_default()
     }
 
-    /// Points in all live segments.
-    pub fn live_points(&self) -> u64 {
-        self.segments.iter().map(|s| s.summary.points).sum()
+    /// The live segments of raw points.
+    pub fn raw_segments(&self) -> impl Iterator<Item = &SegmentEntry> {
+        let raw = |segment: &&SegmentEntry| segment.resolution.is_raw();
+        self.segments.iter().filter(raw)
     }
 
-    /// Sum of the digests of all live segments.
+    /// The live rollups.
+    pub fn rollups(&self) -> impl Iterator<Item = &SegmentEntry> {
+        let is_rollup = |segment: &&SegmentEntry| !segment.resolution.is_raw();
+        self.segments.iter().filter(is_rollup)
+    }
+
+    /// The live rollup of `resolution` that was computed from `raw`.
+    pub fn rollup_of(&self, raw: &SegmentEntry, resolution: Resolution) -> Option<&SegmentEntry> {
+        self.rollups().find(|rollup| {
+            rollup.resolution == resolution && rollup.rollup_of.as_ref() == Some(&raw.key)
+        })
+    }
+
+    /// Whether a rollup of this manifest covers exactly the points of the raw segment that it names.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check_rollup(&self, rollup: &SegmentEntry) -> std::result::Result<(), RollupMismatch> {
+        let named = |raw: &&SegmentEntry| Some(&raw.key) == rollup.rollup_of.as_ref();
+        let Some(raw) = self.raw_segments().find(named) else {
+            return Err(RollupMismatch::NotLive);
+        };
+        let (covered, points) = (rollup.summary.raw_points, raw.summary.points);
+        if rollup.window != raw.window {
+            Err(RollupMismatch::OtherWindow)
+        } else if covered != points {
+            Err(RollupMismatch::OtherPoints { covered, points })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Raw points in all live segments.
+    pub fn live_points(&self) -> u64 {
+        self.raw_segments().map(|s| s.summary.points).sum()
+    }
+
+    /// Sum of the digests of all live segments of raw points.
     pub fn live_digest(&self) -> ContentDigest {
         let mut digest = ContentDigest::EMPTY;
-        for segment in &self.segments {
+        for segment in self.raw_segments() {
             digest.add(segment.summary.digest);
         }
         digest

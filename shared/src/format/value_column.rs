@@ -16,7 +16,7 @@ use pco::data_types::Number;
 use crate::error::{Error, Result};
 use crate::format::{number_chunk, varint};
 
-pub use self::encoder::ValueEncoder;
+pub use self::encoder::{ValueEncoder, ValueHabits};
 
 const FORMAT: &str = "value column";
 

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{FETCH_BYTES, SegmentFile, groups};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::order_column::ChainTable;
 use crate::format::segment_footer::RunFence;
 use crate::format::segment_reader::{self, Run, RunContext, SeriesBuffer};
 use crate::format::series_metadata::{RunMetadata, SeriesMetadata};
 use crate::ids::SeriesKey;
+use crate::rollup::Rollup;
 use crate::window::TimeSpan;
 
 /// Which part of a segment a cursor reads, and in which steps.
@@ -140,12 +141,39 @@ impl SegmentCursor {
     /// stays empty where the series has no points in the range's span.
     ///
     /// # Errors
-    /// As [`SegmentCursor::peek`].
+    /// As [`SegmentCursor::peek`]; also when the segment is a rollup.
     pub async fn next(
         &mut self,
         buffer: &mut SeriesBuffer,
     ) -> Result<Option<(SeriesKey, Option<SeriesMetadata>)>> {
         buffer.clear();
+        self.next_with(|run, index, span| run.read(index, span, buffer))
+            .await
+    }
+
+    /// Reads the buckets of the next series into `rollup` (begun anew) and moves on; `None` at the end. Buckets count
+    /// that begin in the range's span.
+    ///
+    /// # Errors
+    /// As [`SegmentCursor::peek`]; also when the segment is one of raw points.
+    pub async fn next_rollup(
+        &mut self,
+        rollup: &mut Rollup,
+    ) -> Result<Option<(SeriesKey, Option<SeriesMetadata>)>> {
+        let resolution = self.context.resolution;
+        if resolution.is_raw() {
+            let reason = "the segment holds points, not buckets";
+            return self.file.located(Err(Error::decode("segment", 0, reason)));
+        }
+        rollup.begin(resolution);
+        self.next_with(|run, index, span| run.read_rollup(index, span, rollup))
+            .await
+    }
+
+    async fn next_with(
+        &mut self,
+        mut read: impl FnMut(&Run, usize, TimeSpan) -> Result<()>,
+    ) -> Result<Option<(SeriesKey, Option<SeriesMetadata>)>> {
         let Some(key) = self.peek().await? else {
             return Ok(None);
         };
@@ -155,7 +183,7 @@ impl SegmentCursor {
             let Some(open) = &mut self.open else {
                 break;
             };
-            let read = open.run.read(open.next, self.range.span, buffer);
+            let read = read(&open.run, open.next, self.range.span);
             self.file.located(read)?;
             metadata = metadata.or(self.skip());
         }

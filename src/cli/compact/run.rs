@@ -39,6 +39,10 @@ struct Report {
     segments: u64,
     segment_bytes: u64,
     bytes_per_point: Option<f64>,
+    rollups: u64,
+    buckets: u64,
+    rollup_bytes: u64,
+    spilled_bytes: u64,
     encodings: Vec<EncodingRow>,
     elapsed_ms: u128,
     busy_ms: u128,
@@ -137,6 +141,10 @@ impl Report {
             segments: steps.segments,
             segment_bytes: steps.segment_bytes,
             bytes_per_point: report.bytes_per_point(),
+            rollups: steps.rollups,
+            buckets: steps.buckets,
+            rollup_bytes: steps.rollup_bytes,
+            spilled_bytes: steps.spilled_bytes,
             encodings: steps.encodings.0.iter().map(row).collect(),
             elapsed_ms: report.elapsed.as_millis(),
             busy_ms: steps.busy.as_millis(),
@@ -154,6 +162,7 @@ impl Report {
         let mut lines = vec![format!(
             "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} quarantined
 {} segments, {} points, {} bytes, {density:.3} bytes/point, {rate:.0} points/s each core
+{} rollups, {} buckets, {} bytes; {} bytes went over the local disk
 {} write and {} read requests, peak memory {} bytes",
             self.shards_advanced,
             self.shards,
@@ -166,6 +175,10 @@ impl Report {
             self.segments,
             self.points_out,
             self.segment_bytes,
+            self.rollups,
+            self.buckets,
+            self.rollup_bytes,
+            self.spilled_bytes,
             self.write_requests,
             self.read_requests,
             self.peak_memory_bytes.unwrap_or_default(),

@@ -17,6 +17,7 @@ pub(super) fn plan(bytes: &[u8]) -> Result<Value> {
         "watermark": plan.rules.watermark.map(|time| text(&time)),
         "profile": text(&plan.rules.profile),
         "max_overlays": plan.rules.max_overlays,
+        "rollups": plan.rules.rollups.iter().map(text).collect::<Vec<_>>(),
         "shard_map_versions": plan.rules.shard_map_versions,
         "timeline": plan.rules.timeline,
         "tasks": tasks.map(task).collect::<Vec<_>>(),

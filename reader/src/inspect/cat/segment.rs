@@ -30,6 +30,7 @@ pub(super) async fn show(bucket: &Bucket, key: &str) -> Result<Value> {
         "encoder_version": footer.encoder_version,
         "profile": footer.profile,
         "points": footer.points,
+        "raw_points": footer.raw_points,
         "series": footer.series,
         "digest": text(&footer.digest),
         "first_timestamp": text(&first),

@@ -10,6 +10,7 @@ use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::segment_footer::{self, HEAD_BYTES};
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::shard_manifest::SegmentEntry;
+use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
 use skein_shared::window::TimestampMs;
 use skein_shared::{Error, Result};
@@ -20,6 +21,13 @@ use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
 
 pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests) -> Result<()> {
     let bucket = &check.bucket.clone();
+    for manifest in manifests.values() {
+        for rollup in manifest.rollups() {
+            if let Err(mismatch) = manifest.check_rollup(rollup) {
+                check.find(SEGMENT.broken(&rollup.key, None, mismatch.to_string()));
+            }
+        }
+    }
     let entries = manifests.values().flat_map(|manifest| &manifest.segments);
     let mut checks = futures::stream::iter(entries)
         .map(|entry| {
@@ -67,23 +75,25 @@ async fn check_points(bucket: &Bucket, entry: &SegmentEntry) -> Result<()> {
     let file = Arc::new(SegmentFile::open(bucket, entry).await?);
     let chains = file.chains().clone();
     let mut cursor = SegmentCursor::new(file, &chains);
-    let mut buffer = SeriesBuffer::default();
-    let mut digest = ContentDigest::EMPTY;
-    let (mut points, mut series) = (0_u64, 0_u64);
-    let mut bounds: Option<(i64, i64)> = None;
-    while let Some((key, _)) = cursor.next(&mut buffer).await? {
-        digest.add_points(key, &buffer.timestamps_ms, &buffer.values);
-        points += buffer.timestamps_ms.len() as u64;
-        series += 1;
-        if let (Some(first), Some(last)) =
-            (buffer.timestamps_ms.first(), buffer.timestamps_ms.last())
-        {
-            let (least, greatest) = bounds.unwrap_or((*first, *last));
-            bounds = Some((least.min(*first), greatest.max(*last)));
-        }
-    }
+    let Contents {
+        digest,
+        points,
+        raw_points,
+        series,
+        bounds,
+    } = if entry.resolution.is_raw() {
+        points_of(&mut cursor).await?
+    } else {
+        buckets_of(&mut cursor).await?
+    };
     let summary = &entry.summary;
     let refuse = |reason: String| Err(Error::decode("segment", 0, reason));
+    if raw_points != summary.raw_points {
+        let said = summary.raw_points;
+        return refuse(format!(
+            "its buckets are made of {raw_points} points, its manifest says {said}"
+        ));
+    }
     if (points, series) != (summary.points, summary.series) {
         let (said, of) = (summary.points, summary.series);
         return refuse(format!(
@@ -98,6 +108,47 @@ async fn check_points(bucket: &Bucket, entry: &SegmentEntry) -> Result<()> {
         return refuse("its manifest says other first and last timestamps".into());
     }
     Ok(())
+}
+
+/// What a segment turns out to hold.
+#[derive(Default)]
+struct Contents {
+    digest: ContentDigest,
+    points: u64,
+    raw_points: u64,
+    series: u64,
+    bounds: Option<(i64, i64)>,
+}
+
+impl Contents {
+    fn add(&mut self, timestamps_ms: &[i64], raw_points: u64) {
+        self.points += timestamps_ms.len() as u64;
+        self.raw_points += raw_points;
+        self.series += 1;
+        if let (Some(first), Some(last)) = (timestamps_ms.first(), timestamps_ms.last()) {
+            let (least, greatest) = self.bounds.unwrap_or((*first, *last));
+            self.bounds = Some((least.min(*first), greatest.max(*last)));
+        }
+    }
+}
+
+async fn points_of(cursor: &mut SegmentCursor) -> Result<Contents> {
+    let (mut buffer, mut found) = (SeriesBuffer::default(), Contents::default());
+    while let Some((key, _)) = cursor.next(&mut buffer).await? {
+        let timestamps_ms = &buffer.timestamps_ms;
+        found.digest.add_points(key, timestamps_ms, &buffer.values);
+        found.add(timestamps_ms, timestamps_ms.len() as u64);
+    }
+    Ok(found)
+}
+
+async fn buckets_of(cursor: &mut SegmentCursor) -> Result<Contents> {
+    let (mut rollup, mut found) = (Rollup::default(), Contents::default());
+    while let Some((key, _)) = cursor.next_rollup(&mut rollup).await? {
+        found.digest.add_rollup(key, &rollup);
+        found.add(&rollup.starts_ms, rollup.raw_points());
+    }
+    Ok(found)
 }
 
 /// Sums every byte up: also those that no series needs.

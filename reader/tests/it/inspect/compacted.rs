@@ -117,6 +117,7 @@ impl World {
             window,
             resolution,
             layer: Layer::Overlay { steps: 1 },
+            rollup_of: None,
             generation,
             write_id: WriteId::random(),
             summary: finished.summary,

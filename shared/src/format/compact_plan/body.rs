@@ -38,6 +38,8 @@ struct RulesMessage {
     max_overlays: u32,
     #[prost(message, optional, tag = "6")]
     limits: Option<LimitsBody>,
+    #[prost(string, repeated, tag = "7")]
+    rollups: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -149,10 +151,12 @@ impl RulesMessage {
             profile: rules.profile.to_string(),
             max_overlays: rules.max_overlays,
             limits: Some(LimitsBody::from(&rules.limits)),
+            rollups: rules.rollups.iter().map(ToString::to_string).collect(),
         }
     }
 
     fn read(self) -> Reading<PlanRules> {
+        let rollups = self.rollups.iter().map(|rollup| rollup.parse());
         Ok(PlanRules {
             shard_map_versions: self.shard_map_versions,
             timeline: self.timeline,
@@ -160,6 +164,7 @@ impl RulesMessage {
             profile: self.profile.parse()?,
             max_overlays: self.max_overlays,
             limits: wire::required(self.limits, "limits")?.read(),
+            rollups: rollups.collect::<Reading<_>>()?,
         })
     }
 }

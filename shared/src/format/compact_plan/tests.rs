@@ -85,6 +85,7 @@ prop_compose! {
             watermark: watermark.map(TimestampMs),
             profile: Profile::Archive,
             max_overlays: 8,
+            rollups: vec![Resolution::FiveMinutes, Resolution::OneDay],
             limits: Limits::default(),
         };
         CompactPlan { rules, tasks }
@@ -132,6 +133,7 @@ fn plans_that_differ_have_different_ids() {
         watermark: None,
         profile: Profile::Fast,
         max_overlays: 8,
+        rollups: Vec::new(),
         limits: Limits::default(),
     };
     let other = PlanRules {

@@ -8,7 +8,7 @@ use crate::ids::{
     Chain, FlushId, Generation, Hole, Incarnation, JobId, PartitionId, SourceName, TopicName,
 };
 use crate::offset::Offset;
-use crate::window::{Resolution, TimestampMs, Window};
+use crate::window::{TimestampMs, Window};
 
 impl FromStr for ObjectKey {
     type Err = Error;
@@ -72,12 +72,12 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 number: number.parse().ok()?,
             })
         }
-        [_, "segment", shard, "raw", window, name] => {
+        [_, "segment", shard, resolution, window, name] => {
             let (rest, number) = name.rsplit_once('-')?;
             let (generation, attempt) = rest.split_once('-')?;
             Some(ObjectKey::Segment {
                 shard: shard.parse().ok()?,
-                resolution: Resolution::Raw,
+                resolution: resolution.parse().ok()?,
                 window: Window::from_number(window.parse().ok()?),
                 generation: Generation(generation.parse().ok()?),
                 attempt: attempt_from(attempt)?,
@@ -152,6 +152,7 @@ mod tests {
     use uuid::Uuid;
 
     use crate::ids::{OrgId, PlanId, ShardId, WorkerId};
+    use crate::window::Resolution;
 
     use super::*;
 
@@ -200,21 +201,24 @@ mod tests {
             ),
             (
                 shards(),
+                proptest::sample::select(Resolution::ALL.to_vec()),
                 any::<i64>(),
                 any::<u64>(),
                 any::<u64>(),
                 any::<u32>()
             )
-                .prop_map(|(shard, window, generation, attempt, number)| {
-                    ObjectKey::Segment {
-                        shard,
-                        resolution: Resolution::Raw,
-                        window: Window::from_number(window),
-                        generation: Generation(generation),
-                        attempt: Attempt(attempt),
-                        number,
+                .prop_map(
+                    |(shard, resolution, window, generation, attempt, number)| {
+                        ObjectKey::Segment {
+                            shard,
+                            resolution,
+                            window: Window::from_number(window),
+                            generation: Generation(generation),
+                            attempt: Attempt(attempt),
+                            number,
+                        }
                     }
-                }),
+                ),
             (shards(), any::<u64>(), any::<u64>()).prop_map(|(shard, generation, attempt)| {
                 ObjectKey::Quarantine {
                     shard,

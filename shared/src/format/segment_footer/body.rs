@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::{
     ChainGroup, ChainTable, ContentDigest, HEAD_BYTES, METADATA, Message, MetricId, OrgId,
-    RunFence, Section, SegmentFooter, SegmentIdentity, TimestampMs, Window, chain_groups,
+    Resolution, RunFence, Section, SegmentFooter, SegmentIdentity, TimestampMs, Window,
+    chain_groups,
 };
 
 #[derive(Clone, PartialEq, Message)]
@@ -31,6 +32,9 @@ pub(super) struct FooterBody {
     runs: Vec<FenceBody>,
     #[prost(string, tag = "11")]
     profile: String,
+    /// Of a rollup alone.
+    #[prost(uint64, tag = "12")]
+    raw_points: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -95,6 +99,11 @@ impl From<&SegmentFooter> for FooterBody {
             sections: footer.sections.iter().map(SectionBody::from).collect(),
             runs: footer.runs.iter().map(FenceBody::from).collect(),
             profile: footer.profile.clone(),
+            raw_points: if footer.identity.resolution.is_raw() {
+                0
+            } else {
+                footer.raw_points
+            },
         }
     }
 }
@@ -113,15 +122,24 @@ impl TryFrom<FooterBody> for SegmentFooter {
             .find(|section| section.name == METADATA)
             .map_or(0, |section| section.bytes.start);
         let chains = chain_groups::ungroup(body.chains)?;
+        let resolution: Resolution = body.resolution.parse()?;
+        if !resolution.is_raw() && !chains.is_empty() {
+            return Err("a rollup has no chains".into());
+        }
         Ok(Self {
             identity: SegmentIdentity {
                 shard: body.shard.parse()?,
                 window: Window::from_number(body.window),
-                resolution: body.resolution.parse()?,
+                resolution,
             },
             encoder_version: body.encoder_version,
             profile: body.profile,
             points: body.points,
+            raw_points: if resolution.is_raw() {
+                body.points
+            } else {
+                body.raw_points
+            },
             series: body.series,
             digest: ContentDigest::from_bytes(&body.digest).ok_or("digest is not 16 bytes")?,
             chains: ChainTable::new(chains.into_iter().map(|(chain, _)| chain).collect()),

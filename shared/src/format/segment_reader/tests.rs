@@ -105,7 +105,7 @@ fn write(all: &[Series]) -> (Vec<u8>, FinishedSegment) {
     (object, finished)
 }
 
-fn footer(object: &[u8]) -> Result<SegmentFooter> {
+pub(super) fn footer(object: &[u8]) -> Result<SegmentFooter> {
     segment_footer::check_head(object)?;
     match SegmentFooter::read(object, object.len() as u64)? {
         FooterRead::Footer(footer) => Ok(*footer),

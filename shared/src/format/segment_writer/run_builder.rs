@@ -1,20 +1,27 @@
 //! Collects the blocks of one run.
 
+use std::ops::Range;
+
 use super::EncodingBytes;
 use crate::format::checksum::crc32c;
 use crate::format::order_column::{self, OrderRun};
 use crate::format::profile::Profile;
+use crate::format::rollup_columns::{RollupColumn, RollupEncoder};
 use crate::format::run_page::{PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage};
 use crate::format::segment_footer::RunFence;
 use crate::format::series_metadata::{self, RunMetadata, SeriesMetadata};
 use crate::format::timestamp_column::TimestampEncoder;
 use crate::format::value_column::ValueEncoder;
 use crate::ids::{OrgId, SeriesKey};
+use crate::rollup::Rollup;
 use crate::window::TimestampMs;
 
 /// Points of a run: about 512 KiB at two bytes a point. Cut by this count and not by the bytes, so that
 /// blocks can be encoded in any order.
-const RUN_POINTS: u64 = 256 * 1024;
+pub(super) const RUN_POINTS: u64 = 256 * 1024;
+
+/// Buckets of a run: they take about eight times as much as points.
+pub(super) const RUN_BUCKETS: u64 = 32 * 1024;
 
 /// An open run.
 #[derive(Debug, Default)]
@@ -33,6 +40,7 @@ pub(super) struct RunBuilder {
 pub(super) struct BlockEncoder {
     timestamps: TimestampEncoder,
     values: ValueEncoder,
+    rollups: RollupEncoder,
     /// Bytes by encoding so far.
     pub(super) encodings: EncodingBytes,
 }
@@ -42,6 +50,7 @@ impl BlockEncoder {
         Self {
             timestamps: TimestampEncoder::new(profile),
             values: ValueEncoder::new(profile),
+            rollups: RollupEncoder::default(),
             encodings: EncodingBytes::default(),
         }
     }
@@ -50,14 +59,42 @@ impl BlockEncoder {
     pub(super) fn begin_run(&mut self) {
         self.timestamps.begin_run();
         self.values.begin_run();
+        self.rollups.begin_run();
+    }
+
+    fn encode_values(&mut self, values: &BlockValues<'_>, points: usize, out: &mut Vec<u8>) {
+        match values {
+            BlockValues::Points(values) => {
+                let start = out.len();
+                let encoding = self.values.encode(values, out);
+                self.encodings
+                    .count(encoding.name(), points, out.len() - start);
+            }
+            BlockValues::Buckets(rollup, range) => {
+                let range = range.clone();
+                let sizes = self.rollups.encode(rollup, range, &mut self.values, out);
+                for (column, bytes) in RollupColumn::ALL.into_iter().zip(sizes) {
+                    self.encodings.count(column.name(), points, bytes);
+                }
+            }
+        }
     }
 }
 
 /// The points of one block.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct BlockPoints<'a> {
     pub(super) timestamps_ms: &'a [i64],
-    pub(super) values: &'a [f64],
+    pub(super) values: BlockValues<'a>,
+}
+
+/// What there is for each timestamp.
+#[derive(Debug, Clone)]
+pub(super) enum BlockValues<'a> {
+    /// A value.
+    Points(&'a [f64]),
+    /// Those of the buckets in this range.
+    Buckets(&'a Rollup, Range<usize>),
 }
 
 /// A run that is complete.
@@ -72,29 +109,41 @@ pub(super) struct EndedRun {
 }
 
 impl RunBuilder {
-    /// Whether a block of so many points of `org` may join the run.
-    pub(super) fn has_room_for(&self, org: OrgId, points: usize) -> bool {
+    /// Whether a block of so many points of `org` may join the run, which shall have `most_points`.
+    pub(super) fn has_room_for(&self, org: OrgId, points: usize, most_points: u64) -> bool {
         self.page.blocks.is_empty()
             || self.page.org == org
                 && self.page.blocks.len() < RUN_BLOCKS
-                && self.points + points as u64 <= RUN_POINTS
+                && self.points + points as u64 <= most_points
     }
 
-    /// Takes one block and its orders, which it takes off `orders`.
+    /// Takes the orders of the block that is pushed next off `orders`.
+    pub(super) fn push_orders(
+        &mut self,
+        key: SeriesKey,
+        points: usize,
+        orders: &mut OrderCursor<'_>,
+    ) {
+        if self.begins(key) {
+            self.series_stretches = self.stretches.len();
+        }
+        orders.take(points, self.series_stretches, &mut self.stretches);
+    }
+
+    fn begins(&self, key: SeriesKey) -> bool {
+        let last = self.page.series.last();
+        last.is_none_or(|last| last.metric != key.metric)
+    }
+
+    /// Takes one block.
     pub(super) fn push_block(
         &mut self,
         key: SeriesKey,
-        block: BlockPoints<'_>,
-        orders: &mut OrderCursor<'_>,
+        block: &BlockPoints<'_>,
         encoder: &mut BlockEncoder,
     ) {
-        let points = block.values.len();
-        let begins = self
-            .page
-            .series
-            .last()
-            .is_none_or(|last| last.metric != key.metric);
-        if begins {
+        let points = block.timestamps_ms.len();
+        if self.begins(key) {
             self.page.org = key.org;
             let first = self.page.blocks.len();
             self.page.series.push(PageSeries {
@@ -102,21 +151,16 @@ impl RunBuilder {
                 blocks: first..first,
             });
         }
-        if begins {
-            self.series_stretches = self.stretches.len();
-        }
-        orders.take(points, self.series_stretches, &mut self.stretches);
         let start = self.bytes.len();
         let timestamps = encoder
             .timestamps
             .encode(block.timestamps_ms, &mut self.bytes);
         let middle = self.bytes.len();
-        let values = encoder.values.encode(block.values, &mut self.bytes);
-        let end = self.bytes.len();
         encoder
             .encodings
             .count(timestamps.name(), points, middle - start);
-        encoder.encodings.count(values.name(), points, end - middle);
+        encoder.encode_values(&block.values, points, &mut self.bytes);
+        let end = self.bytes.len();
         self.page.blocks.push(PageBlock {
             points: narrow(points),
             first_ms: block.timestamps_ms[0],
@@ -144,7 +188,12 @@ impl RunBuilder {
         let first_metric = self.page.series.first()?.metric;
         let last_metric = self.page.series.last()?.metric;
         let block_bytes = self.bytes.len();
-        let (orders, raw_bytes) = order_column::encode(&self.stretches, chain_count);
+        // Buckets have no orders, and then there are no bytes of any.
+        let (orders, raw_bytes) = if self.stretches.is_empty() {
+            (Vec::new(), 0)
+        } else {
+            order_column::encode(&self.stretches, chain_count)
+        };
         self.bytes.extend_from_slice(&orders);
         self.page.orders = PageOrders {
             stretches: narrow(self.stretches.len()),

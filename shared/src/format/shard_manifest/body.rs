@@ -14,7 +14,7 @@ use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
 use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::units::{ByteCount, Millis};
-use crate::window::{TimestampMs, Window};
+use crate::window::{Resolution, TimestampMs, Window};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ManifestBody {
@@ -98,7 +98,12 @@ pub(crate) struct SegmentBody {
     first_series: Option<SeriesBody>,
     #[prost(message, optional, tag = "15")]
     last_series: Option<SeriesBody>,
+    /// Of a rollup alone, as the next.
     #[prost(uint64, tag = "16")]
+    raw_points: u64,
+    #[prost(string, optional, tag = "17")]
+    rollup_of: Option<String>,
+    #[prost(uint64, tag = "18")]
     steps: u64,
 }
 
@@ -262,6 +267,12 @@ impl From<&SegmentEntry> for SegmentBody {
                 Layer::Base => 0,
                 Layer::Overlay { steps } => steps,
             },
+            raw_points: if entry.resolution.is_raw() {
+                0
+            } else {
+                summary.raw_points
+            },
+            rollup_of: entry.rollup_of.clone(),
         }
     }
 }
@@ -269,13 +280,18 @@ impl From<&SegmentEntry> for SegmentBody {
 impl SegmentBody {
     pub(crate) fn read(self) -> Result<SegmentEntry, String> {
         let write_id = Uuid::from_slice(&self.write_id).map_err(|_| "write id is not 16 bytes")?;
+        let resolution: Resolution = self.resolution.parse()?;
+        if resolution.is_raw() && self.rollup_of.is_some() {
+            return Err("a segment of raw points is no rollup".into());
+        }
         Ok(SegmentEntry {
             window: Window::from_number(self.window),
-            resolution: self.resolution.parse()?,
+            resolution,
             layer: match self.steps {
                 0 => Layer::Base,
                 steps => Layer::Overlay { steps },
             },
+            rollup_of: self.rollup_of,
             generation: Generation(self.generation),
             write_id: WriteId(write_id),
             summary: SegmentSummary {
@@ -284,6 +300,11 @@ impl SegmentBody {
                 crc32c: self.crc32c,
                 digest: ContentDigest::from_bytes(&self.digest).ok_or("digest is not 16 bytes")?,
                 points: self.points,
+                raw_points: if resolution.is_raw() {
+                    self.points
+                } else {
+                    self.raw_points
+                },
                 series: self.series,
                 first_timestamp: TimestampMs(self.first_ms),
                 last_timestamp: TimestampMs(self.last_ms),

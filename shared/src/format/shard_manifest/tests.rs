@@ -29,6 +29,7 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
             0 => Layer::Base,
             steps => Layer::Overlay { steps },
         },
+        rollup_of: None,
         generation: Generation(number),
         write_id: WriteId::random(),
         summary: SegmentSummary {
@@ -37,6 +38,7 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
             crc32c: 5,
             digest,
             points,
+            raw_points: points,
             series: 3,
             first_timestamp: TimestampMs(window * 86_400_000),
             last_timestamp: TimestampMs(window * 86_400_000 + 99),
@@ -44,6 +46,16 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
             last_series: series(number + 1),
         },
     }
+}
+
+/// A rollup of `raw`.
+fn rollup(raw: &SegmentEntry, resolution: Resolution) -> SegmentEntry {
+    let mut rollup = raw.clone();
+    rollup.key = format!("{}-{resolution}", raw.key);
+    rollup.resolution = resolution;
+    rollup.rollup_of = Some(raw.key.clone());
+    rollup.summary.points = 1 + raw.summary.points / 30;
+    rollup
 }
 
 fn limits(sizes: [u32; 7]) -> Limits {
@@ -82,7 +94,11 @@ prop_compose! {
                 .into_iter()
                 .map(|((topic, partition), offset)| (chain(topic, partition), Offset(offset)))
                 .collect(),
-            segments: segments.into_iter().map(|(n, window, points)| entry(n, window, points)).collect(),
+            segments: segments
+                .into_iter()
+                .map(|(n, window, points)| entry(n, window, points))
+                .flat_map(|raw| [rollup(&raw, Resolution::FiveMinutes), raw])
+                .collect(),
             versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0, limits: limits(sizes) },
             quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
             counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },
@@ -116,6 +132,45 @@ fn a_chain_that_was_never_read_stands_at_the_start() {
     assert_eq!(manifest.position(&chain(0, 1)), Offset(0));
     manifest.positions.insert(chain(0, 1), Offset(7));
     assert_eq!(manifest.position(&chain(0, 1)), Offset(7));
+}
+
+#[test]
+fn rollups_do_not_count_as_points() {
+    let mut manifest = ShardManifest::empty(ShardId::Quarantine);
+    let (one, two) = (entry(1, 0, 10), entry(2, 0, 7));
+    manifest.segments = vec![one.clone(), two.clone()];
+    let (points, digest) = (manifest.live_points(), manifest.live_digest());
+    let hours = rollup(&one, Resolution::OneHour);
+    manifest.segments.push(hours.clone());
+    assert_eq!(
+        (manifest.live_points(), manifest.live_digest()),
+        (points, digest)
+    );
+    assert_eq!(points, 17);
+    assert!(manifest.raw_segments().eq([&one, &two]));
+    assert!(manifest.rollups().eq([&hours]));
+    assert_eq!(manifest.rollup_of(&one, Resolution::OneHour), Some(&hours));
+    assert_eq!(manifest.rollup_of(&one, Resolution::OneDay), None);
+    assert_eq!(manifest.rollup_of(&two, Resolution::OneHour), None);
+}
+
+#[test]
+fn a_rollup_that_does_not_cover_its_raw_segment_is_found() {
+    let mut manifest = ShardManifest::empty(ShardId::Quarantine);
+    let raw = entry(1, 0, 10);
+    let mut hours = rollup(&raw, Resolution::OneHour);
+    assert_eq!(manifest.check_rollup(&hours), Err(RollupMismatch::NotLive));
+    manifest.segments = vec![raw];
+    assert_eq!(manifest.check_rollup(&hours), Ok(()));
+    hours.summary.raw_points = 9;
+    let (covered, points) = (9, 10);
+    let other = RollupMismatch::OtherPoints { covered, points };
+    assert_eq!(manifest.check_rollup(&hours), Err(other));
+    hours.window = Window::from_number(1);
+    assert_eq!(
+        manifest.check_rollup(&hours),
+        Err(RollupMismatch::OtherWindow)
+    );
 }
 
 #[test]

@@ -22,12 +22,12 @@ pub struct ValueEncoder {
     indexes: Vec<u16>,
     bytes: Vec<u8>,
     squeezer: Squeezer,
-    habits: Habits,
+    habits: ValueHabits,
 }
 
 /// What won lately, among blocks that are alike.
 #[derive(Debug, Default)]
-struct Habits {
+pub struct ValueHabits {
     /// Delta or none: by width, exponent, and whether neighbours are close.
     decimal: [[[Habit; 2]; POWERS_OF_TEN.len()]; 3],
     packed: Habit,
@@ -61,7 +61,7 @@ impl ValueEncoder {
 
     /// Forgets what won in the run before.
     pub fn begin_run(&mut self) {
-        self.habits = Habits::default();
+        self.habits = ValueHabits::default();
     }
 
     /// Appends the encoding of `values`, of which there is at least one.
@@ -86,6 +86,19 @@ impl ValueEncoder {
             put_raw(values, out);
             return ValueEncoding::Raw;
         }
+        encoding
+    }
+
+    /// As [`ValueEncoder::encode`], with other habits than the encoder's own: blocks of another column.
+    pub fn encode_apart(
+        &mut self,
+        habits: &mut ValueHabits,
+        values: &[f64],
+        out: &mut Vec<u8>,
+    ) -> ValueEncoding {
+        std::mem::swap(&mut self.habits, habits);
+        let encoding = self.encode(values, out);
+        std::mem::swap(&mut self.habits, habits);
         encoding
     }
 
