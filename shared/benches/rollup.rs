@@ -1,8 +1,13 @@
-//! Points into buckets, and buckets into coarser ones: how fast, by the distance of the points.
+//! Points into buckets, and buckets into coarser ones: how fast, by the distance of the points. Buckets into a block:
+//! how fast and how small, by the kind of series.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark fails like a test")]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use skein_shared::format::rollup_columns::{self, RollupColumn, RollupEncoder};
+use skein_shared::format::value_column::ValueEncoder;
 use skein_shared::rollup::Rollup;
 use skein_shared::window::Resolution;
 
@@ -56,5 +61,86 @@ fn coarsen(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, roll, coarsen);
+/// Days of one kind of series, a point every 10 seconds.
+fn days(kind: &str, resolution: Resolution) -> Vec<Rollup> {
+    let mut rng = fastrand::Rng::with_seed(6);
+    let mut level = 5_000;
+    let mut value = |_| match kind {
+        "counter" => {
+            level += rng.i32(0..200);
+            f64::from(level)
+        }
+        "gauge" => {
+            level += rng.i32(-40..=40);
+            f64::from(level) / 100.0
+        }
+        "integer gauge" => {
+            level = (level + rng.i32(-2..=2)).abs();
+            f64::from(level)
+        }
+        "noise" => rng.f64() * 100.0,
+        _ => 0.5,
+    };
+    let timestamps_ms: Vec<i64> = (0..8640).map(|at| at * 10_000).collect();
+    let mut day = || {
+        let values: Vec<f64> = timestamps_ms.iter().map(&mut value).collect();
+        let (mut fine, mut rollup) = (Rollup::default(), Rollup::default());
+        fine.roll(&timestamps_ms, &values);
+        fine.coarsen(resolution, &mut rollup);
+        rollup
+    };
+    (0..40).map(|_| day()).collect()
+}
+
+fn encode(c: &mut Criterion, resolution: Resolution) {
+    let mut group = c.benchmark_group(format!("encode {resolution} buckets"));
+    for kind in ["counter", "gauge", "integer gauge", "noise", "constant"] {
+        let days = days(kind, resolution);
+        let (mut rollups, mut values) = (RollupEncoder::default(), ValueEncoder::default());
+        let mut bytes = Vec::new();
+        let mut encode = || {
+            bytes.clear();
+            rollups.begin_run();
+            let mut sums = [0; RollupColumn::ALL.len()];
+            for day in &days {
+                let sizes = rollups.encode(black_box(day), 0..day.len(), &mut values, &mut bytes);
+                sums = std::array::from_fn(|column| sums[column] + sizes[column]);
+            }
+            sums
+        };
+        let buckets: usize = days.iter().map(Rollup::len).sum();
+        group.throughput(Throughput::Elements(buckets as u64));
+        let millibytes = encode().map(|bytes| bytes * 1000 / buckets);
+        let sum: usize = millibytes.iter().sum();
+        let size = format!("{sum} millibytes, by column {millibytes:?}");
+        group.bench_function(BenchmarkId::new(kind, size), |b| b.iter(&mut encode));
+    }
+    group.finish();
+}
+
+fn decode(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode 5m buckets");
+    for kind in ["counter", "gauge", "noise"] {
+        let day = days(kind, Rollup::FINEST).swap_remove(0);
+        let (mut rollups, mut values) = (RollupEncoder::default(), ValueEncoder::default());
+        let mut bytes = Vec::new();
+        rollups.encode(&day, 0..day.len(), &mut values, &mut bytes);
+        let mut back = Rollup::default();
+        let mut decode = || {
+            back.begin(Rollup::FINEST);
+            rollup_columns::decode(black_box(&bytes), day.len(), &mut back).unwrap();
+        };
+        group.throughput(Throughput::Elements(day.len() as u64));
+        group.bench_function(kind, |b| b.iter(&mut decode));
+    }
+    group.finish();
+}
+
+fn stored(c: &mut Criterion) {
+    encode(c, Resolution::FiveMinutes);
+    encode(c, Resolution::OneHour);
+    decode(c);
+}
+
+criterion_group!(benches, roll, coarsen, stored);
 criterion_main!(benches);

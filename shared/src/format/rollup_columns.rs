@@ -2,7 +2,10 @@
 //!
 //! Counts and NaNs are those of all buckets; the other columns hold those of the buckets that have values, encoded as
 //! the values of a block of points. A column of no bytes is what the columns before it let expect: the least value of a
-//! counter, for example, is its first.
+//! counter, for example, is its first. Sums of decimals are stored as the decimals that they would be if additions did
+//! not round, and how far they are away.
+
+mod near_decimal;
 
 use std::ops::Range;
 
@@ -11,6 +14,8 @@ use crate::format::value_column::{self, ValueEncoder, ValueHabits};
 use crate::format::varint;
 use crate::rollup::{CANONICAL_NAN, Rollup, greater, increase_between, lesser};
 use crate::units::Millis;
+
+use self::near_decimal::NearDecimals;
 
 const FORMAT: &str = "rollup columns";
 
@@ -120,6 +125,10 @@ impl RollupColumn {
 #[derive(Debug, Default)]
 pub struct RollupEncoder {
     habits: [ValueHabits; RollupColumn::ALL.len()],
+    near_sums: NearDecimals,
+    near_increases: NearDecimals,
+    /// With how many places the block's first values are decimals.
+    places: Option<u8>,
     numbers: Vec<f64>,
     bytes: Vec<u8>,
 }
@@ -128,6 +137,8 @@ impl RollupEncoder {
     /// Forgets what won in the run before.
     pub fn begin_run(&mut self) {
         self.habits = Default::default();
+        self.near_sums.begin_run();
+        self.near_increases.begin_run();
     }
 
     /// Appends the encoding of the buckets in `range`, of which there is at least one, without their starts. Answers how
@@ -139,17 +150,41 @@ impl RollupEncoder {
         values: &mut ValueEncoder,
         out: &mut Vec<u8>,
     ) -> [usize; RollupColumn::ALL.len()] {
+        self.places = None;
         RollupColumn::ALL.map(|column| {
             let start = out.len();
             self.bytes.clear();
             if !self.take_numbers(column, rollup, range.clone()) {
-                let habits = &mut self.habits[column as usize];
-                values.encode_apart(habits, &self.numbers, &mut self.bytes);
+                self.encode_column(column, values);
             }
             varint::put_u64(out, self.bytes.len() as u64);
             out.extend_from_slice(&self.bytes);
             out.len() - start
         })
+    }
+
+    /// Encodes `self.numbers`, of which there is at least one, into `self.bytes`.
+    fn encode_column(&mut self, column: RollupColumn, values: &mut ValueEncoder) {
+        let (numbers, bytes) = (&self.numbers, &mut self.bytes);
+        if column == RollupColumn::First {
+            self.places = values.decimal_places(numbers);
+        }
+        let near_decimals = match column {
+            RollupColumn::Sum => Some(&mut self.near_sums),
+            RollupColumn::Increase => Some(&mut self.near_increases),
+            RollupColumn::Count
+            | RollupColumn::Nans
+            | RollupColumn::First
+            | RollupColumn::Last
+            | RollupColumn::Min
+            | RollupColumn::Max => None,
+        };
+        if let (Some(near_decimals), Some(places)) = (near_decimals, self.places)
+            && near_decimals.encode(numbers, places, values, bytes)
+        {
+            return;
+        }
+        values.encode_apart(&mut self.habits[column as usize], numbers, bytes);
     }
 
     /// Puts a column's numbers into `self.numbers`; whether they are as expected.
@@ -258,7 +293,10 @@ fn take_values(
         }
         return Ok(());
     }
-    value_column::decode(bytes, held, values)?;
+    match bytes.split_first() {
+        Some((&near_decimal::TAG, rest)) => near_decimal::decode(rest, held, values)?,
+        _ => value_column::decode(bytes, held, values)?,
+    }
     if held < counts.len() {
         spread(values, start, counts, column.of_no_value());
     }

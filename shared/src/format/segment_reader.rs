@@ -357,6 +357,6 @@ fn refuse<T>(at: u64, reason: &str) -> Result<T> {
 }
 
 #[cfg(test)]
-mod rollup_tests;
-#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod rollup_tests;

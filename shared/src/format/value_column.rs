@@ -32,7 +32,8 @@ const DICTIONARY: u8 = 7;
 /// Most different values of a dictionary.
 const MAX_DICTIONARY: usize = 4096;
 
-const POWERS_OF_TEN: [f64; 13] = [
+/// What decimals are divided by.
+pub(super) const POWERS_OF_TEN: [f64; 13] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12,
 ];
 

@@ -89,7 +89,10 @@ proptest! {
 
     #[test]
     fn no_columns_make_the_decoder_panic(
-        columns in proptest::collection::vec(proptest::collection::vec(0_u8..9, 0..12), 8),
+        columns in proptest::collection::vec(
+            proptest::collection::vec(prop_oneof![9 => 0_u8..9, 1 => Just(128)], 0..12),
+            8,
+        ),
         buckets in 1_usize..20,
     ) {
         let mut bytes = Vec::new();
@@ -116,6 +119,27 @@ fn a_counter_takes_its_first_and_last_values_and_sums_alone() {
     let [count, nans, first, last, min, max, sum, increase] = check(&rollup);
     assert_eq!((count, nans, min, max, increase), (10, 1, 1, 1, 1));
     assert!(first + last + sum < 288 * 6, "{first} {last} {sum}");
+}
+
+#[test]
+fn sums_of_decimals_are_small_although_additions_round() {
+    let timestamps: Vec<i64> = (0..8640).map(|at| at * 10_000).collect();
+    let mut rng = fastrand::Rng::with_seed(2);
+    let mut level = 5_000;
+    let mut next = |_: &i64| {
+        level += rng.i32(-40..=40);
+        f64::from(level) / 100.0
+    };
+    let values: Vec<f64> = timestamps.iter().map(&mut next).collect();
+    let mut rollup = Rollup::default();
+    rollup.roll(&timestamps, &values);
+    let places = |value: &f64| (value * 100.0).round() / 100.0 - value;
+    assert!(
+        rollup.sum.iter().any(|sum| places(sum) != 0.0),
+        "some are no decimals"
+    );
+    let [.., sum, increase] = check(&rollup);
+    assert!(sum < 288 * 3 && increase < 288 * 4, "{sum} {increase}");
 }
 
 #[test]

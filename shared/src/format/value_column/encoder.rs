@@ -89,6 +89,11 @@ impl ValueEncoder {
         encoding
     }
 
+    /// The least number of places with which all of `values`, of which there is at least one, are decimals.
+    pub(in crate::format) fn decimal_places(&mut self, values: &[f64]) -> Option<u8> {
+        Some(self.take_decimals(values)?.exponent)
+    }
+
     /// As [`ValueEncoder::encode`], with other habits than the encoder's own: blocks of another column.
     pub fn encode_apart(
         &mut self,
