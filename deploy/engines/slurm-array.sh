@@ -7,7 +7,7 @@
 #SBATCH --open-mode=append
 #SBATCH --signal=B:TERM@60
 # One array task for each task of a compaction plan. What may succeed at another try is requeued, at most three times.
-"@BINARY@" compact task --config "@SETTINGS@" --plan @PLAN@ --index auto &
+"@BINARY@" --config "@SETTINGS@" compact task --plan @PLAN@ --index auto &
 task=$!
 trap 'kill -TERM "$task"; wait "$task"; exit 143' TERM
 wait "$task"
