@@ -145,6 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn engines_retry_a_task_by_its_code() {
+        let over = skein_compactor::Error::OverBudget { bytes: 2, most: 1 };
+        assert_eq!(ExitCode::of_task(&over).number(), 43);
+        let preempted = skein_compactor::Error::Cancelled;
+        assert_eq!(ExitCode::of_task(&preempted).number(), 143);
+        let differs = skein_compactor::Error::ObjectDiffers {
+            object: String::new(),
+            reason: String::new(),
+        };
+        assert_eq!(ExitCode::of_task(&differs).number(), 42);
+    }
+
+    #[test]
     fn the_worse_of_two_kinds_never_hides_behind_the_code_of_the_better() {
         let kinds = [
             (ErrorKind::Transient, 1),

@@ -11,6 +11,7 @@ mod damaged_bucket;
 mod payload_limits;
 mod shard_map;
 mod documents;
+mod engines;
 mod simulate;
 mod csv_round_trip;
 mod json_lines;

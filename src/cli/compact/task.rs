@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
+use skein_compactor::Error;
 use skein_compactor::planned_task::{TaskReport, run_task};
 use skein_compactor::task_results::ShardProgress;
 use skein_config::cutover::timeline::Timelines;
@@ -127,8 +128,17 @@ pub(super) fn run(args: &TaskArgs, settings: &SettingsArgs) -> Outcome {
             (args.plan.0, index),
             (cancel, Arc::new(teller())),
         );
-        task.await.map_err(|error| Failure::of_task(&error))
+        match task.await {
+            Ok(report) => Ok(Some(report)),
+            // Arrays of some engines cannot be as small as a plan.
+            Err(Error::NoSuchTask { .. }) if matches!(args.index, TaskIndex::Auto) => Ok(None),
+            Err(error) => Err(Failure::of_task(&error)),
+        }
     })?;
+    let Some(report) = report else {
+        output::lines(&[format!("the plan has no task {index}: nothing to do")])?;
+        return Ok(ExitCode::Ok);
+    };
     let report = Report::of(&report);
     match args.format {
         ReportFormat::Json => output::json(&report)?,
