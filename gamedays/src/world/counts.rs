@@ -71,6 +71,8 @@ counts! {
     commits,
     /// Commits that it refused.
     refused_commits,
+    /// Commits whose outcome came when it was not waited for any more.
+    late_commits,
     /// Processes that were killed.
     crashes,
     /// Processes that ended by themselves.

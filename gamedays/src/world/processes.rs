@@ -253,6 +253,7 @@ impl World {
         let (stats, requests) = (worker.core().stats(), worker.core().request_stats());
         self.counts.conflicts += stats.conflicts;
         self.counts.missed_drains += stats.missed_drains;
+        self.counts.late_commits += stats.late_commits;
         self.counts.full += stats.pauses;
         self.counts.left_offsets += stats.left_offsets;
         self.counts.quarantined += stats.quarantined.values().sum::<u64>();
