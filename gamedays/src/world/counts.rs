@@ -87,6 +87,10 @@ counts! {
     alerts,
     /// Positions that Kafka did not have any more.
     offsets_lost,
+    /// Positions that Kafka did not have any more, without a word: their consumer was paused before it was taken.
+    lost_words,
+    /// Partitions that were seen to stand still below Kafka's end.
+    stood_still,
     /// Times that a core closed its intake.
     full,
     /// Versions of the shard map beyond the first.

@@ -1,7 +1,6 @@
 //! What the cores want done.
 
 use skein_connector::core::action::{Action, CommitNumber, Notice, RequestId, StopReason};
-use skein_connector::core::byte_budget::Intake;
 use skein_connector::core::event::{Answer, Event, TopicPartition};
 use skein_shared::offset::Offset;
 use skein_shared::promise::Promise;
@@ -41,11 +40,11 @@ impl World {
             }
             Action::Unassign { removed, rest } => self.unassign(who, &removed, &rest),
             Action::Pause => {
-                worker.consumer.intake = Intake::Closed;
+                worker.consumer.withhold(now);
                 Ok(())
             }
             Action::Resume => {
-                worker.consumer.intake = Intake::Open;
+                worker.consumer.resume();
                 Ok(())
             }
             Action::Encode {
@@ -261,7 +260,9 @@ impl World {
                 // It arrives, and its answer is lost.
                 self.agenda.set(at, Turn::CommitArrives(who, commit));
             }
-            _ => self.agenda.set(at, Turn::CommitReturns(who, number, Err(()))),
+            _ => self
+                .agenda
+                .set(at, Turn::CommitReturns(who, number, Err(()))),
         }
         Ok(())
     }
