@@ -5,6 +5,7 @@
 mod skein;
 mod http;
 mod real_services;
+mod batches;
 mod demo;
 mod dev_up;
 mod damaged_bucket;
@@ -24,6 +25,7 @@ mod real_dev_up;
 mod settings_watch;
 mod otlp;
 mod chaos;
+mod static_member;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;
