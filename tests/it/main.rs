@@ -26,6 +26,7 @@ mod settings_watch;
 mod otlp;
 mod chaos;
 mod static_member;
+mod broker_killed;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;
