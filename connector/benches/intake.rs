@@ -106,7 +106,7 @@ impl Driven {
             | Action::Unassign { .. }
             | Action::Pause
             | Action::Resume
-            | Action::Commit(_)
+            | Action::Commit(..)
             | Action::Alert { .. }
             | Action::Hedge(..)
             | Action::Notify(_)

@@ -181,7 +181,7 @@ impl Core {
             Event::BlockEncoded { object, block } => self.block_encoded(object, &block, actions),
             Event::Answered(id, answer) => self.answered(id, answer, actions),
             Event::Failed(id, failure) => self.failed(id, &failure, actions),
-            Event::Committed(outcome) => self.committed(&outcome),
+            Event::Committed(number, outcome) => self.committed(number, &outcome),
             Event::ShardMapChanged(map) => self.router.replace(map),
             Event::Tick => self.tick(actions),
             Event::FlushNow => self.seal_flush(actions),

@@ -177,6 +177,7 @@ pub(crate) fn progressed(stats: &CoreStats, buffered_bytes: u64, intake: Intake)
     counter!("skein_connector_conflicts_total").absolute(stats.conflicts);
     counter!("skein_connector_lost_objects_total").absolute(stats.lost_objects);
     counter!("skein_connector_missed_drains_total").absolute(stats.missed_drains);
+    counter!("skein_connector_late_commits_total").absolute(stats.late_commits);
     counter!("skein_connector_pauses_total").absolute(stats.pauses);
     counter!("skein_connector_left_offsets_total").absolute(stats.left_offsets);
     counter!("skein_connector_lost_spans_total").absolute(stats.lost_spans);

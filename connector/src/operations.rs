@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use ends::Ends;
 pub use status::ConnectStatus;
-pub(crate) use still_watch::StillWatch;
+pub use still_watch::StillWatch;
 
 use crate::core::event::TopicPartition;
 use crate::core::standing::Standing;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use skein_shared::format::frame::RecordRef;
 use skein_shared::offset::Offset;
 
+use crate::core::action::CommitNumber;
 use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::error::Result;
@@ -60,8 +61,8 @@ pub trait RecordSource {
     /// The next decision of the group.
     fn group_event(&mut self) -> Option<GroupEvent>;
 
-    /// How the next commit ended.
-    fn commit_outcome(&mut self) -> Option<CommitOutcome>;
+    /// How a commit ended; they end in the order in which they began.
+    fn commit_outcome(&mut self) -> Option<(CommitNumber, CommitOutcome)>;
 
     /// How far the consumer has come, as far as it knows.
     fn positions(&self) -> Vec<(TopicPartition, Offset)>;
@@ -102,7 +103,11 @@ pub trait RecordSource {
     ///
     /// # Errors
     /// Why it does not even begin.
-    fn commit(&mut self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String>;
+    fn commit(
+        &mut self,
+        number: CommitNumber,
+        to: &[(TopicPartition, Offset)],
+    ) -> std::result::Result<(), String>;
 
     /// Leaves the group. What the group still waits for is answered at once.
     fn leave(self);

@@ -5,6 +5,7 @@ pub mod group;
 
 use std::collections::BTreeMap;
 
+use skein_connector::core::action::CommitNumber;
 use skein_connector::core::event::TopicPartition;
 use skein_shared::ids::{Chain, PartitionId, TopicName};
 use skein_shared::offset::Offset;
@@ -29,6 +30,8 @@ pub struct ModelKafka {
 /// A commit on its way.
 #[derive(Debug, Clone)]
 pub struct Commit {
+    /// What its sender calls it.
+    pub number: CommitNumber,
     /// Who sent it.
     pub member: MemberId,
     /// In which generation.

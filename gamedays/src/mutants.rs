@@ -52,7 +52,7 @@ const fn bug(name: &'static str, mutation: Mutation, origin: &'static str, seed:
 }
 
 /// Every bug.
-pub const BUGS: [Bug; 20] = [
+pub const BUGS: [Bug; 21] = [
     bug(
         "commits-highest-offset",
         Mutation::Core(Mutant::CommitsHighestOffset),
@@ -87,7 +87,7 @@ pub const BUGS: [Bug; 20] = [
         "collects-void-flushes",
         Mutation::CollectsVoidFlushes,
         "SlateDB #1622: a garbage-collected manifest number was used again",
-        47,
+        176,
     ),
     bug(
         "commits-for-lost-partition",
@@ -160,6 +160,12 @@ pub const BUGS: [Bug; 20] = [
         Mutation::Core(Mutant::TrustsReplacedLog),
         "a topic made anew is read on as if it were the old one",
         295,
+    ),
+    bug(
+        "ignores-still",
+        Mutation::Core(Mutant::IgnoresStill),
+        "a client that is paused loses the word that its position is refused: it is waited for, for good",
+        92,
     ),
     bug(
         "remembers-log-end",

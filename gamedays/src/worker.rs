@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use skein_connector::core::action::{Action, ObjectNumber};
 use skein_connector::core::event::Event;
 use skein_connector::core::{Core, CoreOptions};
+use skein_connector::operations::StillWatch;
 use skein_shared::format::block::{BlockBuffer, SyncMarker};
 use skein_shared::ids::WorkerId;
 use skein_shared::units::Millis;
@@ -59,6 +60,10 @@ pub struct Worker {
     pub maps_known: usize,
     /// When it last told its core the consumer's positions.
     pub positions_at: u64,
+    /// What stands still though Kafka has more.
+    pub still: StillWatch,
+    /// When that is looked for again.
+    pub still_at: u64,
     /// When it was started.
     pub started_at: u64,
     limit_bytes: u64,
@@ -93,6 +98,8 @@ impl Worker {
             needs_a_person: false,
             maps_known,
             positions_at: 0,
+            still: StillWatch::default(),
+            still_at: 0,
         }
     }
 

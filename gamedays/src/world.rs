@@ -166,7 +166,7 @@ impl World {
                 self.kafka_returns(who, call, reaches.as_deref())
             }
             Turn::CommitArrives(who, commit) => self.commit_arrives(who, &commit),
-            Turn::CommitReturns(who, outcome) => self.commit_returns(who, outcome),
+            Turn::CommitReturns(who, number, outcome) => self.commit_returns(who, number, outcome),
             Turn::Asked(who, member, ask) => self.asked(who, member, ask),
             Turn::Group => self.group_turn(),
             Turn::Produce => {

@@ -8,21 +8,14 @@ pub mod report;
 use std::path::{Path, PathBuf};
 
 use futures::future::LocalBoxFuture;
-use skein_config::Settings;
-use skein_config::load::{Layers, load};
-use skein_local::apache_kafka::Nodes;
-use skein_local::dev_stack::DevStackOptions;
-use skein_local::real_stack::RealStack;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::ids::TopicName;
-use tokio_util::sync::CancellationToken;
 
 use crate::compactor_load::report::{Compaction, CompactorLoad};
 use crate::error::Result;
-use crate::generator::{Generator, GeneratorSettings};
+use crate::full_topic::{FullTopic, ORGS};
+use crate::generator::GeneratorSettings;
 use crate::own_process::OwnProcess;
-use crate::producer::{ProduceOptions, produce_generated};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -63,10 +56,6 @@ pub fn worst(points: u64) -> GeneratorSettings {
     }
 }
 
-const TOPIC: &str = "load";
-const PARTITIONS: u32 = 32;
-/// 64 shared shards, all of them hit.
-const ORGS: u32 = 80;
 /// Points of a series in the window: five and a half hours at one in 10 s.
 const SERIES_POINTS: u64 = 2_000;
 const MOST_SERIES: u64 = 100_000;
@@ -80,33 +69,18 @@ fn series_of(points: u64) -> u32 {
 ///
 /// # Errors
 /// The servers cannot be had, or a process did not come to its end.
-///
-/// # Panics
-/// Never: the topic's name is valid.
 pub fn run<'a>(
     options: &'a CompactorLoadOptions,
     directory: &'a Path,
 ) -> LocalBoxFuture<'a, Result<CompactorLoad>> {
     Box::pin(async move {
-        (options.progress)("starting Apache Kafka and SeaweedFS");
-        let topic = TopicName::new(TOPIC).expect("a word is a topic's name");
-        let stack_options = DevStackOptions {
-            topics: vec![topic.clone()],
-            partitions: PARTITIONS,
-            ..DevStackOptions::new(directory.to_path_buf())
-        };
-        let stack = RealStack::start(&stack_options, Nodes::One).await?;
-        let settings = load(&Layers {
-            file: Some(stack.config_file().to_path_buf()),
-            ..Layers::default()
-        })?;
-        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        let points = options.points.clone();
+        let full = FullTopic::make(points, directory, options.progress).await?;
+        let bucket = Bucket::open(&full.settings.bucket.settings()?).await?;
         let skein = OwnProcess {
             binary: &options.binary,
-            config: stack.config_file(),
+            config: full.stack.config_file(),
         };
-        (options.progress)("sending the points");
-        send(&options.points, settings, topic).await?;
         (options.progress)("connecting: Kafka to state");
         let state = skein
             .run(&["connect", "--until-end", "--format", "json"])
@@ -128,24 +102,6 @@ pub fn run<'a>(
             compactions,
         })
     })
-}
-
-async fn send(points: &GeneratorSettings, settings: Settings, topic: TopicName) -> Result<()> {
-    let generator = Generator::new(points.clone())?;
-    let sending = move || {
-        let options = ProduceOptions {
-            kafka: &settings.kafka,
-            topic,
-            partitions: None,
-            backlog: None,
-            cancel: CancellationToken::new(),
-            progress: |_| {},
-        };
-        produce_generated(options, &generator)
-    };
-    let sent = tokio::task::spawn_blocking(sending).await;
-    sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-    Ok(())
 }
 
 async fn round(skein: OwnProcess<'_>, threads: u32) -> Result<Compaction> {

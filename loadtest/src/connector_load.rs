@@ -10,19 +10,12 @@ pub mod report;
 use std::path::{Path, PathBuf};
 
 use futures::future::LocalBoxFuture;
-use skein_config::Settings;
-use skein_config::load::{Layers, load};
-use skein_local::apache_kafka::Nodes;
-use skein_local::dev_stack::DevStackOptions;
-use skein_local::real_stack::RealStack;
-use skein_shared::ids::TopicName;
-use tokio_util::sync::CancellationToken;
 
 use crate::connector_load::report::{ConnectorLoad, Consumption, Round, Stored};
 use crate::error::Result;
-use crate::generator::{Generator, GeneratorSettings};
+use crate::full_topic::{FullTopic, ORGS, TOPIC};
+use crate::generator::GeneratorSettings;
 use crate::own_process::{OwnProcess, ProcessReport};
-use crate::producer::{ProduceOptions, ProduceReport, produce_generated};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -39,10 +32,7 @@ pub struct ConnectorLoadOptions {
     pub progress: fn(&str),
 }
 
-const TOPIC: &str = "load";
-const PARTITIONS: u32 = 32;
-/// 70 shards: 64 shared ones, all of them hit by 80 consecutive orgs, and six of their own.
-const ORGS: u32 = 80;
+/// 70 shards: 64 shared ones and six of their own.
 const SHARDS: &str = "dedicated=[1000,1001,1002,1003,1004,1005]";
 /// Points and bytes of a payload grow together; this is near enough to choose how many points to send.
 const BYTES_PER_POINT: u64 = 10;
@@ -51,65 +41,29 @@ const BYTES_PER_POINT: u64 = 10;
 ///
 /// # Errors
 /// The servers cannot be had, or a process did not come to its end.
-///
-/// # Panics
-/// Never: the topic's name is valid.
 pub fn run<'a>(
     options: &'a ConnectorLoadOptions,
     directory: &'a Path,
 ) -> LocalBoxFuture<'a, Result<ConnectorLoad>> {
     Box::pin(async move {
-        (options.progress)("starting Apache Kafka and SeaweedFS");
-        let topic = TopicName::new(TOPIC).expect("a word is a topic's name");
-        let stack_options = DevStackOptions {
-            topics: vec![topic.clone()],
-            partitions: PARTITIONS,
-            ..DevStackOptions::new(directory.to_path_buf())
+        let points = GeneratorSettings {
+            orgs: ORGS,
+            points: options.value_bytes / BYTES_PER_POINT,
+            payload_points: options.payload_points,
+            ..GeneratorSettings::default()
         };
-        let stack = RealStack::start(&stack_options, Nodes::One).await?;
-        let settings = load(&Layers {
-            file: Some(stack.config_file().to_path_buf()),
-            ..Layers::default()
-        })?;
-        (options.progress)("sending the records");
-        let sent = send(options, settings, topic).await?;
+        let full = FullTopic::make(points, directory, options.progress).await?;
         let mut rounds = Vec::new();
         for number in 1..=options.rounds {
             (options.progress)(&format!("round {number} of {}", options.rounds));
-            rounds.push(round(options, stack.config_file(), number).await?);
+            rounds.push(round(options, full.stack.config_file(), number).await?);
         }
         Ok(ConnectorLoad {
-            records: sent.records,
-            value_bytes: sent.value_bytes,
+            records: full.sent.records,
+            value_bytes: full.sent.value_bytes,
             rounds,
         })
     })
-}
-
-async fn send(
-    options: &ConnectorLoadOptions,
-    settings: Settings,
-    topic: TopicName,
-) -> Result<ProduceReport> {
-    let generator = Generator::new(GeneratorSettings {
-        orgs: ORGS,
-        points: options.value_bytes / BYTES_PER_POINT,
-        payload_points: options.payload_points,
-        ..GeneratorSettings::default()
-    })?;
-    let sending = move || {
-        let options = ProduceOptions {
-            kafka: &settings.kafka,
-            topic,
-            partitions: None,
-            backlog: None,
-            cancel: CancellationToken::new(),
-            progress: |_| {},
-        };
-        produce_generated(options, &generator)
-    };
-    let sent = tokio::task::spawn_blocking(sending).await;
-    sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 async fn round(options: &ConnectorLoadOptions, config: &Path, number: u32) -> Result<Round> {

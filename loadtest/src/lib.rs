@@ -10,6 +10,7 @@ pub mod producer;
 pub mod demo;
 pub mod spread;
 mod own_process;
+mod full_topic;
 pub mod connector_load;
 pub mod compactor_load;
 pub mod memory_load;

@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use serde_json::Value;
-use skein_shared::format::digest::ContentDigest;
 use tokio::time::{Instant, sleep};
 
+use crate::batches::{Sent, arguments_of, borrowed};
 use crate::real_services::RealServices;
 use crate::skein::{Running, Skein};
 
@@ -20,10 +19,6 @@ const SEED_VARIABLE: &str = "SKEIN_CHAOS_SEED";
 const WORKERS: usize = 2;
 const PARTITIONS: u32 = 16;
 const BATCH_POINTS: u64 = 300_000;
-const BATCH_SERIES: u64 = 2000;
-/// A batch of 150 points of 15 s each lies within it.
-const BATCH_SPAN_MS: i64 = 3_600_000;
-const FIRST_START_MS: i64 = 1_704_132_000_000;
 
 /// The least that the broker allows.
 const SESSION: Duration = Duration::from_secs(6);
@@ -53,9 +48,7 @@ struct Fleet {
     skein: Skein,
     workers: Vec<Running>,
     rng: Rng,
-    records: u64,
-    points: u64,
-    digest: ContentDigest,
+    sent: Sent,
 }
 
 fn from_environment(variable: &str) -> Option<u64> {
@@ -84,7 +77,7 @@ async fn workers_that_are_killed_stalled_and_rebalanced_under_load_lose_and_doub
         fleet.catch_up(cycle, blow).await;
         eprintln!("cycle {cycle} {blow:?}: {:?}", started.elapsed());
         if cycle % 10 == 9 || cycle + 1 == cycles {
-            fleet.compare_points().await;
+            fleet.sent.compare_points(&fleet.skein).await;
         }
     }
     for worker in fleet.workers {
@@ -99,9 +92,7 @@ impl Fleet {
             workers: workers.collect(),
             skein,
             rng: Rng::with_seed(seed),
-            records: 0,
-            points: 0,
-            digest: ContentDigest::EMPTY,
+            sent: Sent::NOTHING,
         }
     }
 
@@ -116,7 +107,7 @@ impl Fleet {
 
     /// Sends a batch, and strikes a worker while it is on its way.
     async fn strike(&mut self, cycle: u64, blow: Blow) {
-        let arguments = arguments_of(cycle);
+        let arguments = arguments_of(cycle, BATCH_POINTS);
         let batch = self.skein.start(&borrowed(&arguments), None);
         let moment = Duration::from_millis(self.rng.u64(0..4000));
         let victim = self.rng.usize(0..self.workers.len());
@@ -144,7 +135,7 @@ impl Fleet {
                 self.end(leaving).await;
             }
         }
-        self.count(&batch.ended(CATCH_UP).await.stdout);
+        self.sent.count(&batch.ended(CATCH_UP).await.stdout);
     }
 
     /// SIGTERM is answered by a last flush and a good end.
@@ -152,18 +143,6 @@ impl Fleet {
         worker.signal("TERM").await;
         let ended = worker.ended(CATCH_UP).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    }
-
-    fn count(&mut self, report: &str) {
-        let report: Value = serde_json::from_str(report).unwrap();
-        self.records += report["records"].as_u64().unwrap();
-        self.points += report["expected"]["points"].as_u64().unwrap();
-        let digest: ContentDigest = report["expected"]["digest"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        self.digest.add(digest);
     }
 
     /// Waits until everything sent is durable; at no moment may the bucket hold a fault, or a worker have ended.
@@ -183,17 +162,17 @@ impl Fleet {
             );
             let records = verified["checked"]["records"].as_u64().unwrap();
             assert!(
-                records <= self.records,
+                records <= self.sent.records,
                 "cycle {cycle} {blow:?}: {verified}"
             );
-            if records == self.records {
+            if records == self.sent.records {
                 return;
             }
             if Instant::now() >= deadline {
                 self.post_mortem().await;
                 panic!(
                     "cycle {cycle} {blow:?}: {records} of {} records are durable",
-                    self.records
+                    self.sent.records
                 );
             }
             sleep(Duration::from_millis(500)).await;
@@ -208,44 +187,4 @@ impl Fleet {
             eprintln!("worker {index} said:\n{}", worker.said());
         }
     }
-
-    async fn compare_points(&self) {
-        self.skein.report(&["compact", "run"]).await;
-        let read = self
-            .skein
-            .last_line(&["read", "--all", "--format", "json"])
-            .await;
-        assert_eq!(read["summary"]["points"], self.points, "{read}");
-        assert_eq!(
-            read["summary"]["digest"],
-            self.digest.to_string().as_str(),
-            "{read}"
-        );
-    }
-}
-
-fn borrowed(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
-}
-
-/// A batch has values and times of its own.
-fn arguments_of(cycle: u64) -> Vec<String> {
-    let start = FIRST_START_MS + BATCH_SPAN_MS * i64::try_from(cycle).unwrap();
-    let numbers = [
-        ("--orgs", "12".to_owned()),
-        ("--series", BATCH_SERIES.to_string()),
-        ("--points", BATCH_POINTS.to_string()),
-        ("--seed", cycle.to_string()),
-        ("--start", start.to_string()),
-        ("--late", "20".to_owned()),
-        ("--duplicates", "20".to_owned()),
-        ("--payload-points", "20".to_owned()),
-    ];
-    let mut arguments = ["produce", "--topic", "points", "--format", "json"]
-        .map(str::to_owned)
-        .to_vec();
-    for (flag, number) in numbers {
-        arguments.extend([flag.to_owned(), number]);
-    }
-    arguments
 }

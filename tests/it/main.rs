@@ -5,6 +5,7 @@
 mod skein;
 mod http;
 mod real_services;
+mod batches;
 mod demo;
 mod dev_up;
 mod damaged_bucket;
@@ -25,6 +26,8 @@ mod real_dev_up;
 mod settings_watch;
 mod otlp;
 mod chaos;
+mod static_member;
+mod broker_killed;
 mod bad_settings;
 mod aws_roles;
 mod bad_services;

@@ -11,9 +11,17 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use skein_local::certificates::{Certificates, ServerName};
 use skein_local::dev_stack::{DevStack, DevStackOptions};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use skein_local::skipped;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::http::free_address;
 use crate::skein::Skein;
@@ -38,7 +46,39 @@ async fn collector() -> (SocketAddr, Received) {
     (address, received)
 }
 
-async fn take_requests(stream: TcpStream, received: Received) {
+/// The same behind TLS.
+async fn secured_collector(certificates: &Certificates) -> (SocketAddr, Received) {
+    let chain = CertificateDer::pem_file_iter(certificates.server_certificate()).unwrap();
+    let chain = chain.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(certificates.server_key()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let received = Received::default();
+    let kept = received.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(take_secured(acceptor.clone(), stream, kept.clone()));
+        }
+    });
+    (address, received)
+}
+
+async fn take_secured(acceptor: TlsAcceptor, stream: TcpStream, received: Received) {
+    // A client that does not believe the certificate hangs up.
+    if let Ok(stream) = acceptor.accept(stream).await {
+        take_requests(stream, received).await;
+    }
+}
+
+async fn take_requests(stream: impl AsyncRead + AsyncWrite + Unpin, received: Received) {
     let mut stream = BufReader::new(stream);
     loop {
         let (mut path, mut length) = (String::new(), 0);
@@ -207,4 +247,43 @@ async fn a_collector_that_is_away_is_named_once_and_holds_nothing_up() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let told = ended.stderr.matches("telemetry is not taken").count();
     assert_eq!(told, 1, "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_behind_tls_is_told_everything_if_its_authority_is_known_and_nothing_otherwise()
+{
+    let made = [ServerName::Loopback; 2].map(Certificates::make);
+    let [certificates, others] = match made {
+        [Ok(certificates), Ok(others)] => [certificates, others],
+        [Err(unavailable), _] | [_, Err(unavailable)] => {
+            return skipped::report("otlp_behind_tls", &unavailable);
+        }
+    };
+    let (address, received) = secured_collector(&certificates).await;
+    let directory = tempfile::tempdir().unwrap();
+    let stack = DevStack::start(&DevStackOptions::new(directory.path().join("dev"))).unwrap();
+    let skein = Skein::with_config(stack.config_file())
+        .set(&format!("telemetry.otlp_endpoint=\"https://{address}\""))
+        .set("telemetry.otlp_interval=\"200 ms\"");
+    let known_by = |certificates: &Certificates| {
+        skein.env("SSL_CERT_FILE", certificates.authority().to_str().unwrap())
+    };
+    let arguments = ["produce", "--topic", "points", "--points", "6000"];
+    let refused = known_by(&others).run(&arguments).await;
+    assert_eq!(refused.code, Some(0), "{}", refused.stderr);
+    for words in ["telemetry is not taken", "certificate"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert_eq!(received.0.lock().unwrap().len(), 0);
+    let taken = known_by(&certificates).run(&arguments).await;
+    assert_eq!(taken.code, Some(0), "{}", taken.stderr);
+    assert!(
+        !taken.stderr.contains("telemetry is not taken"),
+        "{}",
+        taken.stderr
+    );
+    let spans = received.spans();
+    assert!(spans.iter().any(|(_, name)| name == "run"), "{spans:?}");
+    assert!(!received.metrics().is_empty());
+    assert!(!received.lines().is_empty());
 }

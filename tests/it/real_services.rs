@@ -23,8 +23,16 @@ pub(crate) struct RealServices {
 impl RealServices {
     /// Starts both, or reports `test` as skipped. `sections` is added to the settings file.
     pub(crate) async fn start(test: &str, sections: &str) -> Option<Self> {
-        let (kafka, seaweedfs) =
-            tokio::join!(ApacheKafka::start(Nodes::One), SeaweedFs::start(BUCKET));
+        Self::start_on(Nodes::One, test, sections).await
+    }
+
+    /// The same with three brokers, and topics replicated over all of them.
+    pub(crate) async fn start_replicated(test: &str, sections: &str) -> Option<Self> {
+        Self::start_on(Nodes::Three, test, sections).await
+    }
+
+    async fn start_on(nodes: Nodes, test: &str, sections: &str) -> Option<Self> {
+        let (kafka, seaweedfs) = tokio::join!(ApacheKafka::start(nodes), SeaweedFs::start(BUCKET));
         let (kafka, seaweedfs) = match (kafka, seaweedfs) {
             (Ok(kafka), Ok(seaweedfs)) => (kafka, seaweedfs),
             (Err(unavailable), _) | (_, Err(unavailable)) => {

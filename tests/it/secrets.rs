@@ -120,6 +120,16 @@ fn files_below(directory: &Path, files: &mut Vec<PathBuf>) {
 
 const PLAIN: &str = "mechanism = \"PLAIN\"\nusername = \"skein-worker\"";
 
+/// Everything that shows settings, also where a secret is one of them.
+async fn look_at_settings(world: &mut World, skein: &Skein) {
+    for command in ["check", "show"] {
+        for format in ["text", "json"] {
+            let arguments = ["config", command, "--format", format];
+            world.run(skein, &arguments, 0).await;
+        }
+    }
+}
+
 /// The whole path, as talkative as it gets.
 async fn whole_path(world: &mut World) {
     let more = "[kafka.properties]\ndebug = \"all\"\n";
@@ -137,10 +147,7 @@ async fn whole_path(world: &mut World) {
     let own_file = world.config("own-file", &login, "");
     let produce = ["produce", "--topic", "points", "--points", "10000"];
     for skein in [&in_file, &in_environment, &own_file] {
-        world.run(skein, &["config", "check"], 0).await;
-        world
-            .run(skein, &["config", "check", "--format", "json"], 0)
-            .await;
+        look_at_settings(world, skein).await;
         world.run(skein, &produce, 0).await;
         world.run(skein, &["connect", "--until-end"], 0).await;
         world.run(skein, &["compact", "run"], 0).await;
@@ -196,7 +203,7 @@ async fn failures(world: &mut World) {
         .await;
     let more = format!("[kafka.properties]\n\"ssl.key.password\" = \"{KEY_PASSWORD}\"\n");
     let shown = world.config("shown", &login, &more);
-    world.run(&shown, &["config", "check"], 0).await;
+    look_at_settings(world, &shown).await;
 }
 
 /// Tokens, and credentials of AWS' own chain.

@@ -27,6 +27,10 @@ pub struct ObjectNumber(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
+/// Number of a commit of offsets within its worker, in the order in which they are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitNumber(pub u64);
+
 /// Something to do.
 #[derive(Debug)]
 pub enum Action {
@@ -64,8 +68,9 @@ pub enum Action {
     /// Send a request that is under way a second time, and bring back one outcome of the two: the first
     /// answer, which ends the other try, or the last failure. Whoever ignores this loses time only.
     Hedge(RequestId, Request),
-    /// Commit these offsets and bring the outcome back; one commit is under way at a time.
-    Commit(Vec<(TopicPartition, Offset)>),
+    /// Commit these offsets and bring the outcome back with the number. The outcome of one commit is waited for at a
+    /// time; one that took too long may still come while the next is under way.
+    Commit(CommitNumber, Vec<(TopicPartition, Offset)>),
     /// Tell a person that a partition is not read any more.
     Alert {
         /// Which.

@@ -8,7 +8,7 @@ use skein_shared::ids::Incarnation;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
 
-use crate::core::action::{ObjectNumber, RequestId};
+use crate::core::action::{CommitNumber, ObjectNumber, RequestId};
 
 pub use crate::core::action::TopicPartition;
 
@@ -49,8 +49,8 @@ pub enum Event<'a> {
     Answered(RequestId, Answer),
     /// A request came back without.
     Failed(RequestId, Failure),
-    /// The commit of offsets came back.
-    Committed(CommitOutcome),
+    /// The commit of that number came back.
+    Committed(CommitNumber, CommitOutcome),
     /// The shard map has a new version.
     ShardMapChanged(ShardMap),
     /// Time has passed.

@@ -11,6 +11,7 @@ use skein_shared::units::Millis;
 use crate::core::Core;
 use crate::core::action::{Action, Notice, Request, StopReason};
 use crate::core::event::{ChainView, TopicPartition};
+use crate::core::mutant::Mutant;
 use crate::core::partition::{Hole, Log, Phase, Slot};
 use crate::core::purpose::Purpose;
 
@@ -27,7 +28,8 @@ impl Core {
     pub(super) fn look_at_still(&mut self, names: &[TopicPartition], actions: &mut Vec<Action>) {
         let slots = names.iter().map(|name| self.partitions.slot_of(name));
         let mut slots: Vec<Slot> = slots.collect();
-        slots.retain(|slot| self.partitions.get(*slot).tenure().is_some());
+        let is_ignored = self.has(Mutant::IgnoresStill);
+        slots.retain(|slot| !is_ignored && self.partitions.get(*slot).tenure().is_some());
         self.recheck_all(slots, actions);
     }
 

@@ -26,4 +26,6 @@ pub enum Mutant {
     KeepsTenure,
     /// Does not compare the ledger's last record with Kafka's, so that a topic made anew goes unnoticed.
     TrustsReplacedLog,
+    /// Does not look at partitions that stand still: it waits for the word that their position is refused.
+    IgnoresStill,
 }

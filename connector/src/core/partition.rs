@@ -111,6 +111,13 @@ impl Partition {
         }
     }
 
+    /// Takes note that Kafka has an offset, which says nothing about another life of the topic.
+    pub(super) fn commit(&mut self, incarnation: Incarnation, offset: Offset) {
+        if self.chain.incarnation == incarnation {
+            self.committed = self.committed.max(offset);
+        }
+    }
+
     /// Whether Kafka's offset of a partition of ours lies behind the ledger.
     pub(super) fn is_behind(&self) -> bool {
         let ours = match self.phase {

@@ -3,6 +3,7 @@
 mod ownership;
 mod status;
 mod void_flush;
+mod commits;
 mod lost;
 mod memory;
 mod rebalances;

@@ -42,6 +42,8 @@ pub struct CoreStats {
     pub missed_drains: u64,
     /// Offsets that were read and left to the next owner in a storm of rebalances.
     pub left_offsets: u64,
+    /// Commits whose outcome came only when it was not waited for any more.
+    pub late_commits: u64,
     /// Times that no records were taken in for want of memory, or because the store refused.
     pub pauses: u64,
     /// Partitions that are read now.

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::block_compressor::{BlockCompressor, Job};
 use crate::bucket_request::BucketRequests;
 use crate::core::Core;
-use crate::core::action::{Action, ExitReason};
+use crate::core::action::{Action, CommitNumber, ExitReason};
 use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, Event, TopicPartition};
 use crate::core::standing::PartitionState;
@@ -183,13 +183,13 @@ impl<S: RecordSource> Driver<S> {
                 GroupEvent::Lost(names) => Event::Lost(names),
             })?;
         }
-        while let Some(outcome) = self.source.commit_outcome() {
+        while let Some((number, outcome)) = self.source.commit_outcome() {
             if let CommitOutcome::Failed(reason) = &outcome {
                 metrics::commit_failed(reason);
             } else if self.holding.holds(HoldPoint::AfterCommit) {
                 continue;
             }
-            self.tell(Event::Committed(outcome))?;
+            self.tell(Event::Committed(number, outcome))?;
         }
         Ok(())
     }
@@ -299,9 +299,9 @@ impl<S: RecordSource> Driver<S> {
                 self.requests.hedge(id, request);
                 Ok(())
             }
-            Action::Commit(offsets) => {
+            Action::Commit(number, offsets) => {
                 if !self.holding.holds(HoldPoint::BeforeCommit) {
-                    self.commit(&offsets);
+                    self.commit(number, &offsets);
                 }
                 Ok(())
             }
@@ -321,13 +321,17 @@ impl<S: RecordSource> Driver<S> {
         }
     }
 
-    fn commit(&mut self, offsets: &[(TopicPartition, skein_shared::offset::Offset)]) {
-        if let Err(reason) = self.source.commit(offsets) {
+    fn commit(
+        &mut self,
+        number: CommitNumber,
+        offsets: &[(TopicPartition, skein_shared::offset::Offset)],
+    ) {
+        if let Err(reason) = self.source.commit(number, offsets) {
             metrics::commit_failed(&reason);
             let outcome = CommitOutcome::Failed(reason);
-            let now = self.clock.now();
+            let (now, actions) = (self.clock.now(), &mut self.turn.actions);
             self.core
-                .step(now, Event::Committed(outcome), &mut self.turn.actions);
+                .step(now, Event::Committed(number, outcome), actions);
         }
     }
 

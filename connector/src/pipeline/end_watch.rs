@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use skein_shared::units::Millis;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain_lookup::ChainLookup;
@@ -21,6 +22,7 @@ pub(super) fn start(lookup: &ChainLookup, operations: &Operations, stop: &Cancel
 
 async fn watch(lookup: ChainLookup, operations: Operations, stop: CancellationToken) {
     let mut wait = SOON;
+    let start = Instant::now();
     let mut still = StillWatch::default();
     let mut standing = None;
     loop {
@@ -47,7 +49,7 @@ async fn watch(lookup: ChainLookup, operations: Operations, stop: CancellationTo
         }
         show(&operations, partitions);
         if let Some(standing) = &standing {
-            watch_still(&mut still, &operations, standing);
+            watch_still((&mut still, start), &operations, standing);
         }
     }
 }
@@ -56,8 +58,19 @@ fn partitions_of(standing: Option<&Standing>) -> &[PartitionStanding] {
     standing.map_or(&[], |standing| &standing.partitions)
 }
 
-fn watch_still(still: &mut StillWatch, operations: &Operations, standing: &Standing) {
-    let found = still.look(Instant::now(), standing, operations.ends());
+fn watch_still(
+    (still, start): (&mut StillWatch, Instant),
+    operations: &Operations,
+    standing: &Standing,
+) {
+    let now = Instant::now();
+    let elapsed = now.saturating_duration_since(start).as_millis();
+    let found = still.look(
+        Millis(u64::try_from(elapsed).unwrap_or(u64::MAX)),
+        standing.intake,
+        &standing.partitions,
+        |partition| Some(operations.ends().lag(now, partition)?.records),
+    );
     if !found.is_empty() && operations.look_at_still(found).is_err() {
         tracing::debug!("partitions that stand still are looked at later");
     }

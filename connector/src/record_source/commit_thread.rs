@@ -9,13 +9,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 
+use crate::core::action::CommitNumber;
 use crate::core::event::CommitOutcome;
 use crate::record_source::group_context::GroupContext;
 
 /// The thread, and the one commit that may wait for it.
 #[derive(Debug)]
 pub(super) struct CommitThread {
-    offsets: Sender<TopicPartitionList>,
+    offsets: Sender<(CommitNumber, TopicPartitionList)>,
     /// Commits without an outcome.
     open: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
@@ -38,9 +39,13 @@ impl CommitThread {
     }
 
     /// Hands over offsets to commit; how it ends is noted in the consumer's context.
-    pub(super) fn commit(&self, offsets: TopicPartitionList) -> Result<(), String> {
+    pub(super) fn commit(
+        &self,
+        number: CommitNumber,
+        offsets: TopicPartitionList,
+    ) -> Result<(), String> {
         self.open.fetch_add(1, Ordering::SeqCst);
-        self.offsets.try_send(offsets).map_err(|_| {
+        self.offsets.try_send((number, offsets)).map_err(|_| {
             self.open.fetch_sub(1, Ordering::SeqCst);
             "the commits before it have not ended".to_owned()
         })
@@ -57,15 +62,15 @@ impl CommitThread {
 
 fn commit_each(
     consumer: &BaseConsumer<GroupContext>,
-    waiting: &Receiver<TopicPartitionList>,
+    waiting: &Receiver<(CommitNumber, TopicPartitionList)>,
     open: &AtomicUsize,
 ) {
-    for offsets in waiting {
+    for (number, offsets) in waiting {
         let outcome = match consumer.commit(&offsets, CommitMode::Sync) {
             Ok(()) => CommitOutcome::Done,
             Err(error) => CommitOutcome::Failed(error.to_string()),
         };
         open.fetch_sub(1, Ordering::SeqCst);
-        consumer.context().note_commit(outcome);
+        consumer.context().note_commit(number, outcome);
     }
 }

@@ -13,6 +13,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use skein_config::kafka::login::Login;
 use skein_shared::ids::{PartitionId, TopicName};
 
+use crate::core::action::CommitNumber;
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::record_source::GroupEvent;
 
@@ -29,7 +30,7 @@ pub(super) struct GroupContext {
 #[derive(Debug, Default)]
 struct Notes {
     group: VecDeque<GroupEvent>,
-    commits: VecDeque<CommitOutcome>,
+    commits: VecDeque<(CommitNumber, CommitOutcome)>,
 }
 
 impl GroupContext {
@@ -46,7 +47,7 @@ impl GroupContext {
         self.notes().group.pop_front()
     }
 
-    pub(super) fn take_commit_outcome(&self) -> Option<CommitOutcome> {
+    pub(super) fn take_commit_outcome(&self) -> Option<(CommitNumber, CommitOutcome)> {
         let mut notes = self.notes();
         let outcome = notes.commits.pop_front();
         let is_empty = notes.commits.is_empty() && notes.group.is_empty();
@@ -64,8 +65,8 @@ impl GroupContext {
         self.closing.store(true, Ordering::SeqCst);
     }
 
-    pub(super) fn note_commit(&self, outcome: CommitOutcome) {
-        self.notes().commits.push_back(outcome);
+    pub(super) fn note_commit(&self, number: CommitNumber, outcome: CommitOutcome) {
+        self.notes().commits.push_back((number, outcome));
         self.has_notes.store(true, Ordering::Release);
     }
 

@@ -18,6 +18,7 @@ use skein_shared::window::TimestampMs;
 
 pub use crate::record_source::topics::{ClusterView, look};
 
+use crate::core::action::CommitNumber;
 use crate::core::byte_budget::Intake;
 use crate::core::event::{CommitOutcome, TopicPartition};
 use crate::error::{Error, Result};
@@ -209,7 +210,7 @@ impl RecordSource for KafkaSource {
         Some(event)
     }
 
-    fn commit_outcome(&mut self) -> Option<CommitOutcome> {
+    fn commit_outcome(&mut self) -> Option<(CommitNumber, CommitOutcome)> {
         self.consumer.context().take_commit_outcome()
     }
 
@@ -276,8 +277,12 @@ impl RecordSource for KafkaSource {
         self.apply_gate()
     }
 
-    fn commit(&mut self, to: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
-        self.commits.commit(offsets(to))
+    fn commit(
+        &mut self,
+        number: CommitNumber,
+        to: &[(TopicPartition, Offset)],
+    ) -> std::result::Result<(), String> {
+        self.commits.commit(number, offsets(to))
     }
 
     fn leave(mut self) {

@@ -88,8 +88,14 @@ async fn a_transaction_that_grows_old_while_the_bucket_does_not_answer_is_commit
     let running = tokio::spawn(async move { replay::run(&setup, job, controls).await });
     while !tokio::task::block_in_place(|| is_begun(&servers.place.brokers)) {}
     servers.bucket.set_mood(Mood::Stalls);
-    // Longer than a transaction is kept open.
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    // The second flush is waited for; what follows the commit, once the transaction is old, is the second to wait.
+    let both = async {
+        while servers.bucket.mood_met() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let committed = tokio::time::timeout(Duration::from_secs(30), both).await;
+    committed.expect("it is committed while the bucket does not answer");
     servers.bucket.set_mood(Mood::Serves);
     let report = running.await.unwrap().unwrap();
     assert_eq!((report.state, report.records), ("done", 6));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use skein_connector::chain_lookup::{ChainLookup, PartitionEnds};
+use skein_connector::core::action::CommitNumber;
 use skein_connector::core::byte_budget::Intake;
 use skein_connector::core::event::{CommitOutcome, TopicPartition};
 use skein_connector::operations::{Operations, Snapshot};
@@ -73,7 +74,7 @@ impl RecordSource for Scripted {
         self.group.pop_front()
     }
 
-    fn commit_outcome(&mut self) -> Option<CommitOutcome> {
+    fn commit_outcome(&mut self) -> Option<(CommitNumber, CommitOutcome)> {
         None
     }
 
@@ -106,7 +107,11 @@ impl RecordSource for Scripted {
         Ok(())
     }
 
-    fn commit(&mut self, _: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
+    fn commit(
+        &mut self,
+        _: CommitNumber,
+        _: &[(TopicPartition, Offset)],
+    ) -> std::result::Result<(), String> {
         Ok(())
     }
 

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// `$1` is the directory to clear; the rest is the server's command line.
+/// `$1` is the directory to clear, `$2` the files elsewhere, one a line; the rest is the server's command line.
 const WRAPPER: &str = r#"
-directory=$1; shift
+directory=$1; elsewhere=$2; shift 2
 "$@" </dev/null 2>&1 &
 server=$!
 exec >/dev/null 2>&1
@@ -24,6 +24,10 @@ read -r _
 kill -9 "$server"
 wait "$server"
 rm -rf -- "$directory"
+set -f
+IFS='
+'
+rm -f -- $elsewhere
 "#;
 
 /// Lines of output that wait to be looked at: more than any server says while it starts.
@@ -48,9 +52,23 @@ impl ServerProcess {
     /// # Errors
     /// The shell cannot be started.
     pub fn start(name: &'static str, directory: &Path, command: &[String]) -> Result<Self> {
+        Self::start_clearing(name, directory, &[], command)
+    }
+
+    /// The same for a server that leaves files elsewhere, too, where nobody can tell it not to.
+    ///
+    /// # Errors
+    /// The shell cannot be started.
+    pub fn start_clearing(
+        name: &'static str,
+        directory: &Path,
+        elsewhere: &[String],
+        command: &[String],
+    ) -> Result<Self> {
         let mut shell = Command::new("sh")
             .args(["-c", WRAPPER, "sh"])
             .arg(directory)
+            .arg(elsewhere.join("\n"))
             .args(command)
             .current_dir(directory)
             .stdin(Stdio::piped())

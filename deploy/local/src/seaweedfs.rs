@@ -122,8 +122,10 @@ impl SeaweedFs {
             command.push(format!("-s3.port.https={tls_port}"));
             command.extend(flags.iter().cloned());
         }
-        let mut process = ServerProcess::start("seaweedfs", directory.path(), &command)
-            .map_err(|error| Unavailable::because(error.to_string()))?;
+        let sockets = sockets(ports);
+        let started =
+            ServerProcess::start_clearing("seaweedfs", directory.path(), &sockets, &command);
+        let mut process = started.map_err(|error| Unavailable::because(error.to_string()))?;
         // From here on the process' shell clears the directory.
         let _cleared_elsewhere = directory.keep();
         let healthy = |_: Option<&str>| answers_ok(s3, "GET", "/healthz");
@@ -166,6 +168,7 @@ fn command(weed: &Path, ports: [u16; 8]) -> Vec<String> {
     ];
     let mut command = vec![weed.display().to_string()];
     let fixed = [
+        "-logdir=.",
         "server",
         "-s3",
         "-s3.config=s3.json",
@@ -186,6 +189,35 @@ fn command(weed: &Path, ports: [u16; 8]) -> Vec<String> {
             .map(|(flag, port)| format!("{flag}={port}")),
     );
     command
+}
+
+/// Where it listens for itself, in a place that no flag moves; killed, it leaves them behind.
+fn sockets(ports: [u16; 8]) -> Vec<String> {
+    let [
+        master,
+        master_grpc,
+        volume,
+        volume_grpc,
+        filer_grpc,
+        filer,
+        s3,
+        s3_grpc,
+    ] = ports;
+    let plain = [
+        ("master", master),
+        ("volume", volume),
+        ("filer", filer),
+        ("s3", s3),
+    ];
+    let grpc = [
+        ("master-grpc", master_grpc),
+        ("volume-grpc", volume_grpc),
+        ("filer-grpc", filer_grpc),
+        ("s3-grpc", s3_grpc),
+    ];
+    let all = plain.into_iter().chain(grpc);
+    all.map(|(name, port)| format!("/tmp/seaweedfs-{name}-{port}.sock"))
+        .collect()
 }
 
 /// Whether the server answers one request with a success.

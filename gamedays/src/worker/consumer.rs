@@ -7,9 +7,12 @@ use skein_connector::core::byte_budget::Intake;
 use skein_shared::offset::Offset;
 
 use crate::model_kafka::group::Ask;
-use crate::model_kafka::log::Record;
+use crate::model_kafka::log::{Log, Record};
 use crate::model_kafka::{ModelKafka, Place};
 use crate::promise_check::Reads;
+
+/// For how long the application only does not ask for records before it pauses what it reads.
+const WITHHELD_MS: u64 = 1_000;
 
 /// A consumer.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Consumer {
     pub asked: Option<Asked>,
     /// Whether the application lets anything in.
     pub intake: Intake,
+    /// When what is read is paused, if nothing is let in until then.
+    pauses_at: Option<u64>,
     turn: Place,
     counting: Counting,
 }
@@ -52,6 +57,15 @@ struct Reading {
     given: Given,
     /// When each record was given.
     given_at: Vec<(Offset, u64)>,
+}
+
+impl Reading {
+    /// Whether a fetch would find that Kafka does not have the position.
+    fn is_refused(&self, log: &Log) -> bool {
+        let is_there = log.low() <= self.next && self.next <= log.high();
+        // The broker's leader epochs tell a fetch that its log is another one.
+        self.state == Position::Good && (!is_there || self.history != log.history())
+    }
 }
 
 /// What was given to the core since the assignment.
@@ -90,6 +104,7 @@ impl Default for Consumer {
             owned: BTreeSet::new(),
             asked: None,
             intake: Intake::Open,
+            pauses_at: None,
             turn: 0,
             counting: Counting::Yes,
         }
@@ -121,6 +136,42 @@ impl Consumer {
         self.reads.keys().copied().collect()
     }
 
+    /// Nothing comes until the application lets it in again.
+    pub fn withhold(&mut self, now: u64) {
+        self.intake = Intake::Closed;
+        self.pauses_at = Some(now + WITHHELD_MS);
+    }
+
+    /// The application lets everything in again.
+    pub fn resume(&mut self) {
+        self.intake = Intake::Open;
+        self.pauses_at = None;
+    }
+
+    /// What is read and not asked for, though not paused either, and where it stands.
+    pub fn waiting(&self) -> Vec<(Place, Offset)> {
+        let reads = self.reads.iter().filter(|_| self.pauses_at.is_some());
+        reads
+            .map(|(place, reading)| (*place, reading.next))
+            .collect()
+    }
+
+    /// Pauses what is read when nothing was let in for long. Gives how many refused positions nobody will ever hear of:
+    /// the word of them had come, was not taken, and goes with what was fetched.
+    pub fn pause_if_due(&mut self, kafka: &ModelKafka, now: u64) -> u64 {
+        let Some(_) = self.pauses_at.take_if(|at| *at <= now) else {
+            return 0;
+        };
+        let mut lost = 0;
+        for (place, reading) in &mut self.reads {
+            if reading.is_refused(kafka.log(*place)) {
+                reading.state = Position::Lost;
+                lost += 1;
+            }
+        }
+        lost
+    }
+
     /// The next record of the partition whose turn it is. Nothing comes while the group waits for an answer, or while
     /// the application is full.
     pub fn fetch(&mut self, kafka: &ModelKafka, now: u64) -> Option<Fetched> {
@@ -145,9 +196,7 @@ impl Consumer {
         if reading.state == Position::Lost {
             return None;
         }
-        let is_there = log.low() <= reading.next && reading.next <= log.high();
-        // The broker's leader epochs tell a fetch that its log is another one.
-        if !is_there || reading.history != log.history() {
+        if reading.is_refused(log) {
             reading.state = Position::Lost;
             return Some(Fetched::OffsetLost(place));
         }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use skein_connector::core::action::CommitNumber;
 use skein_shared::offset::Offset;
 
 use crate::model_kafka::group::{Ask, MemberId};
@@ -28,7 +29,7 @@ pub(super) enum Turn {
     /// A commit reaches the coordinator.
     CommitArrives(Who, Commit),
     /// What became of a commit comes back.
-    CommitReturns(Who, Result<(), ()>),
+    CommitReturns(Who, CommitNumber, Result<(), ()>),
     /// The coordinator asks a member.
     Asked(Who, MemberId, Ask),
     /// The coordinator looks at its group.
@@ -48,7 +49,7 @@ impl Turn {
             Self::Poll(who)
             | Self::Encoded(who, _)
             | Self::KafkaReturns(who, ..)
-            | Self::CommitReturns(who, _)
+            | Self::CommitReturns(who, ..)
             | Self::Asked(who, ..) => Some(*who),
             Self::Arrives(_)
             | Self::Returns(_)

@@ -137,7 +137,26 @@ impl World {
         }
     }
 
+    /// Retention takes what is read next of a partition while its consumer is not asked: what the client then has to say
+    /// of it may be lost. Where no consumer waits so, there is none.
+    fn lose_what_waits(&mut self) -> Option<()> {
+        let workers = self.slots.iter().filter_map(|slot| slot.worker.as_ref());
+        let waiting: Vec<_> = workers
+            .flat_map(|worker| worker.consumer.waiting())
+            .collect();
+        let (place, next) = self.rng.choice(waiting)?;
+        let (_, log) = &mut self.kafka.partitions[place];
+        if log.histories() == 1 && next < log.high() {
+            self.trace.note(self.now, "log-loss", &[place as u64, 4]);
+            log.trim(next.next());
+        }
+        Some(())
+    }
+
     fn lose_records(&mut self) {
+        if self.rng.bool() && self.lose_what_waits().is_some() {
+            return;
+        }
         let place: Place = self.rng.usize(..self.plan.partitions);
         let kind = self.rng.u8(..4);
         let (low, high) = (self.kafka.log(place).low(), self.kafka.log(place).high());

@@ -71,6 +71,8 @@ counts! {
     commits,
     /// Commits that it refused.
     refused_commits,
+    /// Commits whose outcome came when it was not waited for any more.
+    late_commits,
     /// Processes that were killed.
     crashes,
     /// Processes that ended by themselves.
@@ -85,6 +87,10 @@ counts! {
     alerts,
     /// Positions that Kafka did not have any more.
     offsets_lost,
+    /// Positions that Kafka did not have any more, without a word: their consumer was paused before it was taken.
+    lost_words,
+    /// Partitions that were seen to stand still below Kafka's end.
+    stood_still,
     /// Times that a core closed its intake.
     full,
     /// Versions of the shard map beyond the first.

@@ -1,5 +1,8 @@
 //! Requests on their way to the bucket and to Kafka, and answers on their way back.
 
+use std::ops::Range;
+
+use skein_connector::core::action::CommitNumber;
 use skein_connector::core::event::{CommitOutcome, Event};
 use skein_shared::offset::Offset;
 use xxhash_rust::xxh3::xxh3_64;
@@ -13,6 +16,9 @@ use crate::worker::Who;
 use crate::worker::bucket_call::{CallId, Tools};
 use crate::world::World;
 use crate::world::agenda::Turn;
+
+/// After how long a commit's answer comes when it is late: some before it is given up, most after.
+const LATE_COMMIT_MS: Range<u64> = 9_000..14_000;
 
 /// Who waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,22 +226,33 @@ impl World {
             self.counts.refused_commits += 1;
             Err(())
         };
-        let is_lost = self
+        let is_struck = self
             .plan
             .faults
             .strikes(Family::CommitRefused, self.now, &mut self.rng);
-        if !is_lost || self.rng.bool() {
-            let at = self.now + self.rng.u64(1..40);
-            self.agenda.set(at, Turn::CommitReturns(who, outcome));
+        let returns_after = match is_struck {
+            false => Some(self.rng.u64(1..40)),
+            // So late that the next one is under way.
+            true if self.rng.bool() => Some(self.rng.u64(LATE_COMMIT_MS)),
+            true => None,
+        };
+        if let Some(after) = returns_after {
+            let turn = Turn::CommitReturns(who, commit.number, outcome);
+            self.agenda.set(self.now + after, turn);
         }
         Ok(())
     }
 
-    pub(super) fn commit_returns(&mut self, who: Who, outcome: Result<(), ()>) -> Verdict {
+    pub(super) fn commit_returns(
+        &mut self,
+        who: Who,
+        number: CommitNumber,
+        outcome: Result<(), ()>,
+    ) -> Verdict {
         let outcome = match outcome {
             Ok(()) => CommitOutcome::Done,
             Err(()) => CommitOutcome::Failed("refused".to_owned()),
         };
-        self.tell(who, Event::Committed(outcome))
+        self.tell(who, Event::Committed(number, outcome))
     }
 }

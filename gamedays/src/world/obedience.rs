@@ -1,7 +1,6 @@
 //! What the cores want done.
 
-use skein_connector::core::action::{Action, Notice, RequestId, StopReason};
-use skein_connector::core::byte_budget::Intake;
+use skein_connector::core::action::{Action, CommitNumber, Notice, RequestId, StopReason};
 use skein_connector::core::event::{Answer, Event, TopicPartition};
 use skein_shared::offset::Offset;
 use skein_shared::promise::Promise;
@@ -41,11 +40,11 @@ impl World {
             }
             Action::Unassign { removed, rest } => self.unassign(who, &removed, &rest),
             Action::Pause => {
-                worker.consumer.intake = Intake::Closed;
+                worker.consumer.withhold(now);
                 Ok(())
             }
             Action::Resume => {
-                worker.consumer.intake = Intake::Open;
+                worker.consumer.resume();
                 Ok(())
             }
             Action::Encode {
@@ -78,7 +77,7 @@ impl World {
                 self.count_notice(&notice);
                 Ok(())
             }
-            Action::Commit(offsets) => self.send_commit(who, &offsets),
+            Action::Commit(number, offsets) => self.send_commit(who, number, &offsets),
             Action::Alert { partition, reason } => self.alerted(who, &partition, &reason),
             Action::Exit(reason) => self.exited(who, &reason),
         }
@@ -228,7 +227,12 @@ impl World {
         Ok(())
     }
 
-    fn send_commit(&mut self, who: Who, offsets: &[(TopicPartition, Offset)]) -> Verdict {
+    fn send_commit(
+        &mut self,
+        who: Who,
+        number: CommitNumber,
+        offsets: &[(TopicPartition, Offset)],
+    ) -> Verdict {
         let offsets = self.places(offsets);
         self.check_commit(who, &offsets)?;
         for (place, offset) in &offsets {
@@ -240,6 +244,7 @@ impl World {
         };
         let is_cut_off = self.now < worker.unreachable_until;
         let commit = worker.member.map(|member| Commit {
+            number,
             member,
             generation: worker.generation,
             offsets,
@@ -255,7 +260,9 @@ impl World {
                 // It arrives, and its answer is lost.
                 self.agenda.set(at, Turn::CommitArrives(who, commit));
             }
-            _ => self.agenda.set(at, Turn::CommitReturns(who, Err(()))),
+            _ => self
+                .agenda
+                .set(at, Turn::CommitReturns(who, number, Err(()))),
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use skein_connector::core::action::ExitReason;
 use skein_connector::core::event::{Event, TopicPartition};
+use skein_connector::core::standing::PartitionStanding;
 use skein_connector::core::{CoreOptions, Mutant, Until};
 use skein_shared::ids::{SourceName, WorkerId};
 use skein_shared::offset::Offset;
@@ -24,6 +25,9 @@ use crate::world::plan::{MembershipKind, PAYLOAD_LIMIT};
 
 /// How often the driver tells positions.
 const POSITIONS_MS: u64 = 250;
+
+/// How often it is looked for partitions that stand still.
+const STILL_MS: u64 = 10_000;
 
 /// Records taken before anything else is looked at.
 const RECORDS_PER_POLL: u32 = 8;
@@ -80,13 +84,19 @@ impl World {
             self.take_records(who)?;
         }
         let now = self.now;
-        let Some(worker) = self.worker_mut(who) else {
+        let Some(worker) = self.slots[who.slot]
+            .worker
+            .as_mut()
+            .filter(|worker| worker.who == who)
+        else {
             return Ok(());
         };
+        self.counts.lost_words += worker.consumer.pause_if_due(&self.kafka, now);
         if worker.positions_at <= now {
             worker.positions_at = now + POSITIONS_MS;
             self.tell_positions(who)?;
         }
+        self.look_at_still(who)?;
         self.tell_shard_map(who)?;
         self.tell(who, Event::Tick)?;
         let Some(worker) = self.worker(who) else {
@@ -145,6 +155,33 @@ impl World {
             .map(|(place, offset)| (self.kafka.name(place), offset))
             .collect();
         self.tell(who, Event::Positions(positions))
+    }
+
+    /// Looks for partitions that stand still, as the connector's own watch does, with all that Kafka has.
+    fn look_at_still(&mut self, who: Who) -> Verdict {
+        let now = self.now;
+        let Some(worker) = self.slots[who.slot]
+            .worker
+            .as_mut()
+            .filter(|worker| worker.who == who && worker.still_at <= now)
+        else {
+            return Ok(());
+        };
+        worker.still_at = now + STILL_MS;
+        let standings: Vec<_> = worker.core().partition_standings().collect();
+        let intake = worker.core().intake();
+        let behind = |partition: &PartitionStanding| {
+            let high = self.kafka.log(self.kafka.place_of(&partition.name)).high();
+            u64::try_from(high.0 - partition.position.0).ok()
+        };
+        let found = worker.still.look(Millis(now), intake, &standings, behind);
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.counts.stood_still += found.len() as u64;
+        // What it was given may be read again.
+        worker.consumer.forget_given();
+        self.tell(who, Event::StoodStill(found))
     }
 
     fn tell_shard_map(&mut self, who: Who) -> Verdict {
@@ -253,6 +290,7 @@ impl World {
         let (stats, requests) = (worker.core().stats(), worker.core().request_stats());
         self.counts.conflicts += stats.conflicts;
         self.counts.missed_drains += stats.missed_drains;
+        self.counts.late_commits += stats.late_commits;
         self.counts.full += stats.pauses;
         self.counts.left_offsets += stats.left_offsets;
         self.counts.quarantined += stats.quarantined.values().sum::<u64>();

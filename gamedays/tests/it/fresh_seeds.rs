@@ -50,11 +50,11 @@ fn fresh_seeds_break_no_promise_and_reach_every_kind_of_trouble() {
     let run = seeds.end - seeds.start;
     if run >= FRESH_SEEDS {
         for (name, count) in report.counts.named() {
-            // Little is left to others where workers flush often.
-            let least = if name == "left_offsets" {
-                1
-            } else {
-                run / 1_000
+            let least = match name {
+                // Little is left to others where workers flush often; and most positions whose refusal was lost are
+                // assigned anew before anybody notices that they stand still.
+                "left_offsets" | "stood_still" => 1,
+                _ => run / 1_000,
             };
             assert!(
                 count >= least,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use skein_connector::chain_lookup::PartitionEnds;
+use skein_connector::core::action::CommitNumber;
 use skein_connector::core::byte_budget::Intake;
 use skein_connector::core::event::{CommitOutcome, TopicPartition};
 use skein_connector::record_source::{GroupEvent, Polled, RecordSource};
@@ -55,7 +56,7 @@ pub(super) struct MadeRecords {
     turn: usize,
     left_of_batch: u32,
     group: Option<GroupEvent>,
-    commit: Option<CommitOutcome>,
+    commit: Option<(CommitNumber, CommitOutcome)>,
     intake: Intake,
     paused_since: Option<Instant>,
     polled_at: Instant,
@@ -219,7 +220,7 @@ impl RecordSource for MadeRecords {
         self.group.take()
     }
 
-    fn commit_outcome(&mut self) -> Option<CommitOutcome> {
+    fn commit_outcome(&mut self) -> Option<(CommitNumber, CommitOutcome)> {
         self.commit.take()
     }
 
@@ -275,8 +276,12 @@ impl RecordSource for MadeRecords {
         Ok(())
     }
 
-    fn commit(&mut self, _: &[(TopicPartition, Offset)]) -> std::result::Result<(), String> {
-        self.commit = Some(CommitOutcome::Done);
+    fn commit(
+        &mut self,
+        number: CommitNumber,
+        _: &[(TopicPartition, Offset)],
+    ) -> std::result::Result<(), String> {
+        self.commit = Some((number, CommitOutcome::Done));
         Ok(())
     }
 

@@ -76,15 +76,9 @@ pub fn run(scenario: Scenario, settings: &Settings) -> BoxFuture<'_, Result<()>>
                 && report.stopped_partitions.is_empty(),
             records: report.records,
             durable_records: report.durable_records,
-            buffered_bytes: 0,
             is_paused: false,
-            paused_ms: gauges.paused_ms.load(Ordering::Relaxed),
-            longest_silence_ms: gauges.longest_silence_ms.load(Ordering::Relaxed),
-            baseline_bytes,
-            peak_bytes: process_use::peak_memory_bytes().unwrap_or(0),
-            resident_bytes: process_use::memory_bytes().unwrap_or(0),
-            cpu_ms: process_use::cpu_ms(),
             objects: report.objects,
+            ..gauged(&gauges, baseline_bytes)
         });
         Ok(())
     })
@@ -92,11 +86,21 @@ pub fn run(scenario: Scenario, settings: &Settings) -> BoxFuture<'_, Result<()>>
 
 fn said(gauges: &Gauges, progress: &Progress, baseline_bytes: u64) -> Said {
     Said {
-        is_last: false,
-        caught_up: false,
         records: progress.records,
         durable_records: progress.durable_records,
         buffered_bytes: progress.buffered_bytes,
+        ..gauged(gauges, baseline_bytes)
+    }
+}
+
+/// What the process itself tells.
+fn gauged(gauges: &Gauges, baseline_bytes: u64) -> Said {
+    Said {
+        is_last: false,
+        caught_up: false,
+        records: 0,
+        durable_records: 0,
+        buffered_bytes: 0,
         is_paused: gauges.is_paused.load(Ordering::Relaxed),
         paused_ms: gauges.paused_ms.load(Ordering::Relaxed),
         longest_silence_ms: gauges.longest_silence_ms.load(Ordering::Relaxed),

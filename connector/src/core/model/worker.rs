@@ -10,7 +10,9 @@ use skein_shared::offset::Offset;
 use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
 
-use crate::core::action::{Action, ExitReason, Notice, ObjectNumber, Request, RequestId};
+use crate::core::action::{
+    Action, CommitNumber, ExitReason, Notice, ObjectNumber, Request, RequestId,
+};
 use crate::core::event::{CommitOutcome, Event, Failure, Remedy, TopicPartition};
 use crate::core::model::{World, is_record, name, value_of};
 use crate::core::{Core, CoreOptions};
@@ -22,7 +24,7 @@ pub(in crate::core) struct Worker {
     pub(in crate::core) requests: BTreeMap<RequestId, Request>,
     pub(in crate::core) blocks: Vec<(ObjectNumber, EncodedBlock)>,
     pub(in crate::core) hedged: Vec<RequestId>,
-    pub(in crate::core) commit: Option<Vec<(TopicPartition, Offset)>>,
+    pub(in crate::core) commit: Option<(CommitNumber, Vec<(TopicPartition, Offset)>)>,
     /// What it fetches, and from where.
     pub(in crate::core) reads: BTreeMap<TopicPartition, i64>,
     pub(in crate::core) answered: u32,
@@ -96,8 +98,8 @@ impl Worker {
                 self.requests.insert(id, request);
             }
             Action::Hedge(id, _) => self.hedged.push(id),
-            // One that is still under way was given up: its outcome will never be told.
-            Action::Commit(offsets) => self.commit = Some(offsets),
+            // One that is still under way was given up: only a rule's test tells its outcome.
+            Action::Commit(number, offsets) => self.commit = Some((number, offsets)),
             Action::Alert { reason, .. } => self.alerts.push(reason.to_string()),
             Action::Notify(notice) => self.notices.push(notice),
             Action::Exit(reason) => self.exit = Some(reason),
@@ -194,7 +196,7 @@ impl Worker {
 
     /// Carries the commit out. SK-1: it never passes the ledger's end.
     pub(in crate::core) fn finish_commit(&mut self, world: &mut World) {
-        let Some(offsets) = self.commit.take() else {
+        let Some((number, offsets)) = self.commit.take() else {
             return;
         };
         for (partition, offset) in offsets {
@@ -209,7 +211,7 @@ impl Worker {
             );
             world.committed.insert(partition, offset);
         }
-        self.tell(Event::Committed(CommitOutcome::Done));
+        self.tell(Event::Committed(number, CommitOutcome::Done));
     }
 
     pub(in crate::core) fn advance(&mut self, millis: u64) {

@@ -138,7 +138,11 @@ async fn seaweedfs_serves_its_bucket_to_the_right_key_and_stops() {
         list.unwrap_err().raw_response().unwrap().status().as_u16(),
         403
     );
+    let (_, port) = endpoint.rsplit_once(':').unwrap();
+    let socket = PathBuf::from(format!("/tmp/seaweedfs-s3-{port}.sock"));
+    assert!(socket.exists(), "it listens for itself elsewhere");
     drop(seaweed);
+    assert!(!socket.exists(), "it left its socket behind");
     assert!(
         !is_open(endpoint.trim_start_matches("http://")),
         "it still listens"
