@@ -144,3 +144,23 @@ async fn a_compactor_names_a_damaged_object_of_each_kind_that_it_plans_with() {
     let verified = world.skein.report(&["verify"]).await;
     assert_eq!(verified["findings"], json!([]), "{verified}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_whose_input_is_damaged_ends_with_a_code_that_no_engine_retries() {
+    let world = World::new().await;
+    let plan = world.skein.report(&["compact", "plan"]).await;
+    let id = plan["plan"].as_str().unwrap();
+    for listed in world.bucket.list("", None).await.unwrap() {
+        if listed.key.contains("/state/") {
+            let mut bytes = world.bucket.get(&listed.key).await.unwrap().to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x20;
+            world.put(&listed.key, bytes.into()).await;
+        }
+    }
+    let task = ["compact", "task", "--plan", id, "--index", "0"];
+    world.skein.run(&task).await.refused(42, &["/state/"]);
+    let missing = world.skein.set("compactor.spill_folder=\"/nowhere\"");
+    let refused = missing.run(&task).await;
+    refused.refused(2, &["/nowhere", "compactor.spill_folder"]);
+}

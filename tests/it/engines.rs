@@ -98,43 +98,6 @@ async fn an_engine_runs_every_task_by_its_index_and_every_point_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_whose_input_is_damaged_ends_with_its_own_code() {
-    let directory = tempfile::tempdir().unwrap();
-    let stack = stack(directory.path());
-    let skein = Skein::with_config(stack.config_file());
-    let (id, _) = planned(&skein).await;
-    damage_state(directory.path());
-    let task = ["compact", "task", "--plan", &id, "--index", "0"];
-    skein.run(&task).await.refused(42, &["/state/"]);
-    let missing = skein.set("compactor.spill_folder=\"/nowhere\"");
-    missing
-        .run(&task)
-        .await
-        .refused(2, &["/nowhere", "compactor.spill_folder"]);
-}
-
-/// Flips a bit in the middle of every state object.
-fn damage_state(directory: &Path) {
-    let mut folders = vec![directory.to_owned()];
-    let mut damaged = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.to_string_lossy().contains("%2fstate%2f") {
-                let mut bytes = std::fs::read(&path).unwrap();
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-                std::fs::write(&path, bytes).unwrap();
-                damaged += 1;
-            }
-        }
-    }
-    assert!(damaged > 0, "there is state");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_printed_for_kubernetes_is_a_job() {
     const NAME: &str = "what_is_printed_for_kubernetes_is_a_job";
     let schema = match fetched::kubernetes_schema().await {
