@@ -32,5 +32,6 @@ pub mod series_split;
 pub mod task_results;
 pub mod planner;
 pub mod planned_task;
+pub mod garbage;
 
 pub use error::{Error, Result};

@@ -9,7 +9,10 @@ use std::fmt::Display;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::Advance;
 use skein_shared::format::compact_result::Delta;
-use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::shard_manifest::{
+    LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest,
+};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
@@ -50,6 +53,15 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     let mut next = base.clone();
     next.generation = generation;
     next.versions = delta.versions;
+    let is_new_epoch = base.versions.limits != delta.versions.limits;
+    if is_new_epoch && base.generation > Generation(0) {
+        let epoch = LimitsEpoch {
+            limits: base.versions.limits,
+            positions: base.positions.clone(),
+            fills: base.fills.clone(),
+        };
+        next.earlier_limits.insert(0, epoch);
+    }
     for (chain, advance) in &delta.advances {
         next.positions.insert(chain.clone(), advance.to);
     }
@@ -78,6 +90,16 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
 }
 
 fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
+    // A collector of garbage may have deleted what was written for a generation before this one.
+    let segments = delta.added.iter().map(|segment| segment.generation);
+    let lists = delta.quarantine.iter().filter_map(written_for);
+    if segments
+        .chain(lists)
+        .any(|made_for| made_for < base.void_before)
+    {
+        let reason = "a collection of garbage has declared its segments void";
+        return Err(superseded(base, reason));
+    }
     for (chain, advance) in &delta.advances {
         let position = base.positions.get(chain).copied();
         check_position(base, chain, position, advance)?;
@@ -96,6 +118,13 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn written_for(list: &QuarantineRef) -> Option<Generation> {
+    if let Ok(ObjectKey::Quarantine { generation, .. }) = list.key.parse() {
+        return Some(generation);
+    }
+    None
 }
 
 fn check_position(

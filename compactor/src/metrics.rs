@@ -47,6 +47,13 @@ pub fn plan_committed(shard: ShardId, generation: Generation, delta: &Delta) {
     }
 }
 
+/// Something that no read can need was deleted.
+pub fn garbage_deleted(key: &str, bytes: u64) {
+    counter!("skein_compactor_garbage_objects_total").increment(1);
+    counter!("skein_compactor_garbage_bytes_total").increment(bytes);
+    debug!(object = key, bytes, "garbage deleted");
+}
+
 /// A step has more payloads than its memory holds, and reads them back from the local disk.
 pub fn step_spilled(shard: ShardId, bytes: u64) {
     counter!("skein_compactor_spilled_bytes_total").increment(bytes);

@@ -184,7 +184,11 @@ async fn finish_plan(
             Ok(ShardProgress::Committed(generation)) => {
                 unfinished.committed.push((planned.shard, generation));
             }
-            Ok(ShardProgress::Passed) | Err(Error::Superseded { .. }) => {}
+            Ok(ShardProgress::Passed) => {}
+            // Results that can no longer be committed would stand in the way of the same plan, made anew.
+            Err(Error::Superseded { .. }) => {
+                remove_results(bucket, id, parts_of(plan, task)).await?;
+            }
             Ok(ShardProgress::Waiting { .. }) => is_done = false,
             Ok(ShardProgress::Split { parts }) => {
                 is_done = false;
@@ -198,12 +202,18 @@ async fn finish_plan(
 }
 
 /// Results first: a plan without them would be done again, results without a plan would be found by nobody.
-async fn remove(bucket: &Bucket, (plan, tasks): (PlanId, &CompactPlan)) -> Result<()> {
-    for task in 0..u32::try_from(tasks.tasks.len()).unwrap_or(u32::MAX) {
+async fn remove(bucket: &Bucket, (id, plan): (PlanId, &CompactPlan)) -> Result<()> {
+    let tasks = u32::try_from(plan.tasks.len()).unwrap_or(u32::MAX);
+    remove_results(bucket, id, 0..tasks).await?;
+    bucket.delete(&ObjectKey::Plan(id).to_string()).await?;
+    Ok(())
+}
+
+async fn remove_results(bucket: &Bucket, plan: PlanId, tasks: Range<u32>) -> Result<()> {
+    for task in tasks {
         let key = ObjectKey::Result { plan, task }.to_string();
         bucket.delete(&key).await?;
     }
-    bucket.delete(&ObjectKey::Plan(plan).to_string()).await?;
     Ok(())
 }
 

@@ -34,6 +34,8 @@ pub struct CompactorSettings {
     pub rollups: Vec<Resolution>,
     /// What segments are encoded for: `fast`, `balanced` or `archive`. Readers read all of them.
     pub profile: Profile,
+    /// How long a read may hold on to the manifest that it began with: what was live so lately is not deleted.
+    pub reader_pin: Millis,
     /// How much later than its own timestamp a record may come into Kafka, plus how far the clock of any producer may
     /// lead.
     pub watermark_delay: Millis,
@@ -71,6 +73,11 @@ impl CompactorSettings {
             bounds.refuse("rollups", &names.join(", "), allowed);
         }
         bounds.range("max_overlays", &self.max_overlays, 1..=64);
+        bounds.range(
+            "reader_pin",
+            &self.reader_pin,
+            Millis(0)..=Millis::seconds(30 * 86_400),
+        );
         bounds.range(
             "watermark_delay",
             &self.watermark_delay,

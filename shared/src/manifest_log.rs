@@ -117,11 +117,24 @@ pub fn commit<'a>(
         let created = bucket
             .create(&key.to_string(), manifest.encode(id), id)
             .await?;
-        Ok(match created {
-            Created::Ours => Committed::Ours,
-            Created::Taken => Committed::Lost,
-        })
+        match created {
+            Created::Taken => Ok(Committed::Lost),
+            Created::Ours => is_in_the_log(bucket, *shard, *generation).await,
+        }
     })
+}
+
+/// Whether the generation that was created counts: its number may have been free only because it was deleted.
+async fn is_in_the_log(
+    bucket: &Bucket,
+    shard: ShardId,
+    generation: Generation,
+) -> Result<Committed> {
+    let newest = newest(bucket, shard).await?;
+    if newest.kept_from <= generation {
+        return Ok(Committed::Ours);
+    }
+    Ok(Committed::Lost)
 }
 
 fn generation_of(key: &str, shard: ShardId) -> Result<Generation> {

@@ -1,6 +1,7 @@
 //! `skein compact`: state to segments, on one machine or as tasks of any engine.
 
 mod emit;
+mod gc;
 mod plan;
 mod run;
 mod task;
@@ -52,6 +53,12 @@ enum CompactCommand {
     /// Exit codes are made for engines: 0 done, or done before; 20 retry; 30 superseded and 42 damaged, do not retry;
     /// 43 too large, plan again; 143 preempted.
     Task(task::TaskArgs),
+    /// Deletes segments and manifests that no read can need any more
+    ///
+    /// What is live, what was live within `compactor.reader_pin`, and what a compactor may still commit is left alone.
+    /// Safe at any time, any number at once, and after being killed. It lists the whole bucket: one request for each
+    /// thousand objects.
+    Gc(gc::GcArgs),
     /// Prints a plan as what an engine takes: a Kubernetes Job, AWS Batch, a Slurm script, a Spark program
     Emit(emit::EmitArgs),
 }
@@ -62,6 +69,7 @@ pub(crate) fn run(args: &CompactArgs, settings: &SettingsArgs) -> Outcome {
         CompactCommand::Run { format } => run::run(*format, settings),
         CompactCommand::Plan { format } => plan::run(*format, settings),
         CompactCommand::Task(args) => task::run(args, settings),
+        CompactCommand::Gc(args) => gc::run(args, settings),
         CompactCommand::Emit(args) => emit::run(args, settings),
     }
 }

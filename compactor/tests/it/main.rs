@@ -8,6 +8,7 @@ mod plans;
 mod read_back;
 mod rollups;
 mod rule_of_truth;
+mod garbage;
 mod incremental;
 mod closing;
 mod commits;

@@ -30,7 +30,7 @@ async fn plan(world: &World, settings: &CompactorSettings) -> Planned {
         .unwrap()
 }
 
-async fn task(
+pub(crate) async fn task(
     world: &World,
     settings: &CompactorSettings,
     id: PlanId,
@@ -47,12 +47,12 @@ async fn task(
     .await
 }
 
-async fn planned(world: &World, settings: &CompactorSettings) -> (PlanId, CompactPlan) {
+pub(crate) async fn planned(world: &World, settings: &CompactorSettings) -> (PlanId, CompactPlan) {
     plan(world, settings).await.plan.unwrap()
 }
 
 /// Small enough that every shard with records is cut into parts.
-fn split_settings() -> CompactorSettings {
+pub(crate) fn split_settings() -> CompactorSettings {
     CompactorSettings {
         step_bytes: ByteCount(2_000),
         ..settings()
@@ -116,7 +116,7 @@ async fn the_same_bucket_and_settings_give_the_same_plan() {
 }
 
 /// Plans, runs every task in order, and looks that each shard is committed by its last part and not before.
-async fn run_plan(world: &World, settings: &CompactorSettings) -> CompactPlan {
+pub(crate) async fn run_plan(world: &World, settings: &CompactorSettings) -> CompactPlan {
     let (id, plan) = planned(world, settings).await;
     let before = manifests(&world.bucket).await;
     for (index, planned) in plan.tasks.iter().enumerate() {

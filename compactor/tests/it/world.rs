@@ -273,6 +273,7 @@ impl World {
 /// Settings whose budgets are large and whose merges come early.
 pub(crate) fn settings() -> CompactorSettings {
     CompactorSettings {
+        reader_pin: Millis(0),
         watermark_delay: Millis::seconds(300),
         memory_budget: ByteCount::mib(256),
         threads: 2,

@@ -32,6 +32,12 @@ pub struct ShardManifest {
     /// Per hole the first offset of its fills that is not yet in the segments. A hole that is absent has no fill
     /// that was read.
     pub fills: BTreeMap<Hole, Offset>,
+    /// The first generation that is kept: a commit that was created at a number before it is void.
+    pub kept_from: Generation,
+    /// Segments that were written for a generation before this one and are not live must never be committed.
+    pub void_before: Generation,
+    /// What payloads were held to before, the newest first; what they are held to now is in the versions.
+    pub earlier_limits: Vec<LimitsEpoch>,
     /// The live segments, by window, then generation: those of raw points, and rollups of them.
     pub segments: Vec<SegmentEntry>,
     /// The decisions this generation was made with.
@@ -40,6 +46,17 @@ pub struct ShardManifest {
     pub quarantine: Vec<QuarantineRef>,
     /// Where the points of all input went, from the first generation on.
     pub counts: ConservationCounts,
+}
+
+/// Generations in a row that were made with the same limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsEpoch {
+    /// What a payload was held to.
+    pub limits: Limits,
+    /// Where the last of them stood.
+    pub positions: BTreeMap<Chain, Offset>,
+    /// The same, in the fills of holes.
+    pub fills: BTreeMap<Hole, Offset>,
 }
 
 /// The versions of decisions that a manifest was made with.
@@ -142,6 +159,9 @@ impl ShardManifest {
             generation: Generation(0),
             positions: BTreeMap::new(),
             fills: BTreeMap::new(),
+            kept_from: Generation(0),
+            void_before: Generation(0),
+            earlier_limits: Vec::new(),
             segments: Vec::new(),
             versions: ManifestVersions::default(),
             quarantine: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::shard_manifest::{LimitsEpoch, ShardManifest};
 use skein_shared::ids::{Chain, Hole, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::payload::Limits;
@@ -14,34 +14,20 @@ pub(super) type Histories = BTreeMap<ShardId, Intake>;
 /// Positions of one shard by the limits that brought them there, newest first.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
-    epochs: Vec<Epoch>,
-}
-
-/// Generations in a row that were made with the same limits.
-#[derive(Debug)]
-struct Epoch {
-    limits: Limits,
-    /// Where the last of them stood.
-    positions: BTreeMap<Chain, Offset>,
-    fills: BTreeMap<Hole, Offset>,
+    epochs: Vec<LimitsEpoch>,
 }
 
 impl Intake {
-    /// Takes in the generation before those that were pushed.
-    pub(super) fn push(&mut self, manifest: &ShardManifest) {
-        let limits = manifest.versions.limits;
-        if self
-            .epochs
-            .last()
-            .is_none_or(|newer| newer.limits != limits)
-        {
-            let positions = manifest.positions.clone();
-            let fills = manifest.fills.clone();
-            self.epochs.push(Epoch {
-                limits,
-                positions,
-                fills,
-            });
+    /// What the newest manifest tells of all that came before.
+    pub(super) fn of(manifest: &ShardManifest) -> Self {
+        let newest = LimitsEpoch {
+            limits: manifest.versions.limits,
+            positions: manifest.positions.clone(),
+            fills: manifest.fills.clone(),
+        };
+        let earlier = manifest.earlier_limits.iter().cloned();
+        Self {
+            epochs: std::iter::once(newest).chain(earlier).collect(),
         }
     }
 
@@ -57,7 +43,7 @@ impl Intake {
             chain: chain.clone(),
             from,
         });
-        let has_passed = |epoch: &&Epoch| {
+        let has_passed = |epoch: &&LimitsEpoch| {
             let position = match &hole {
                 None => epoch.positions.get(chain),
                 Some(hole) => epoch.fills.get(hole),
@@ -89,24 +75,25 @@ mod tests {
         }
     }
 
-    fn generation(points: u32, position: i64) -> ShardManifest {
-        let mut manifest = ShardManifest::empty(ShardId::Quarantine);
-        manifest.versions.limits.points = points;
-        manifest.positions.insert(chain(), Offset(position));
-        manifest
+    fn epoch(points: u32, position: i64) -> LimitsEpoch {
+        let limits = Limits {
+            points,
+            ..Limits::default()
+        };
+        LimitsEpoch {
+            limits,
+            positions: BTreeMap::from([(chain(), Offset(position))]),
+            fills: BTreeMap::new(),
+        }
     }
 
     #[test]
     fn a_record_was_taken_in_under_the_limits_of_the_first_generation_beyond_it() {
-        let mut intake = Intake::default();
-        for manifest in [
-            generation(5, 40),
-            generation(9, 30),
-            generation(9, 20),
-            generation(5, 10),
-        ] {
-            intake.push(&manifest);
-        }
+        let mut manifest = ShardManifest::empty(ShardId::Quarantine);
+        manifest.versions.limits.points = 5;
+        manifest.positions.insert(chain(), Offset(40));
+        manifest.earlier_limits = vec![epoch(9, 30), epoch(5, 10)];
+        let intake = Intake::of(&manifest);
         let points = |offset| {
             let limits = intake.limits_at(&chain(), None, Offset(offset));
             limits.map(|limits| limits.points)

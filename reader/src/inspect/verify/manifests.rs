@@ -14,7 +14,7 @@ use skein_shared::{Result, manifest_log};
 use crate::inspect::finding::{CONSERVATION, Finding, LEDGER, SEGMENT};
 use crate::inspect::verify::Check;
 use crate::inspect::verify::chains::LedgerFacts;
-use crate::inspect::verify::intake::Histories;
+use crate::inspect::verify::intake::{Histories, Intake};
 use crate::inspect::verify::metadata::{CONCURRENT_READS, Read, read};
 
 /// The newest manifest of each shard, where it reads back.
@@ -28,16 +28,7 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
         check.checked.shards += 1;
         let generations = manifest_log::generations(&check.bucket, shard).await?;
         let newest = generations.first().copied();
-        for (index, generation) in generations.iter().enumerate() {
-            // The first one has no predecessor; each other one stands on the generation before it.
-            let next = generations.get(index + 1).map_or(0, |next| next.0);
-            if generation.0 != next + 1 {
-                let missing = Generation(generation.0 - 1);
-                let what = format!("generation {missing} of {shard} is missing");
-                check.find(atomic(manifest_key(shard, missing), what));
-            }
-        }
-        let mut reads = read_all(check, shard, generations);
+        let mut reads = read_all(check, shard, generations.clone());
         while let Some((generation, read)) = reads.next().await {
             match read? {
                 Ok(manifest) if (manifest.shard, manifest.generation) != (shard, generation) => {
@@ -48,18 +39,38 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
                     check.find(atomic(manifest_key(shard, generation), what));
                 }
                 Ok(manifest) if Some(generation) == newest => {
-                    histories.entry(shard).or_default().push(&manifest);
+                    histories.insert(shard, Intake::of(&manifest));
                     manifests.insert(shard, manifest);
                 }
-                Ok(manifest) => histories.entry(shard).or_default().push(&manifest),
+                Ok(_) => {}
                 Err(finding) => check.find(finding),
             }
         }
+        drop(reads);
+        check_gapless(check, shard, &generations, manifests.get(&shard));
     }
     for manifest in manifests.values() {
         check_quarantine(check, manifest).await?;
     }
     Ok((manifests, histories))
+}
+
+/// Each generation stands on the one before it, down to the first, or to the first that is kept.
+fn check_gapless(
+    check: &mut Check<'_>,
+    shard: ShardId,
+    generations: &[Generation],
+    newest: Option<&ShardManifest>,
+) {
+    let kept_from = newest.map_or(Generation(0), |newest| newest.kept_from);
+    for (index, generation) in generations.iter().enumerate() {
+        let next = generations.get(index + 1).map_or(0, |next| next.0);
+        if generation.0 != next + 1 && *generation > kept_from {
+            let missing = Generation(generation.0 - 1);
+            let what = format!("generation {missing} of {shard} is missing");
+            check.find(atomic(manifest_key(shard, missing), what));
+        }
+    }
 }
 
 /// No shard has compacted what the ledger does not have.

@@ -4,7 +4,8 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::{
-    ConservationCounts, Layer, ManifestVersions, QuarantineRef, SegmentEntry, ShardManifest,
+    ConservationCounts, Layer, LimitsEpoch, ManifestVersions, QuarantineRef, SegmentEntry,
+    ShardManifest,
 };
 use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::digest::ContentDigest;
@@ -33,6 +34,22 @@ pub(super) struct ManifestBody {
     #[prost(message, optional, tag = "7")]
     counts: Option<CountsBody>,
     #[prost(message, repeated, tag = "8")]
+    fills: Vec<wire::HolePosition>,
+    #[prost(uint64, tag = "9")]
+    kept_from: u64,
+    #[prost(uint64, tag = "10")]
+    void_before: u64,
+    #[prost(message, repeated, tag = "11")]
+    earlier_limits: Vec<EpochBody>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct EpochBody {
+    #[prost(message, optional, tag = "1")]
+    limits: Option<LimitsBody>,
+    #[prost(message, repeated, tag = "2")]
+    positions: Vec<ChainGroup>,
+    #[prost(message, repeated, tag = "3")]
     fills: Vec<wire::HolePosition>,
 }
 
@@ -155,7 +172,37 @@ impl From<&ShardManifest> for ManifestBody {
                 .collect(),
             counts: Some(CountsBody::from(&manifest.counts)),
             fills: manifest.fills.iter().map(wire::HolePosition::of).collect(),
+            kept_from: manifest.kept_from.0,
+            void_before: manifest.void_before.0,
+            earlier_limits: manifest
+                .earlier_limits
+                .iter()
+                .map(EpochBody::from)
+                .collect(),
         }
+    }
+}
+
+impl From<&LimitsEpoch> for EpochBody {
+    fn from(epoch: &LimitsEpoch) -> Self {
+        let positions = epoch.positions.iter();
+        Self {
+            limits: Some(LimitsBody::from(&epoch.limits)),
+            positions: chain_groups::group(positions.map(|(chain, offset)| (chain, offset.0))),
+            fills: epoch.fills.iter().map(wire::HolePosition::of).collect(),
+        }
+    }
+}
+
+impl EpochBody {
+    fn read(self) -> Result<LimitsEpoch, String> {
+        let positions = chain_groups::ungroup(self.positions)?.into_iter();
+        let fills = self.fills.into_iter().map(wire::HolePosition::read);
+        Ok(LimitsEpoch {
+            limits: self.limits.ok_or("limits are missing")?.read(),
+            positions: positions.map(|(chain, at)| (chain, Offset(at))).collect(),
+            fills: fills.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -169,6 +216,7 @@ impl ManifestBody {
         let versions = self.versions.unwrap_or_default();
         let segments = self.segments.into_iter().map(SegmentBody::read);
         let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
+        let earlier_limits = self.earlier_limits.into_iter().map(EpochBody::read);
         Ok(ShardManifest {
             shard: self.shard.parse()?,
             generation: Generation(self.generation),
@@ -177,6 +225,9 @@ impl ManifestBody {
                 .map(|(chain, offset)| (chain, Offset(offset)))
                 .collect(),
             fills: fills.collect::<Result<_, _>>()?,
+            kept_from: Generation(self.kept_from),
+            void_before: Generation(self.void_before),
+            earlier_limits: earlier_limits.collect::<Result<_, _>>()?,
             segments: segments.collect::<Result<_, _>>()?,
             versions: versions.read()?,
             quarantine: quarantine.collect(),

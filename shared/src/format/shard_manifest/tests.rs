@@ -99,6 +99,13 @@ prop_compose! {
                 .map(|(n, window, points)| entry(n, window, points))
                 .flat_map(|raw| [rollup(&raw, Resolution::FiveMinutes), raw])
                 .collect(),
+            kept_from: Generation(counts[0].into()),
+            void_before: Generation(counts[1].into()),
+            earlier_limits: vec![LimitsEpoch {
+                limits: limits(sizes.map(|size| size / 2)),
+                positions: BTreeMap::from([(chain(1, 1), Offset(counts[2].into()))]),
+                fills: BTreeMap::new(),
+            }],
             versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0, limits: limits(sizes) },
             quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
             counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },

@@ -1,0 +1,172 @@
+//! What a collection of garbage takes away, and what it must leave alone.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use skein_compactor::Error;
+use skein_compactor::garbage::{GarbageReport, Mode, collect, collect_at};
+use skein_shared::format::object_key::{Attempt, ObjectKey};
+use skein_shared::ids::{Generation, ShardId, WriteId};
+use skein_shared::manifest_log::{self, Committed};
+use skein_shared::units::Millis;
+use skein_shared::window::{Resolution, TimestampMs, Window};
+
+use crate::incremental::records;
+use crate::plans::{planned, run_plan, split_settings, task};
+use crate::read_back::{assert_same, expected, live_points, manifests};
+use crate::world::{DAY, NOON, Record, World, flush_of};
+
+const PIN: Millis = Millis(3_600_000);
+
+/// At a time when every read that is under way now has ended.
+async fn collect_later(world: &World, mode: Mode) -> GarbageReport {
+    let now = world.bucket.now().await.unwrap();
+    let later = TimestampMs(now.0 + 2 * PIN.0.cast_signed());
+    collect_at(&world.bucket, later, PIN, mode).await.unwrap()
+}
+
+async fn segments_there(world: &World) -> BTreeSet<String> {
+    let listed = world.bucket.list("", None).await.unwrap().into_iter();
+    let keys = listed.map(|object| object.key);
+    keys.filter(|key| key.contains("/segment/")).collect()
+}
+
+async fn segments_live(world: &World) -> BTreeSet<String> {
+    let manifests = manifests(&world.bucket).await.into_values();
+    let segments = manifests.flat_map(|manifest| manifest.segments);
+    segments.map(|segment| segment.key).collect()
+}
+
+/// Several runs whose segments are merged, and the windows closed at the end.
+async fn compacted(records: &[Record]) -> World {
+    let world = World::new().await;
+    for part in records.chunks(40) {
+        world.flush(&flush_of(part.to_vec())).await;
+        world.compact().await;
+    }
+    world.tell_at_end(NOON + 3 * DAY).await;
+    world.compact().await;
+    world
+}
+
+/// An object that a compactor wrote for `generation` before it was killed.
+async fn put_orphan(world: &World, shard: ShardId, generation: u64) -> String {
+    let key = ObjectKey::Segment {
+        shard,
+        resolution: Resolution::Raw,
+        window: Window::of(TimestampMs(NOON)),
+        generation: Generation(generation),
+        attempt: Attempt(7),
+        number: 0,
+    };
+    let key = key.to_string();
+    let put = world
+        .bucket
+        .put(&key, Bytes::from_static(b"orphan"), WriteId::random());
+    put.await.unwrap();
+    key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_live_is_left_and_every_point_is_there() {
+    let records = records(5, 200);
+    let world = compacted(&records).await;
+    let live = segments_live(&world).await;
+    let before = segments_there(&world).await;
+    assert!(before.len() > live.len());
+
+    let pinned = collect(&world.bucket, PIN, Mode::Act).await;
+    assert_eq!(
+        pinned.unwrap(),
+        GarbageReport::default(),
+        "a read may still need all"
+    );
+    let foretold = collect_later(&world, Mode::DryRun).await;
+    assert_eq!(
+        segments_there(&world).await,
+        before,
+        "a dry run changes nothing"
+    );
+
+    let report = collect_later(&world, Mode::Act).await;
+    assert_eq!(report, foretold);
+    assert_eq!(report.objects, (before.len() - live.len()) as u64);
+    assert_eq!(segments_there(&world).await, live);
+    assert_eq!(segments_live(&world).await, live);
+    assert_same(&live_points(&world).await, &expected(&records));
+    for shard in manifest_log::shards(&world.bucket).await.unwrap() {
+        let left = manifest_log::generations(&world.bucket, shard)
+            .await
+            .unwrap();
+        assert_eq!(left.len(), 2, "the fence, and what it stands on");
+    }
+    let writes = world.bucket.requests().writes();
+    assert_eq!(
+        collect_later(&world, Mode::Act).await,
+        GarbageReport::default()
+    );
+    assert_eq!(world.bucket.requests().writes(), writes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_compactor_may_still_commit_is_left_alone() {
+    let world = compacted(&records(6, 80)).await;
+    let manifests = manifests(&world.bucket).await;
+    let (shard, manifest) = manifests.first_key_value().unwrap();
+    let newest = manifest.generation.0;
+    let stalled = put_orphan(&world, *shard, newest + 1).await;
+    let dead = put_orphan(&world, *shard, newest).await;
+    collect_later(&world, Mode::Act).await;
+    let there = segments_there(&world).await;
+    assert!(there.contains(&stalled) && !there.contains(&dead));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_whose_segments_were_collected_is_never_committed() {
+    let records = records(7, 200);
+    let world = compacted(&records[..100]).await;
+    world.flush(&flush_of(records[100..].to_vec())).await;
+    let settings = split_settings();
+    let (id, plan) = planned(&world, &settings).await;
+    let last = plan
+        .tasks
+        .iter()
+        .rposition(|task| task.part.of > 1)
+        .unwrap();
+    let shard = plan.tasks[last].shard;
+    let first = last + 1 - plan.tasks[last].part.of as usize;
+    for index in first..last {
+        task(&world, &settings, id, index).await.unwrap();
+    }
+    // The first fence leaves the results alone. The second is one generation further.
+    collect_later(&world, Mode::Act).await;
+    let newest = manifest_log::newest(&world.bucket, shard).await.unwrap();
+    put_orphan(&world, shard, newest.generation.0).await;
+    let there = segments_there(&world).await;
+    collect_later(&world, Mode::Act).await;
+    assert!(
+        segments_there(&world).await.len() < there.len() - 1,
+        "results were collected"
+    );
+
+    let error = task(&world, &settings, id, last).await.unwrap_err();
+    assert!(matches!(error, Error::Superseded { .. }), "{error}");
+    run_plan(&world, &settings).await;
+    assert_same(&live_points(&world).await, &expected(&records));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_at_a_number_that_was_deleted_is_void() {
+    let world = compacted(&records(8, 120)).await;
+    let manifests = manifests(&world.bucket).await;
+    let (shard, newest) = manifests.first_key_value().unwrap();
+    let mut stalled = manifest_log::load(&world.bucket, *shard, Generation(1))
+        .await
+        .unwrap();
+    collect_later(&world, Mode::Act).await;
+    stalled.generation = Generation(1);
+    let committed = manifest_log::commit(&world.bucket, &stalled, WriteId::random()).await;
+    assert_eq!(committed.unwrap(), Committed::Lost);
+    let now = manifest_log::newest(&world.bucket, *shard).await.unwrap();
+    assert_eq!(now.segments, newest.segments);
+}
