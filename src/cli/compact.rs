@@ -34,11 +34,10 @@ enum CompactCommand {
     ///
     /// Each shard commits its own next manifest: what is done stays done when a run is interrupted, and two
     /// runs at once do no harm. With nothing new it writes nothing.
-    Run {
-        /// Form of the closing report
-        #[arg(long, default_value = "text")]
-        format: ReportFormat,
-    },
+    ///
+    /// With --watch it does so again and again until SIGTERM or Ctrl-C: a shard that fails is told of and tried again
+    /// in the next round.
+    Run(run::RunArgs),
     /// Cuts what is to be done into tasks and keeps the plan in the bucket, the largest task first
     ///
     /// First commits the shards that earlier plans have finished. The same bucket and settings give the same plan.
@@ -66,7 +65,7 @@ enum CompactCommand {
 /// Runs it.
 pub(crate) fn run(args: &CompactArgs, settings: &SettingsArgs) -> Outcome {
     match &args.command {
-        CompactCommand::Run { format } => run::run(*format, settings),
+        CompactCommand::Run(args) => run::run(args, settings),
         CompactCommand::Plan { format } => plan::run(*format, settings),
         CompactCommand::Task(args) => task::run(args, settings),
         CompactCommand::Gc(args) => gc::run(args, settings),

@@ -11,6 +11,7 @@ mod dev_up;
 mod damaged_bucket;
 mod payload_limits;
 mod shard_map;
+mod compact_watch;
 mod documents;
 mod engines;
 mod simulate;

@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
+use skein_compactor::Error;
 use skein_compactor::report::{Progress, RunReport};
 use skein_compactor::run::{self, RunOptions};
+use skein_config::Settings;
 use skein_config::cutover::timeline::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
-use skein_shared::process_use;
+use skein_shared::units::Millis;
+use skein_shared::{ErrorKind, process_use};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
@@ -61,25 +68,82 @@ struct EncodingRow {
     bytes: u64,
 }
 
+/// Flags of `skein compact run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Compacts again and again; a report, with --format json one line, for each round that had something to do
+    #[arg(long)]
+    watch: bool,
+    /// Time from the begin of one round to that of the next
+    #[arg(long, default_value = "1 min", requires = "watch", value_name = "TIME")]
+    every: Millis,
+    /// Form of the reports
+    #[arg(long, default_value = "text")]
+    format: ReportFormat,
+}
+
 /// Runs it.
-pub(super) fn run(format: ReportFormat, settings: &SettingsArgs) -> Outcome {
+pub(super) fn run(args: &RunArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start_watched("compact", &[Need::Bucket])?;
-    let report = runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-        let options = RunOptions {
-            limits: settings.limits.limits(),
-            timelines: Timelines::new_owns_everything(),
-        };
         let cancel = cancel_on_signal()?;
-        let progress = Arc::new(teller());
-        Ok::<_, Failure>(run::run(&settings.compactor, &bucket, options, cancel, progress).await?)
-    })?;
-    let report = Report::of(&report);
-    match format {
-        ReportFormat::Json => output::json(&report)?,
-        ReportFormat::Text => output::lines(&report.shown())?,
+        if args.watch {
+            return watch(args, &settings, &bucket, &cancel).await;
+        }
+        let report = round(&settings, &bucket, &cancel).await?;
+        let report = Report::of(&report);
+        match args.format {
+            ReportFormat::Json => output::json(&report)?,
+            ReportFormat::Text => output::lines(&report.shown())?,
+        }
+        Ok(ExitCode::Ok)
+    })
+}
+
+async fn round(
+    settings: &Settings,
+    bucket: &Bucket,
+    cancel: &CancellationToken,
+) -> skein_compactor::Result<RunReport> {
+    let options = RunOptions {
+        limits: settings.limits.limits(),
+        timelines: Timelines::new_owns_everything(),
+    };
+    let progress = Arc::new(teller());
+    let compactor = &settings.compactor;
+    run::run(compactor, bucket, options, cancel.clone(), progress).await
+}
+
+/// Round after round; what fails is told of, and tried again. A setting that is wrong stays wrong: that ends it.
+async fn watch(
+    args: &RunArgs,
+    settings: &Settings,
+    bucket: &Bucket,
+    cancel: &CancellationToken,
+) -> Outcome {
+    let mut rounds = tokio::time::interval(Duration::from_millis(args.every.0.max(1)));
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(ExitCode::Ok),
+            _ = rounds.tick() => {}
+        }
+        match round(settings, bucket, cancel).await {
+            Ok(report) if report.steps.generations > 0 => tell(args, &Report::of(&report))?,
+            Ok(_) => tracing::debug!("nothing to compact"),
+            Err(Error::Cancelled) => return Ok(ExitCode::Ok),
+            Err(error) if error.kind() == ErrorKind::Invalid => return Err(error.into()),
+            Err(error) => tracing::error!(%error, "round failed; trying again in the next"),
+        }
     }
-    Ok(ExitCode::Ok)
+}
+
+fn tell(args: &RunArgs, report: &Report) -> Result<(), Failure> {
+    match args.format {
+        ReportFormat::Json => output::lines(&[serde_json::to_string(report)?]),
+        ReportFormat::Text => output::lines(&report.shown()[..1]),
+    }
 }
 
 /// Tells the progress, but not each time it is told.
