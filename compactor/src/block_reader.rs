@@ -10,6 +10,7 @@ use skein_shared::ids::{Position, ShardId};
 use skein_shared::offset::Span;
 use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal};
 use skein_shared::shard_map::ShardMap;
+use skein_shared::window::TimeSpan;
 
 use crate::error::{Error, Result};
 use crate::object_fetch::{BlockRange, OpenedObject};
@@ -22,6 +23,8 @@ pub struct BlockReader<'a> {
     pub shard: ShardId,
     /// Which of the shard's series.
     pub part: Part,
+    /// Points of windows that do not touch it are left out.
+    pub span: TimeSpan,
     /// Which frames count.
     pub allowed: &'a AllowedFrames,
     /// Every chain of `allowed`: what orders in the arena mean.
@@ -132,7 +135,8 @@ impl BlockReader<'_> {
                 };
                 counts.payload_bytes += payload.len() as u64;
                 counts.points += arena.push(payload, &view, order, |window| {
-                    self.shard_map.owner_of(view.org(), window) == self.shard
+                    window.span().overlaps(self.span)
+                        && self.shard_map.owner_of(view.org(), window) == self.shard
                 });
             }
             // What has no series belongs to the first part.

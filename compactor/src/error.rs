@@ -89,6 +89,15 @@ pub enum Error {
         /// What it has.
         tasks: usize,
     },
+    /// A shard whose records were held to other limits before.
+    #[error(
+        "rebuild {shard} is refused: its limits have changed since its first records were compacted, and a rebuild under \
+         one set of limits could take in records that were refused, or refuse some that were taken in"
+    )]
+    NotRebuildable {
+        /// Which.
+        shard: ShardId,
+    },
     /// Another compactor has committed the same input or the same windows.
     #[error("commit {shard} was superseded at generation {generation}; reason=`{reason}`")]
     Superseded {
@@ -158,7 +167,7 @@ impl Error {
             | Self::Unconserved { .. }
             | Self::RollupDiffers { .. } => ErrorKind::Corrupt,
             Self::Superseded { .. } | Self::PlanGone { .. } => ErrorKind::Fenced,
-            Self::NoSuchTask { .. } => ErrorKind::Invalid,
+            Self::NoSuchTask { .. } | Self::NotRebuildable { .. } => ErrorKind::Invalid,
             Self::Spill { source, .. } => kind_of_io(source),
             Self::Cancelled | Self::Panicked { .. } | Self::OverBudget { .. } => {
                 ErrorKind::Transient

@@ -32,6 +32,7 @@ pub mod series_split;
 pub mod task_results;
 pub mod planner;
 pub mod planned_task;
+pub mod rebuild;
 pub mod garbage;
 
 pub use error::{Error, Result};

@@ -21,17 +21,27 @@ use crate::plan::{ChainInput, PlanInput};
 
 const REQUESTS_IN_FLIGHT: usize = 32;
 
-/// Reads what has not been compacted yet, and the newest manifest of every shard. `None` when no connector
-/// has ever published a shard map: there is nothing to compact.
+/// How much of the ledger is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// What some shard has not read.
+    Unread,
+    /// All of it.
+    Everything,
+}
+
+/// Reads the ledger and the newest manifest of every shard. `None` when no connector has ever published a shard map:
+/// there is nothing to compact.
 ///
-/// The order of reading matters: the watermark first, so that the ledger holds what lies before it; then manifests, so that the ledger reaches at least as far as any of them;
-/// fills behind them; the map once more at the end, so that it is at least as new as any flush that was made with it.
+/// The order of reading matters: the watermark first, so that the ledger holds what lies before it; then manifests, so
+/// that the ledger reaches at least as far as any of them; fills behind them; the map once more at the end, so that it is at least as new as any flush that was made with it.
 ///
 /// # Errors
 /// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].
 pub async fn load(
     bucket: &Bucket,
     watermark_delay: Millis,
+    reach: Reach,
 ) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
     loop {
         let Some(shard_map) = shard_map_log::load(bucket).await? else {
@@ -40,8 +50,13 @@ pub async fn load(
         let gathered = status_log::gather(bucket).await?;
         let watermark = gathered.completeness(watermark_delay).watermark();
         let manifests = manifests(bucket, &shard_map).await?;
-        let chains = chains(bucket, &manifests).await?;
-        let fills = fills(bucket, &manifests).await?;
+        let nothing = BTreeMap::new();
+        let read = match reach {
+            Reach::Unread => &manifests,
+            Reach::Everything => &nothing,
+        };
+        let chains = chains(bucket, read).await?;
+        let fills = fills(bucket, read).await?;
         let flushes = flushes(bucket, chains.values().chain(fills.values())).await?;
         if shard_map_log::load(bucket).await?.as_ref() != Some(&shard_map) {
             continue;

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::manifest_commit;
 use crate::metrics;
 use crate::plan::{PlanInput, next_step};
-use crate::plan_input;
+use crate::plan_input::{self, Reach};
 use crate::report::{ProgressCounter, RunReport, StepReport};
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
@@ -70,8 +70,12 @@ pub fn run<'a>(
 ) -> LocalBoxFuture<'a, Result<RunReport>> {
     Box::pin(async move {
         let started = Instant::now();
-        let Some((input, manifests)) =
-            Box::pin(plan_input::load(bucket, settings.watermark_delay)).await?
+        let Some((input, manifests)) = Box::pin(plan_input::load(
+            bucket,
+            settings.watermark_delay,
+            Reach::Unread,
+        ))
+        .await?
         else {
             return Ok(RunReport {
                 elapsed: started.elapsed(),

@@ -103,6 +103,7 @@ async fn read_and_write(
             let reader = BlockReader {
                 shard: base.shard,
                 part,
+                span: context.span,
                 allowed: &allowed,
                 chains: &chains,
                 shard_map: &context.shard_map,

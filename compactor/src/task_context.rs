@@ -11,6 +11,7 @@ use skein_shared::format::compact_plan::PlanRules;
 use skein_shared::payload::Limits;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::units::MIB;
+use skein_shared::window::TimeSpan;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,8 @@ pub struct TaskContext {
     pub arenas: ArenaPool,
     /// What a payload may hold.
     pub limits: Limits,
+    /// Points of windows that do not touch it are left out.
+    pub span: TimeSpan,
     /// Who owns which window of an org.
     pub shard_map: ShardMap,
     /// Stops tasks between blocks.
@@ -99,6 +102,7 @@ impl TaskContext {
             spill_read_bytes: memory.read_bytes,
             arenas: ArenaPool::default(),
             limits: rules.limits,
+            span: TimeSpan::ALL,
             shard_map,
             cancel,
             progress,

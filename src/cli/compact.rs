@@ -3,6 +3,7 @@
 mod emit;
 mod gc;
 mod plan;
+mod rebuild;
 mod run;
 mod task;
 
@@ -52,6 +53,12 @@ enum CompactCommand {
     /// Exit codes are made for engines: 0 done, or done before; 20 retry; 30 superseded and 42 damaged, do not retry;
     /// 43 too large, plan again; 143 preempted.
     Task(task::TaskArgs),
+    /// Makes segments anew from state and puts them in the place of the live ones, where they differ
+    ///
+    /// Whole windows of whole shards, each shard with one commit. What is live is not read: damaged segments are
+    /// repaired. Where nothing has changed the bytes are the same and nothing is written. With --dry-run it only
+    /// compares; exit code 3 when a window has other points.
+    Rebuild(rebuild::RebuildArgs),
     /// Deletes segments and manifests that no read can need any more
     ///
     /// What is live, what was live within `compactor.reader_pin`, and what a compactor may still commit is left alone.
@@ -68,6 +75,7 @@ pub(crate) fn run(args: &CompactArgs, settings: &SettingsArgs) -> Outcome {
         CompactCommand::Run(args) => run::run(args, settings),
         CompactCommand::Plan { format } => plan::run(*format, settings),
         CompactCommand::Task(args) => task::run(args, settings),
+        CompactCommand::Rebuild(args) => rebuild::run(args, settings),
         CompactCommand::Gc(args) => gc::run(args, settings),
         CompactCommand::Emit(args) => emit::run(args, settings),
     }

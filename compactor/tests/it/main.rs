@@ -6,6 +6,7 @@
 mod world;
 mod plans;
 mod read_back;
+mod rebuilds;
 mod rollups;
 mod rule_of_truth;
 mod garbage;

@@ -1,0 +1,151 @@
+//! `skein compact rebuild`: segments anew from state.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+use skein_compactor::rebuild::{self, Found, Mode, RebuildOptions, WindowRow};
+use skein_compactor::run::RunOptions;
+use skein_config::cutover::timeline::Timelines;
+use skein_config::settings::Need;
+use skein_shared::bucket::Bucket;
+use skein_shared::ids::{OrgId, ShardId};
+use skein_shared::shard_map_log;
+use skein_shared::window::{TimeSpan, TimestampMs, parse_timestamp};
+
+use crate::cli::compact::run::teller;
+use crate::cli::{SettingsArgs, runtime};
+use crate::exit_code::ExitCode;
+use crate::failure::{Failure, Outcome};
+use crate::output::{self, ReportFormat};
+use crate::signals::cancel_on_signal;
+
+/// Flags of `skein compact rebuild`.
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// Only this shard, as `skein ls` names it; may be repeated
+    #[arg(long, value_name = "SHARD")]
+    shard: Vec<ShardId>,
+    /// Only the shards that have this org's points; may be repeated
+    #[arg(long, value_name = "ORG")]
+    org: Vec<u64>,
+    /// Only windows that hold this time or a later one: RFC 3339 or epoch milliseconds
+    #[arg(long, value_name = "TIME", value_parser = parse_timestamp)]
+    from: Option<TimestampMs>,
+    /// Only windows that hold a time before this one
+    #[arg(long, value_name = "TIME", value_parser = parse_timestamp)]
+    to: Option<TimestampMs>,
+    /// Compares and commits nothing; exit code 3 when a window has other points
+    #[arg(long)]
+    dry_run: bool,
+    /// Form of the report
+    #[arg(long, default_value = "text")]
+    format: ReportFormat,
+}
+
+#[derive(Serialize)]
+struct Row {
+    shard: String,
+    window: String,
+    segments: usize,
+    points_before: u64,
+    points_after: u64,
+    /// `same`, `other bytes` or `other points`.
+    found: &'static str,
+    replaced: bool,
+}
+
+/// Runs it.
+pub(super) fn run(args: &RebuildArgs, settings: &SettingsArgs) -> Outcome {
+    let span = TimeSpan {
+        from: args.from.unwrap_or(TimeSpan::ALL.from),
+        to: args.to.unwrap_or(TimeSpan::ALL.to),
+    };
+    if span.from >= span.to {
+        return Err(Failure::usage("--from does not lie before --to"));
+    }
+    let settings = settings.start_watched("rebuild", &[Need::Bucket])?;
+    let rows = runtime()?.block_on(async {
+        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        let what = RebuildOptions {
+            shards: shards(args, &bucket).await?,
+            span,
+            mode: if args.dry_run {
+                Mode::Compare
+            } else {
+                Mode::Replace
+            },
+        };
+        let options = RunOptions {
+            limits: settings.limits.limits(),
+            timelines: Timelines::new_owns_everything(),
+        };
+        let controls = (cancel_on_signal()?, Arc::new(teller()) as _);
+        let compactor = &settings.compactor;
+        let rows = rebuild::rebuild(compactor, &bucket, options, &what, controls);
+        Ok::<_, Failure>(rows.await?)
+    })?;
+    let differs = rows.iter().any(|row| row.found == Found::OtherPoints);
+    let rows: Vec<Row> = rows.iter().map(|row| Row::of(row, args.dry_run)).collect();
+    match args.format {
+        ReportFormat::Json => output::json(&rows)?,
+        ReportFormat::Text => output::lines(&shown(&rows))?,
+    }
+    if args.dry_run && differs {
+        return Ok(ExitCode::Difference);
+    }
+    Ok(ExitCode::Ok)
+}
+
+async fn shards(args: &RebuildArgs, bucket: &Bucket) -> Result<BTreeSet<ShardId>, Failure> {
+    let mut shards: BTreeSet<ShardId> = args.shard.iter().copied().collect();
+    if !args.org.is_empty()
+        && let Some(map) = shard_map_log::load(bucket).await?
+    {
+        for org in &args.org {
+            shards.extend(map.shards_of(OrgId(*org)));
+        }
+    }
+    Ok(shards)
+}
+
+impl Row {
+    fn of(row: &WindowRow, dry_run: bool) -> Self {
+        Self {
+            shard: row.shard.to_string(),
+            window: row.window.to_string(),
+            segments: row.segments,
+            points_before: row.points_before,
+            points_after: row.points_after,
+            found: match row.found {
+                Found::Same => "same",
+                Found::OtherBytes => "other bytes",
+                Found::OtherPoints => "other points",
+            },
+            replaced: row.found != Found::Same && !dry_run,
+        }
+    }
+}
+
+fn shown(rows: &[Row]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in rows.iter().filter(|row| row.found != "same") {
+        lines.push(format!(
+            "{} {}: {} in {} segments, {} -> {} points{}",
+            row.shard,
+            row.window,
+            row.found,
+            row.segments,
+            row.points_before,
+            row.points_after,
+            if row.replaced { ", replaced" } else { "" }
+        ));
+    }
+    let same = rows.iter().filter(|row| row.found == "same").count();
+    lines.push(format!(
+        "{same} of {} windows are the same, byte by byte",
+        rows.len()
+    ));
+    lines
+}
