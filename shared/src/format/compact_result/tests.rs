@@ -20,6 +20,7 @@ fn segment(number: u64) -> SegmentEntry {
         window: Window::from_number(3),
         resolution: Resolution::Raw,
         layer: Layer::Overlay { steps: number + 1 },
+        rollup_of: None,
         generation: Generation(number),
         write_id: WriteId::random(),
         summary: SegmentSummary {
@@ -28,6 +29,7 @@ fn segment(number: u64) -> SegmentEntry {
             crc32c: 8,
             digest: ContentDigest::EMPTY,
             points: number,
+            raw_points: number,
             series: 1,
             first_timestamp: TimestampMs(1),
             last_timestamp: TimestampMs(2),
