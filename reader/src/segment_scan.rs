@@ -9,6 +9,7 @@ use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::segment_fetch::MetadataFetch;
+use skein_shared::units::MIB;
 use skein_shared::window::{TimeSpan, TimestampMs};
 
 use self::org_scan::OrgScan;
@@ -17,6 +18,9 @@ use crate::metrics;
 use crate::snapshot::{OpenSegment, Snapshot};
 use crate::stitch::Stitch;
 use crate::visible::keep_visible;
+
+/// Bytes that all cursors of an org may hold together, so that many windows do not mean much memory.
+pub(crate) const CURSOR_BYTES: u64 = 128 * MIB;
 
 /// Which points are read, and whether metadata comes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,3 +8,5 @@ mod world;
 mod reads;
 #[cfg(test)]
 mod names;
+#[cfg(test)]
+mod buckets;
