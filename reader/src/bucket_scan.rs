@@ -15,7 +15,7 @@ use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::format::shard_manifest::SegmentEntry;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::rollup::Rollup;
-use skein_shared::segment_fetch::MetadataFetch;
+use skein_shared::segment_fetch::{MetadataFetch, SegmentFile};
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
 
 use self::org_buckets::OrgBuckets;
@@ -168,6 +168,11 @@ impl BucketScan {
             metadata: self.org.as_ref().and_then(OrgBuckets::metadata),
             rollup: self.window.buckets(),
         }))
+    }
+
+    /// The rollups, and the segments without one, that buckets are read from.
+    pub fn files(&self) -> impl Iterator<Item = &SegmentFile> {
+        self.sources.iter().map(|source| &*source.opened.file)
     }
 
     /// What has been read so far.

@@ -17,6 +17,7 @@ pub mod series_names;
 pub mod plot;
 pub mod points_output;
 pub mod buckets_output;
+pub mod export;
 pub mod inspect;
 
 pub use error::{Error, Result};

@@ -8,7 +8,7 @@ use skein_shared::bucket::RequestCounts;
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::segment_fetch::MetadataFetch;
+use skein_shared::segment_fetch::{MetadataFetch, SegmentFile};
 use skein_shared::units::MIB;
 use skein_shared::window::{TimeSpan, TimestampMs};
 
@@ -151,6 +151,11 @@ impl Scan {
             timestamps_ms: &points.timestamps_ms,
             values: &points.values,
         }))
+    }
+
+    /// The segments that points are read from.
+    pub fn files(&self) -> impl Iterator<Item = &SegmentFile> {
+        self.segments.iter().map(|segment| &*segment.file)
     }
 
     /// What has been read so far.

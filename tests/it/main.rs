@@ -14,6 +14,7 @@ mod documents;
 mod simulate;
 mod csv_round_trip;
 mod json_lines;
+mod exports;
 mod kill;
 mod janitor;
 mod status;

@@ -10,3 +10,5 @@ mod reads;
 mod names;
 #[cfg(test)]
 mod buckets;
+#[cfg(test)]
+mod exports;
