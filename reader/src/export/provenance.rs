@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::segment_fetch::SegmentFile;
+use skein_shared::window::{TimeSpan, TimestampMs};
 
 use super::ExportOptions;
 use crate::snapshot::{Selection, Snapshot};
@@ -31,11 +32,19 @@ pub(super) fn of_snapshot(
         ("timeline", snapshot.timelines().version().to_string()),
         ("selection", selection),
         ("resolution", options.resolution.to_string()),
-        ("from", options.span.from.to_string()),
-        ("to", options.span.to.to_string()),
+        ("from", bound(options.span.from)),
+        ("to", bound(options.span.to)),
     ];
     let pairs = pairs.map(|(name, value)| (format!("skein.{name}"), value));
     pairs.into_iter().collect()
+}
+
+/// An end of a span, as a person reads it.
+fn bound(at: TimestampMs) -> String {
+    if [TimeSpan::ALL.from, TimeSpan::ALL.to].contains(&at) {
+        return "unbounded".to_owned();
+    }
+    at.to_string()
 }
 
 /// What the segments say that rows are read from.

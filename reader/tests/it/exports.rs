@@ -133,6 +133,7 @@ async fn parquet_holds_every_bit_in_groups_of_rows_and_says_where_it_comes_from(
     };
     assert_eq!(said("skein.source"), "s3://skein-test");
     assert_eq!(said("skein.selection"), "org 7");
+    assert_eq!(said("skein.from"), "unbounded");
     assert_eq!(said("skein.profile"), "balanced");
     assert_eq!(said("skein.rows"), done.rows.to_string());
     assert_eq!(said("skein.digest"), done.digest.to_string());
