@@ -6,6 +6,7 @@ mod connect;
 mod flush;
 mod compact;
 mod read;
+mod export;
 mod ls;
 mod cat;
 mod explain;
@@ -69,6 +70,7 @@ enum Command {
     Flush(flush::FlushArgs),
     Compact(compact::CompactArgs),
     Read(read::ReadArgs),
+    Export(export::ExportArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Explain(explain::ExplainArgs),
@@ -94,6 +96,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Flush(args) => flush::run(args, settings),
         Command::Compact(args) => compact::run(args, settings),
         Command::Read(args) => read::run(args, settings),
+        Command::Export(args) => export::run(args, settings),
         Command::Ls(args) => ls::run(args, settings),
         Command::Cat(args) => cat::run(args, settings),
         Command::Explain(args) => explain::run(args, settings),

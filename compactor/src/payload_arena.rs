@@ -221,7 +221,7 @@ fn cut_by_window(view: &PayloadView<'_>, pieces: &mut BTreeMap<Window, Payload>)
             .entry(Window::of(timestamp))
             .or_insert_with(|| Payload {
                 org: view.org(),
-                metric: view.metric(),
+                metric: view.series().metric,
                 metadata: metadata.clone(),
                 ..Payload::default()
             });

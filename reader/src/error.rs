@@ -14,6 +14,22 @@ pub enum Error {
     /// What was read could not be written out.
     #[error("write output failed")]
     Output(#[source] std::io::Error),
+    /// A file could not be made, or not be given its name.
+    #[error("export failed; file=`{file}`")]
+    Export {
+        /// The file.
+        file: String,
+        /// Why not.
+        source: Box<std::io::Error>,
+    },
+    /// Rows could not be written into a table.
+    #[error("write {format} failed")]
+    Table {
+        /// Form of the table.
+        format: &'static str,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A series was asked for by a text that names none, or more than one.
     #[error("find series failed; org=`{org}` metric=`{metric}` reason=`{reason}`")]
     Series {
@@ -39,7 +55,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Shared(error) => error.kind(),
-            Self::Output(_) | Self::Series { .. } | Self::Unsuitable { .. } => ErrorKind::Invalid,
+            Self::Output(_)
+            | Self::Export { .. }
+            | Self::Table { .. }
+            | Self::Series { .. }
+            | Self::Unsuitable { .. } => ErrorKind::Invalid,
         }
     }
 }

@@ -12,9 +12,12 @@ pub mod snapshot;
 pub mod visible;
 pub mod stitch;
 pub mod segment_scan;
+pub mod bucket_scan;
 pub mod series_names;
 pub mod plot;
 pub mod points_output;
+pub mod buckets_output;
+pub mod export;
 pub mod inspect;
 
 pub use error::{Error, Result};

@@ -24,3 +24,18 @@ pub(crate) fn scan_finished(
         series, superseded, requests, received_bytes, "read points"
     );
 }
+
+/// A scan of buckets has come to its end.
+pub(crate) fn bucket_scan_finished(
+    from_rollups: u64,
+    from_raw: u64,
+    requests: u64,
+    received_bytes: u64,
+) {
+    counter!("skein_reader_buckets_total", "from" => "rollups").increment(from_rollups);
+    counter!("skein_reader_buckets_total", "from" => "raw").increment(from_raw);
+    info!(
+        from_rollups,
+        from_raw, requests, received_bytes, "read buckets"
+    );
+}

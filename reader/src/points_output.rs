@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use serde::Serialize;
-use skein_shared::format::points_csv::{Metric, PointsWriter, value_text};
+use skein_shared::format::points_csv::{PointsWriter, value_text};
 use skein_shared::ids::SeriesKey;
 use skein_shared::window::TimestampMs;
 
 use crate::error::{Error, Result};
 use crate::plot::{Plot, PlotSize, render};
 use crate::segment_scan::Piece;
-use crate::series_names::name_of;
+use crate::series_names::{label_of, metric_of, name_of};
 
 /// How points are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,7 @@ enum Output<W: Write> {
 struct PlotOutput<W> {
     output: W,
     size: PlotSize,
+    what: String,
     series: Option<PlotSeries>,
 }
 
@@ -87,13 +88,21 @@ impl<W: Write> PointsOutput<W> {
                 Output::Csv(Box::new(writer))
             }
             OutputFormat::Json => Output::Json(output),
-            OutputFormat::Plot(size) => Output::Plot(Box::new(PlotOutput {
-                output,
-                size,
-                series: None,
-            })),
+            OutputFormat::Plot(size) => return Ok(Self::plot(size, String::new(), output)),
         };
         Ok(Self { output })
+    }
+
+    /// Begins a plot; `what` stands in its title.
+    pub(crate) fn plot(size: PlotSize, what: String, output: W) -> Self {
+        Self {
+            output: Output::Plot(Box::new(PlotOutput {
+                output,
+                size,
+                what,
+                series: None,
+            })),
+        }
     }
 
     /// Writes one piece.
@@ -104,7 +113,7 @@ impl<W: Write> PointsOutput<W> {
         match &mut self.output {
             Output::Table(output) => write_table(output, piece).map_err(Error::Output),
             Output::Csv(writer) => {
-                let metric = metric_of(piece);
+                let metric = metric_of(piece.key.metric, piece.metadata);
                 let (times, values) = (piece.timestamps_ms, piece.values);
                 writer
                     .write_points(piece.key.org, &metric, times, values)
@@ -133,7 +142,12 @@ impl<W: Write> PlotOutput<W> {
     fn collect(&mut self, piece: &Piece<'_>) -> Result<()> {
         let series = self.series.get_or_insert_with(|| PlotSeries {
             key: piece.key,
-            title: format!("{}  (org {})", label(piece), piece.key.org),
+            title: format!(
+                "{}  ({}org {})",
+                label_of(piece.key.metric, piece.metadata),
+                self.what,
+                piece.key.org
+            ),
             unit: piece
                 .metadata
                 .and_then(|known| known.entries.get("unit").cloned()),
@@ -167,7 +181,7 @@ impl<W: Write> PlotOutput<W> {
 }
 
 fn write_table(output: &mut impl Write, piece: &Piece<'_>) -> std::io::Result<()> {
-    let label = label(piece);
+    let label = label_of(piece.key.metric, piece.metadata);
     for (timestamp, value) in piece.timestamps_ms.iter().zip(piece.values) {
         let time = TimestampMs(*timestamp).to_string();
         let (org, value) = (piece.key.org, value_text(*value));
@@ -194,16 +208,6 @@ fn write_json(output: &mut impl Write, piece: &Piece<'_>) -> std::io::Result<()>
         write!(output, "{separator}{quote}{text}{quote}")?;
     }
     writeln!(output, "]}}")
-}
-
-fn metric_of(piece: &Piece<'_>) -> Metric {
-    let metric = piece.key.metric;
-    name_of(metric, piece.metadata).map_or(Metric::Id(metric), Metric::Named)
-}
-
-fn label(piece: &Piece<'_>) -> String {
-    let metric = piece.key.metric;
-    name_of(metric, piece.metadata).map_or_else(|| metric.to_string(), |series| series.to_string())
 }
 
 fn unsuitable<T>(reason: &str) -> Result<T> {

@@ -8,7 +8,8 @@ use skein_shared::bucket::RequestCounts;
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::segment_fetch::MetadataFetch;
+use skein_shared::segment_fetch::{MetadataFetch, SegmentFile};
+use skein_shared::units::MIB;
 use skein_shared::window::{TimeSpan, TimestampMs};
 
 use self::org_scan::OrgScan;
@@ -17,6 +18,9 @@ use crate::metrics;
 use crate::snapshot::{OpenSegment, Snapshot};
 use crate::stitch::Stitch;
 use crate::visible::keep_visible;
+
+/// Bytes that all cursors of an org may hold together, so that many windows do not mean much memory.
+pub(crate) const CURSOR_BYTES: u64 = 128 * MIB;
 
 /// Which points are read, and whether metadata comes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +151,11 @@ impl Scan {
             timestamps_ms: &points.timestamps_ms,
             values: &points.values,
         }))
+    }
+
+    /// The segments that points are read from.
+    pub fn files(&self) -> impl Iterator<Item = &SegmentFile> {
+        self.segments.iter().map(|segment| &*segment.file)
     }
 
     /// What has been read so far.

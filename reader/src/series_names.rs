@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::LocalBoxFuture;
+use skein_shared::format::points_csv::Metric;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{MetricId, OrgId};
 use skein_shared::series::{SERIES_METADATA_KEY, Series};
@@ -112,6 +113,16 @@ pub fn tag_keys(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Strin
 /// The name of a series, where its metadata holds the text that its id is made from.
 pub fn name_of(metric: MetricId, metadata: Option<&SeriesMetadata>) -> Option<Series> {
     Series::of_metric(metric, text_of(metadata?)?)
+}
+
+/// What a series is shown as: its name, else its id.
+pub fn label_of(metric: MetricId, metadata: Option<&SeriesMetadata>) -> String {
+    name_of(metric, metadata).map_or_else(|| metric.to_string(), |series| series.to_string())
+}
+
+/// What stands in the columns `metric` and those of the tags.
+pub fn metric_of(metric: MetricId, metadata: Option<&SeriesMetadata>) -> Metric {
+    name_of(metric, metadata).map_or(Metric::Id(metric), Metric::Named)
 }
 
 fn text_of(metadata: &SeriesMetadata) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! What a read pins at its start: the shard map, the timelines and the newest manifests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -12,7 +12,7 @@ use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{MetricId, OrgId, SeriesKey, ShardId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::shard_map::ShardMap;
-use skein_shared::window::TimeSpan;
+use skein_shared::window::{Resolution, TimeSpan};
 use skein_shared::{manifest_log, shard_map_log};
 
 use crate::error::Result;
@@ -32,14 +32,26 @@ pub enum Selection {
     Series(SeriesKey),
 }
 
-/// The state of the bucket that a read is made on.
-#[derive(Debug)]
+/// The state of the bucket that a read is made on. A segment that was opened once stays open.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     bucket: Bucket,
     selection: Selection,
     timelines: Timelines,
-    shard_map: Option<ShardMap>,
-    manifests: BTreeMap<ShardId, ShardManifest>,
+    shard_map: Option<Arc<ShardMap>>,
+    manifests: Arc<BTreeMap<ShardId, ShardManifest>>,
+    opened: Arc<Mutex<BTreeMap<String, Arc<SegmentFile>>>>,
+}
+
+/// A segment of raw points that may hold points of the selection, and how its buckets are had.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketSource<'a> {
+    /// Whose manifest names it.
+    pub shard: ShardId,
+    /// The segment.
+    pub raw: &'a SegmentEntry,
+    /// The coarsest of its rollups that its buckets can be joined from.
+    pub rollup: Option<&'a SegmentEntry>,
 }
 
 /// A segment that holds points of the selection.
@@ -108,10 +120,36 @@ impl Snapshot {
                 bucket: bucket.clone(),
                 selection,
                 timelines,
-                shard_map,
-                manifests,
+                shard_map: shard_map.map(Arc::new),
+                manifests: Arc::new(manifests),
+                opened: Arc::default(),
             })
         })
+    }
+
+    /// The same state for a part of what was selected, with the same segments open.
+    ///
+    /// # Panics
+    /// If `selection` goes beyond: manifests of other shards were not read.
+    #[must_use]
+    pub fn narrowed(&self, selection: Selection) -> Self {
+        let all = self.selection.first()..=self.selection.last();
+        let is_part = all.contains(&selection.first()) && all.contains(&selection.last());
+        assert!(is_part, "{selection:?} is no part of {:?}", self.selection);
+        Self {
+            selection,
+            ..self.clone()
+        }
+    }
+
+    /// The newest manifests.
+    pub fn manifests(&self) -> &BTreeMap<ShardId, ShardManifest> {
+        &self.manifests
+    }
+
+    /// How many versions the shard map has; 0 of a bucket without one.
+    pub fn shard_map_versions(&self) -> usize {
+        self.shard_map.as_ref().map_or(0, |map| map.version_count())
     }
 
     /// The bucket.
@@ -122,6 +160,14 @@ impl Snapshot {
     /// What is read.
     pub fn selection(&self) -> Selection {
         self.selection
+    }
+
+    /// What is read of `org`.
+    pub fn selection_of(&self, org: OrgId) -> Selection {
+        match self.selection {
+            Selection::All => Selection::Org(org),
+            selection @ (Selection::Org(_) | Selection::Series(_)) => selection,
+        }
     }
 
     /// Who owns which points.
@@ -147,23 +193,74 @@ impl Snapshot {
         segments.filter(|(_, entry)| wanted(entry)).collect()
     }
 
-    /// Opens [`Snapshot::segments`], with one request each.
+    /// [`Snapshot::segments`] with the rollups that can give their buckets of `resolution`. A rollup that does not
+    /// fit its segment is passed over.
+    pub fn bucket_sources(&self, span: TimeSpan, resolution: Resolution) -> Vec<BucketSource<'_>> {
+        let mut coarsest: BTreeMap<&str, &SegmentEntry> = BTreeMap::new();
+        let fitting = self.manifests.values().flat_map(|manifest| {
+            let fits = |rollup: &&SegmentEntry| {
+                rollup.resolution <= resolution && manifest.check_rollup(rollup).is_ok()
+            };
+            manifest.rollups().filter(fits)
+        });
+        for rollup in fitting {
+            let raw = rollup.rollup_of.as_deref().unwrap_or_default();
+            let best = coarsest.entry(raw).or_insert(rollup);
+            if best.resolution < rollup.resolution {
+                *best = rollup;
+            }
+        }
+        let segments = self.segments(span).into_iter();
+        segments
+            .map(|(shard, raw)| BucketSource {
+                shard,
+                raw,
+                rollup: coarsest.get(raw.key.as_str()).copied(),
+            })
+            .collect()
+    }
+
+    /// Opens a segment, with one request unless it is open.
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key.
-    pub fn open_segments(&self, span: TimeSpan) -> LocalBoxFuture<'_, Result<Vec<OpenSegment>>> {
+    pub async fn open(&self, entry: &SegmentEntry) -> Result<Arc<SegmentFile>> {
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = opened().get(&entry.key) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(SegmentFile::open(&self.bucket, entry).await?);
+        metrics::segment_opened(file.key(), entry.summary.points);
+        opened().insert(entry.key.clone(), Arc::clone(&file));
+        Ok(file)
+    }
+
+    /// Opens segments, many at a time.
+    ///
+    /// # Errors
+    /// As [`Snapshot::open`].
+    pub fn open_all<'a>(
+        &'a self,
+        entries: Vec<(ShardId, &'a SegmentEntry)>,
+    ) -> LocalBoxFuture<'a, Result<Vec<OpenSegment>>> {
         Box::pin(async move {
-            stream::iter(self.segments(span))
+            stream::iter(entries)
                 .map(async |(shard, entry)| {
-                    let file = SegmentFile::open(&self.bucket, entry).await?;
-                    metrics::segment_opened(file.key(), entry.summary.points);
-                    let file = Arc::new(file);
+                    let file = self.open(entry).await?;
                     Ok(OpenSegment { shard, file })
                 })
                 .buffered(CONCURRENT_GETS)
                 .try_collect()
                 .await
         })
+    }
+
+    /// Opens [`Snapshot::segments`], with one request for each that is not open.
+    ///
+    /// # Errors
+    /// The bucket's, or corrupt with the object's key.
+    pub fn open_segments(&self, span: TimeSpan) -> LocalBoxFuture<'_, Result<Vec<OpenSegment>>> {
+        self.open_all(self.segments(span))
     }
 
     /// The runs of a segment that count for the selection: those of orgs whose segments of that window

@@ -39,6 +39,11 @@ impl Stitch {
         part
     }
 
+    /// The parts so far.
+    pub fn parts(&self) -> &[SeriesBuffer] {
+        &self.parts[..self.used]
+    }
+
     /// Merges all parts; answers how many points lost to a later write.
     pub fn merge(&mut self) -> u64 {
         let parts = &mut self.parts[..self.used];

@@ -1,6 +1,7 @@
 //! Fetches segments' points from the bucket with few large requests.
 
 mod cursor;
+mod lookup;
 
 use bytes::Bytes;
 
@@ -15,6 +16,7 @@ use crate::ids::SeriesKey;
 use crate::units::MIB;
 
 pub use self::cursor::{CursorRange, MetadataFetch, SegmentCursor};
+pub use self::lookup::SeriesLookup;
 
 /// Most bytes that one request fetches, unless a single run is longer.
 pub const FETCH_BYTES: u64 = 8 * MIB;

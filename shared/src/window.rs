@@ -68,6 +68,29 @@ impl Resolution {
         }
     }
 
+    /// The times of the buckets that begin in `span`, each of them whole; of raw points the span itself. Empty where
+    /// no bucket begins in it.
+    pub fn buckets_in(self, span: TimeSpan) -> TimeSpan {
+        let Some(width) = self.bucket_width() else {
+            return span;
+        };
+        let first_from = |at: TimestampMs| {
+            let width = width.0.cast_signed();
+            let begins = at.0.rem_euclid(width) == 0;
+            let number = at.0.div_euclid(width) + i64::from(!begins);
+            // All of time begins in the middle of a bucket, which is then meant to be read too.
+            if at == TimeSpan::ALL.from {
+                at
+            } else {
+                TimestampMs(number.saturating_mul(width))
+            }
+        };
+        TimeSpan {
+            from: first_from(span.from),
+            to: first_from(span.to),
+        }
+    }
+
     /// The name that keys and reports use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -123,6 +146,11 @@ impl TimeSpan {
         from: TimestampMs(i64::MIN),
         to: TimestampMs(i64::MAX),
     };
+
+    /// Whether no instant lies inside.
+    pub fn is_empty(self) -> bool {
+        self.to <= self.from
+    }
 
     /// Whether `timestamp` lies inside.
     pub fn contains(self, timestamp: TimestampMs) -> bool {
@@ -204,6 +232,27 @@ mod tests {
         assert_eq!(start(Resolution::OneHour, 3_600_000), 3_600_000);
         assert_eq!(start(Resolution::OneDay, -86_400_001), -172_800_000);
         assert_eq!(start(Resolution::OneDay, i64::MIN), i64::MIN);
+    }
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn a_span_means_the_buckets_that_begin_in_it() {
+        let within = |from, to| {
+            let span = TimeSpan {
+                from: TimestampMs(from),
+                to: TimestampMs(to),
+            };
+            let buckets = Resolution::OneHour.buckets_in(span);
+            assert_eq!(Resolution::Raw.buckets_in(span), span);
+            (buckets.from.0, buckets.to.0)
+        };
+        assert_eq!(within(0, HOUR), (0, HOUR));
+        assert_eq!(within(0, 1), (0, HOUR));
+        assert_eq!(within(1, HOUR + 1), (HOUR, 2 * HOUR));
+        assert_eq!(within(-1, 0), (0, 0));
+        assert_eq!(within(-HOUR, 1), (-HOUR, HOUR));
+        assert_eq!(within(i64::MIN, i64::MAX), (i64::MIN, i64::MAX));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `skein compact`: state to segments, on one machine or as tasks of any engine.
 
-mod emit;
-mod gc;
-mod plan;
-mod rebuild;
 mod run;
+mod plan;
 mod task;
+mod emit;
+mod rebuild;
+mod gc;
 
 use clap::{Args, Subcommand};
 

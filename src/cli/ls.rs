@@ -69,6 +69,7 @@ fn shards(listing: &Listing) -> String {
         "generation",
         "segments",
         "bytes",
+        "rollup bytes",
         "points",
         "B/point",
         "quarantined",
@@ -87,6 +88,7 @@ fn shards(listing: &Listing) -> String {
                 row.generation.to_string(),
                 row.segments.to_string(),
                 row.segment_bytes.to_string(),
+                row.rollup_bytes.to_string(),
                 row.points.to_string(),
                 format!("{:.3}", row.bytes_per_point),
                 row.quarantined_records.to_string(),
@@ -111,13 +113,19 @@ fn windows(listing: &Listing) -> String {
             row.window.clone(),
             row.segments.to_string(),
             row.segment_bytes.to_string(),
+            row.rollup_bytes.to_string(),
             row.points.to_string(),
         ]
     });
-    output::table(
-        &["shard", "window", "segments", "bytes", "points"],
-        rows.collect(),
-    )
+    let head = [
+        "shard",
+        "window",
+        "segments",
+        "bytes",
+        "rollup bytes",
+        "points",
+    ];
+    output::table(&head, rows.collect())
 }
 
 fn segments(listing: &Listing) -> String {

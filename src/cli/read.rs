@@ -1,36 +1,48 @@
-//! `skein read`: points, stitched from all segments.
+//! `skein read`: points, stitched from all segments, or buckets of them.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+mod summary;
+
+use std::io::{self, BufWriter, StdoutLock};
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use skein_config::cutover::timeline::Timelines;
 use skein_config::settings::Need;
+use skein_reader::bucket_scan::{BucketOptions, BucketScan};
+use skein_reader::buckets_output::BucketsOutput;
 use skein_reader::plot::PlotSize;
 use skein_reader::points_output::{OutputFormat, PointsOutput};
-use skein_reader::segment_scan::{Scan, ScanOptions, ScanSummary};
+use skein_reader::segment_scan::{Scan, ScanOptions};
 use skein_reader::series_names;
 use skein_reader::snapshot::{Selection, Snapshot};
 use skein_shared::bucket::Bucket;
 use skein_shared::format::points_csv::parse_timestamp;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::segment_fetch::MetadataFetch;
-use skein_shared::window::{TimeSpan, TimestampMs};
+use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
 
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 
-/// Reads points back, in order of org, metric and time
+use summary::{Found, Summary};
+
+/// Reads points back, or buckets of them, in order of org, metric and time
 ///
 /// The metric is an id of digits, a full name `cpu{host="a"}`, or a bare name where the org has one series
 /// of it. `--format csv` has the columns that `produce --csv` takes. A summary with the digest of all points
 /// goes to stderr; with `--format json` it is the stream's last line.
+///
+/// With `--resolution` a bucket of 5 minutes, an hour or a day (of UTC) stands for the points in it: count, nans, sum,
+/// min, max, first, last, increase and avg. NaNs count in nans alone; a value that is less than the one before counts
+/// for increase as a whole, because a counter was reset. A bucket that begins between `--from` and `--to` is shown, and
+/// is whole. What the compactor stored is read where no later point touches it, raw points elsewhere: the numbers are
+/// the same.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   skein read --org 7 --metric 'http_requests{job=\"api\"}' --format plot
   skein read --org 7 --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z
+  skein read --org 7 --metric cpu --resolution 1h --from 2026-01-01T00:00:00Z --stats
   skein read --all --format csv > points.csv")]
 pub(crate) struct ReadArgs {
     /// Whose points
@@ -48,6 +60,12 @@ pub(crate) struct ReadArgs {
     /// First instant beyond
     #[arg(long, value_name = "TIME", value_parser = parse_timestamp)]
     to: Option<TimestampMs>,
+    /// Points as they are, or buckets of 5 minutes, an hour or a day
+    #[arg(long, value_name = "raw|5m|1h|1d", default_value = "raw")]
+    resolution: Resolution,
+    /// Says what the read cost: requests, bytes, and where buckets came from
+    #[arg(long)]
+    stats: bool,
     /// Form of the points
     #[arg(long, default_value = "table")]
     format: PointsFormat,
@@ -55,123 +73,130 @@ pub(crate) struct ReadArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum PointsFormat {
-    /// One line a point
+    /// One line a point or bucket
     Table,
-    /// What `produce --csv` takes
+    /// What `produce --csv` takes; of buckets their columns
     Csv,
     /// One JSON document a line, for each series and day
     Json,
-    /// A chart of one series
+    /// A chart of one series; of buckets their averages
     Plot,
-}
-
-#[derive(Serialize)]
-struct SummaryLine {
-    summary: Summary,
-}
-
-#[derive(Serialize)]
-struct Summary {
-    points: u64,
-    series: u64,
-    digest: String,
-    superseded: u64,
-    segments: u64,
-    requests: u64,
-    received_bytes: u64,
 }
 
 type Stdout = BufWriter<StdoutLock<'static>>;
 
 /// Runs it.
 pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
+    let span = span(args.from, args.to, args.resolution)?;
     let settings = settings.start_watched("read", &[Need::Bucket])?;
     let summary = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-        read(args, &bucket).await
+        let found = read(args, span, &bucket).await?;
+        Ok::<_, Failure>(Summary::new(
+            &found,
+            args.stats.then(|| bucket.requests()).as_ref(),
+        ))
     })?;
-    tell(args.format, &summary)?;
+    if args.format == PointsFormat::Json {
+        summary.as_last_line()?;
+    } else {
+        eprint!("{summary}");
+    }
     Ok(ExitCode::Ok)
 }
 
-async fn read(args: &ReadArgs, bucket: &Bucket) -> Result<ScanSummary, Failure> {
-    let snapshot = select(args, bucket).await?;
+async fn read(args: &ReadArgs, span: TimeSpan, bucket: &Bucket) -> Result<Found, Failure> {
+    let snapshot = select(bucket, args.org.map(OrgId), args.metric.as_deref()).await?;
     let format = match args.format {
         PointsFormat::Table => OutputFormat::Table,
         PointsFormat::Csv => OutputFormat::Csv(series_names::tag_keys(&snapshot).await?),
         PointsFormat::Json => OutputFormat::Json,
         PointsFormat::Plot => OutputFormat::Plot(PlotSize::default()),
     };
+    let output: Stdout = BufWriter::new(io::stdout().lock());
+    if args.resolution.is_raw() {
+        read_points(snapshot, span, PointsOutput::new(format, output)?).await
+    } else {
+        let resolution = args.resolution;
+        let output = BucketsOutput::new(format, resolution, output)?;
+        read_buckets(snapshot, (span, resolution), output).await
+    }
+}
+
+async fn read_points(
+    snapshot: Snapshot,
+    span: TimeSpan,
+    mut output: PointsOutput<Stdout>,
+) -> Result<Found, Failure> {
     let options = ScanOptions {
-        span: args.span()?,
+        span,
         metadata: MetadataFetch::Fetch,
     };
-    let mut output: PointsOutput<Stdout> =
-        PointsOutput::new(format, BufWriter::new(io::stdout().lock()))?;
-    let mut scan = Scan::start(snapshot, options).await?;
-    while let Some(piece) = scan.next().await? {
+    let mut reading = Scan::start(snapshot, options).await?;
+    while let Some(piece) = reading.next().await? {
         output.write(&piece)?;
     }
     output.finish()?;
-    Ok(scan.summary())
+    Ok(Found::Points(reading.summary()))
 }
 
-async fn select(args: &ReadArgs, bucket: &Bucket) -> Result<Snapshot, Failure> {
-    let timelines = Timelines::new_owns_everything;
-    let Some(org) = args.org.map(OrgId) else {
-        return Ok(Snapshot::load(bucket, timelines(), Selection::All).await?);
+async fn read_buckets(
+    snapshot: Snapshot,
+    (span, resolution): (TimeSpan, Resolution),
+    mut output: BucketsOutput<Stdout>,
+) -> Result<Found, Failure> {
+    let options = BucketOptions {
+        resolution,
+        span,
+        metadata: MetadataFetch::Fetch,
     };
-    let whole = Snapshot::load(bucket, timelines(), Selection::Org(org)).await?;
-    let Some(metric) = &args.metric else {
+    let mut reading = BucketScan::start(snapshot, options).await?;
+    while let Some(piece) = reading.next().await? {
+        output.write(&piece)?;
+    }
+    output.finish()?;
+    Ok(Found::Buckets(reading.summary(), resolution))
+}
+
+/// The state of the bucket, for a series, an org, or everything.
+pub(super) async fn select(
+    bucket: &Bucket,
+    org: Option<OrgId>,
+    metric: Option<&str>,
+) -> Result<Snapshot, Failure> {
+    let timelines = Timelines::new_owns_everything();
+    let Some(org) = org else {
+        return Ok(Snapshot::load(bucket, timelines, Selection::All).await?);
+    };
+    let whole = Snapshot::load(bucket, timelines, Selection::Org(org)).await?;
+    let Some(metric) = metric else {
         return Ok(whole);
     };
     let metric = series_names::find(&whole, org, metric).await?;
-    let series = Selection::Series(SeriesKey { org, metric });
-    Ok(Snapshot::load(bucket, timelines(), series).await?)
+    Ok(whole.narrowed(Selection::Series(SeriesKey { org, metric })))
 }
 
-impl ReadArgs {
-    fn span(&self) -> Result<TimeSpan, Failure> {
-        let span = TimeSpan {
-            from: self.from.unwrap_or(TimeSpan::ALL.from),
-            to: self.to.unwrap_or(TimeSpan::ALL.to),
-        };
-        if span.from < span.to {
-            return Ok(span);
-        }
-        Err(Failure::usage(format!(
-            "--from {} does not lie before --to {}",
-            span.from, span.to
-        )))
-    }
-}
-
-fn tell(format: PointsFormat, summary: &ScanSummary) -> Result<(), Failure> {
-    let summary = Summary {
-        points: summary.points,
-        series: summary.series,
-        digest: summary.digest.to_string(),
-        superseded: summary.superseded,
-        segments: summary.segments,
-        requests: summary.requests,
-        received_bytes: summary.received_bytes,
+/// The span between `--from` and `--to`, which must hold the begin of a bucket.
+pub(super) fn span(
+    from: Option<TimestampMs>,
+    to: Option<TimestampMs>,
+    resolution: Resolution,
+) -> Result<TimeSpan, Failure> {
+    let span = TimeSpan {
+        from: from.unwrap_or(TimeSpan::ALL.from),
+        to: to.unwrap_or(TimeSpan::ALL.to),
     };
-    if format == PointsFormat::Json {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer(&mut out, &SummaryLine { summary })?;
-        return Ok(writeln!(out)?);
+    let (from, to) = (span.from, span.to);
+    if span.is_empty() {
+        let reason = format!("--from {from} does not lie before --to {to}");
+        return Err(Failure::usage(reason));
     }
-    let Summary {
-        points,
-        series,
-        digest,
-        segments,
-        requests,
-        received_bytes,
-        ..
-    } = summary;
-    eprintln!(
-        "{points} points of {series} series, digest {digest}; {segments} segments, {requests} requests, {received_bytes} bytes"
-    );
-    Ok(())
+    if resolution.buckets_in(span).is_empty() {
+        let reason = format!(
+            "no bucket of {resolution} begins between --from {from} and --to {to}; \
+             give a wider span or a finer --resolution"
+        );
+        return Err(Failure::usage(reason));
+    }
+    Ok(span)
 }

@@ -110,7 +110,7 @@ fn shown(report: &VerifyReport) -> Vec<String> {
     let checked = report.checked;
     lines.push(format!(
         "checked {} chains, {} ledger entries, {} fills, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \
-         {} void frames, {} shards, {} segments ({} bytes), {} quarantine lists
+         {} void frames, {} shards, {} segments ({} bytes), {} rollups ({} bytes, {} buckets made again of points), {} quarantine lists
 {} points, digest {}
 {} findings, {} notes",
         checked.chains,
@@ -125,6 +125,9 @@ fn shown(report: &VerifyReport) -> Vec<String> {
         checked.shards,
         checked.segments,
         checked.segment_bytes,
+        checked.rollups,
+        checked.rollup_bytes,
+        checked.compared_buckets,
         checked.quarantine_lists,
         report.points,
         report.digest,

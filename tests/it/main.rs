@@ -17,6 +17,7 @@ mod engines;
 mod simulate;
 mod csv_round_trip;
 mod json_lines;
+mod exports;
 mod kill;
 mod janitor;
 mod status;

@@ -4,14 +4,15 @@
 #![expect(clippy::cast_precision_loss, reason = "small numbers stand for values")]
 
 mod world;
-mod plans;
+mod copies;
 mod read_back;
-mod rebuilds;
-mod rollups;
 mod rule_of_truth;
-mod garbage;
 mod incremental;
 mod closing;
+mod rollups;
+mod plans;
+mod garbage;
+mod rebuilds;
 mod commits;
 mod damage;
 mod shard_maps;

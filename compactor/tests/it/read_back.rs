@@ -38,7 +38,7 @@ pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Poi
         );
         let series = SeriesKey {
             org: view.org(),
-            metric: view.metric(),
+            metric: view.series().metric,
         };
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         view.points().decode_into(&mut timestamps, &mut values);

@@ -11,7 +11,6 @@ use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
 use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials, Encryption};
 use skein_shared::format::block::{BlockBuffer, StreamSummary, SyncMarker, merge_streams};
-use skein_shared::format::compact_plan::CompactPlan;
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
 };
@@ -22,7 +21,7 @@ use skein_shared::format::profile::Profile;
 use skein_shared::format::state_object::{Head, MadeWith, StateObjectWriter};
 use skein_shared::format::worker_status::{Claim, WorkerStatus};
 use skein_shared::ids::{
-    Chain, FlushId, Incarnation, MetricId, OrgId, PartitionId, PlanId, ShardId, SourceName, Tenure,
+    Chain, FlushId, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, Tenure,
     TopicName, WorkerId, WriteId,
 };
 use skein_shared::ledger::{Appended, Ledger};
@@ -184,40 +183,6 @@ impl World {
             self.make_durable(flush.id, tenure_of(Tenure(1), partition), partition, span)
                 .await;
         }
-    }
-
-    /// Every object of another bucket.
-    pub(crate) async fn copy_from(&self, other: &Self) {
-        self.copy_under(other, "").await;
-    }
-
-    /// What tasks have made elsewhere: segments and results, but no manifest.
-    pub(crate) async fn copy_results_from(&self, other: &Self) {
-        for listed in other.bucket.list("", None).await.unwrap() {
-            let is_segment = listed.key.contains("/segment/");
-            if is_segment || listed.key.starts_with("results/") {
-                self.copy_under(other, &listed.key).await;
-            }
-        }
-    }
-
-    async fn copy_under(&self, other: &Self, prefix: &str) {
-        for listed in other.bucket.list(prefix, None).await.unwrap() {
-            let bytes = other.bucket.get_unchecked(&listed.key).await.unwrap();
-            let put = self.bucket.put(&listed.key, bytes, WriteId::random());
-            put.await.unwrap();
-        }
-    }
-
-    /// Keeps a plan, whatever it says.
-    pub(crate) async fn put_plan(&self, plan: &CompactPlan) -> PlanId {
-        let (id, write) = (plan.id(), WriteId::random());
-        let key = ObjectKey::Plan(id).to_string();
-        self.bucket
-            .put(&key, plan.encode(write), write)
-            .await
-            .unwrap();
-        id
     }
 
     /// A worker tells at `as_of` that everything Kafka has is durable.

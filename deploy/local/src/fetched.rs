@@ -28,6 +28,9 @@ pub const S3RVER_VERSION: &str = "3.7.1";
 /// Version of the `PyPI` package `kubernetes-validate` that manifests are checked with.
 pub const KUBERNETES_VALIDATE_VERSION: &str = "1.37.0";
 
+/// Version of the `PyPI` package `duckdb` that the tests read exports with.
+pub const DUCKDB_VERSION: &str = "2.0.1";
+
 /// How long a package client may take.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -102,6 +105,17 @@ pub async fn s3rver() -> Result<PathBuf, Unavailable> {
     })
     .await
     .map(|directory| directory.join("node_modules/s3rver/bin/s3rver.js"))
+}
+
+/// A directory that `python3` finds the module `duckdb` in.
+///
+/// # Errors
+/// `python3` or its `pip` is missing, or the package index does not answer.
+pub async fn duckdb() -> Result<PathBuf, Unavailable> {
+    run("python3", &["--version"], Path::new(".")).await?;
+    let name = format!("duckdb-{DUCKDB_VERSION}");
+    let package = format!("duckdb=={DUCKDB_VERSION}");
+    cached(&name, async |draft| pip_install(&package, draft).await).await
 }
 
 /// The directory `name` of the cache, filled by `fetch` if it is absent.

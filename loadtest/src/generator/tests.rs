@@ -50,7 +50,7 @@ fn merge_all(generator: &Generator) -> (Winners, BTreeMap<&str, u64>) {
         };
         let series = SeriesKey {
             org: view.org(),
-            metric: view.metric(),
+            metric: view.series().metric,
         };
         assert_eq!(record.key, outgoing::key_of(series));
         assert_eq!(record.points, view.point_count() as u64);

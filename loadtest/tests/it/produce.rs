@@ -176,7 +176,7 @@ fn rows_become_payloads_and_bad_rows_are_reported_with_their_lines() {
         let view = PayloadView::parse(&value, &Limits::default(), Some(now)).unwrap();
         let series = SeriesKey {
             org: view.org(),
-            metric: view.metric(),
+            metric: view.series().metric,
         };
         assert_eq!(timestamp, now.0);
         assert_eq!(

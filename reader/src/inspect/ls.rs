@@ -41,10 +41,12 @@ pub struct ShardRow {
     pub shard: String,
     /// Its newest manifest.
     pub generation: u64,
-    /// How many live segments it has.
+    /// How many live segments of raw points it has.
     pub segments: u64,
     /// Length of all live segments.
     pub segment_bytes: u64,
+    /// Length of the rollups beside them.
+    pub rollup_bytes: u64,
     /// Points in all live segments; overlays may hold a point twice until they are merged.
     pub points: u64,
     /// Bytes of segments for each point.
@@ -74,11 +76,13 @@ pub struct WindowRow {
     pub segments: u64,
     /// Their length.
     pub segment_bytes: u64,
+    /// Length of the rollups beside them.
+    pub rollup_bytes: u64,
     /// Their points.
     pub points: u64,
 }
 
-/// A live segment.
+/// A live segment or rollup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SegmentRow {
     /// Its key.
@@ -93,11 +97,11 @@ pub struct SegmentRow {
     pub generation: u64,
     /// Its length.
     pub segment_bytes: u64,
-    /// Its points.
+    /// Its points; of a rollup its buckets.
     pub points: u64,
     /// Its series.
     pub series: u64,
-    /// Bytes for each point.
+    /// Bytes for each point or bucket.
     pub bytes_per_point: f64,
     /// Its least timestamp, RFC 3339.
     pub first_timestamp: String,
@@ -257,6 +261,7 @@ fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>
         generation: manifest.generation.0,
         segments: manifest.raw_segments().count() as u64,
         segment_bytes,
+        rollup_bytes: manifest.rollups().map(|s| s.summary.size_bytes).sum(),
         points,
         bytes_per_point: ratio(segment_bytes, points),
         records: manifest.counts.records,
@@ -276,11 +281,17 @@ fn window_rows(manifest: &ShardManifest) -> Vec<WindowRow> {
             window: segment.window.to_string(),
             segments: 0,
             segment_bytes: 0,
+            rollup_bytes: 0,
             points: 0,
         });
         row.segments += 1;
         row.segment_bytes += segment.summary.size_bytes;
         row.points += segment.summary.points;
+    }
+    for rollup in manifest.rollups() {
+        if let Some(row) = rows.get_mut(&rollup.window) {
+            row.rollup_bytes += rollup.summary.size_bytes;
+        }
     }
     rows.into_values().collect()
 }

@@ -15,6 +15,7 @@ mod flushes;
 mod truth;
 mod recount;
 mod state_objects;
+mod rollups;
 mod segments;
 mod conservation;
 
@@ -72,10 +73,16 @@ pub struct Checked {
     pub void_frames: u64,
     /// Shards that were compacted.
     pub shards: u64,
-    /// Live segments.
+    /// Live segments of raw points.
     pub segments: u64,
     /// Their bytes.
     pub segment_bytes: u64,
+    /// Live rollups.
+    pub rollups: u64,
+    /// Their bytes.
+    pub rollup_bytes: u64,
+    /// Their buckets that were made again of raw points and compared.
+    pub compared_buckets: u64,
     /// Lists of quarantined records.
     pub quarantine_lists: u64,
 }

@@ -8,16 +8,12 @@ use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES, SegmentCursor, SegmentFile};
-use skein_shared::units::MIB;
 use skein_shared::window::Window;
 
-use super::ScanOptions;
+use super::{CURSOR_BYTES, ScanOptions};
 use crate::error::Result;
-use crate::snapshot::{OpenSegment, Selection, Snapshot};
+use crate::snapshot::{OpenSegment, Snapshot};
 use crate::stitch::Stitch;
-
-/// Bytes that all cursors of an org may hold together, so that many windows do not mean much memory.
-const CURSOR_BYTES: u64 = 128 * MIB;
 
 /// One org's series, each window by window.
 #[derive(Debug)]
@@ -45,10 +41,7 @@ impl OrgScan {
         let files = || by_window.values().flatten();
         let chains = files().flat_map(|file| file.chains().chains().iter().cloned());
         let chains = ChainTable::new(chains.collect());
-        let selection = match snapshot.selection() {
-            Selection::All => Selection::Org(org),
-            selection @ (Selection::Org(_) | Selection::Series(_)) => selection,
-        };
+        let selection = snapshot.selection_of(org);
         let range = CursorRange {
             first: selection.first(),
             last: selection.last(),

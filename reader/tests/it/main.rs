@@ -8,3 +8,7 @@ mod world;
 mod reads;
 #[cfg(test)]
 mod names;
+#[cfg(test)]
+mod buckets;
+#[cfg(test)]
+mod exports;

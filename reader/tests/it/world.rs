@@ -22,6 +22,7 @@ use skein_shared::ids::{
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
 use skein_shared::retry::RetryPolicy;
+use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::MetadataFetch;
 use skein_shared::series::SERIES_METADATA_KEY;
 use skein_shared::shard_map::{Routing, ShardMap};
@@ -127,12 +128,46 @@ impl World {
         self.add_to(shard, window, records).await
     }
 
+    /// As [`World::add`], a base with rollups of these resolutions beside it.
+    pub(crate) async fn add_base(
+        &mut self,
+        window: Window,
+        records: &[Written],
+        rollups: &[Resolution],
+    ) -> SegmentEntry {
+        let raw = self.add(window, records).await;
+        let shard = self.shard_map.owner_of(records[0].key.org, window);
+        for resolution in rollups {
+            let (bytes, entry) = rollup_segment(shard, window, records, *resolution);
+            let entry = SegmentEntry {
+                rollup_of: Some(raw.key.clone()),
+                ..entry
+            };
+            self.commit(shard, bytes, entry).await;
+        }
+        let manifest = self.manifests.get_mut(&shard).unwrap();
+        let base = manifest.segments.iter_mut().find(|it| it.key == raw.key);
+        base.unwrap().layer = Layer::Base;
+        raw
+    }
+
     /// Writes one segment into `shard`, whoever owns the orgs; what is read does not change by it.
     pub(crate) async fn add_to(
         &mut self,
         shard: ShardId,
         window: Window,
         records: &[Written],
+    ) -> SegmentEntry {
+        let (bytes, entry) = segment(shard, window, records);
+        self.commit(shard, bytes, entry).await
+    }
+
+    /// Puts a segment at the key of the next generation, and commits that.
+    async fn commit(
+        &mut self,
+        shard: ShardId,
+        bytes: Vec<u8>,
+        mut entry: SegmentEntry,
     ) -> SegmentEntry {
         let manifest = self
             .manifests
@@ -141,13 +176,12 @@ impl World {
         manifest.generation = Generation(manifest.generation.0 + 1);
         let object = ObjectKey::Segment {
             shard,
-            resolution: Resolution::Raw,
-            window,
+            resolution: entry.resolution,
+            window: entry.window,
             generation: manifest.generation,
             attempt: Attempt(7),
             number: 0,
         };
-        let (bytes, mut entry) = segment(shard, window, records);
         entry.key = object.to_string();
         entry.generation = manifest.generation;
         self.bucket
@@ -274,4 +308,59 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         summary: finished.summary,
     };
     (finished.rest.to_vec(), entry)
+}
+
+/// The bytes of the rollup of [`segment`].
+fn rollup_segment(
+    shard: ShardId,
+    window: Window,
+    records: &[Written],
+    resolution: Resolution,
+) -> (Vec<u8>, SegmentEntry) {
+    let mut series: BTreeMap<SeriesKey, BTreeMap<i64, f64>> = BTreeMap::new();
+    for record in records {
+        let points = series.entry(record.key).or_default();
+        points.extend(record.points.iter().copied());
+    }
+    let identity = SegmentIdentity {
+        shard,
+        window,
+        resolution,
+    };
+    let mut writer = SegmentWriter::new(identity, ChainTable::default(), Profile::default());
+    for (key, points) in series {
+        let own = records.iter().filter(|record| record.key == key);
+        let newest = own.max_by_key(|record| record.record_ms).unwrap();
+        let metadata = newest.name.as_ref().map(|name| SeriesMetadata {
+            order: Order {
+                record_timestamp: Some(TimestampMs(newest.record_ms)),
+                ..Order::default()
+            },
+            entries: BTreeMap::from([(SERIES_METADATA_KEY.to_owned(), name.clone())]),
+        });
+        let rollup = rolled(&points, resolution);
+        writer.push_rollup(key, &rollup, metadata.as_ref());
+    }
+    let finished = writer.finish().unwrap();
+    let entry = SegmentEntry {
+        key: String::new(),
+        window,
+        resolution,
+        layer: Layer::Base,
+        rollup_of: None,
+        generation: Generation(0),
+        write_id: WriteId::random(),
+        summary: finished.summary,
+    };
+    (finished.rest.to_vec(), entry)
+}
+
+/// The buckets that these points make.
+pub(crate) fn rolled(points: &BTreeMap<i64, f64>, resolution: Resolution) -> Rollup {
+    let times: Vec<i64> = points.keys().copied().collect();
+    let values: Vec<f64> = points.values().copied().collect();
+    let (mut finest, mut rollup) = (Rollup::default(), Rollup::default());
+    finest.roll(&times, &values);
+    finest.coarsen(resolution, &mut rollup);
+    rollup
 }

@@ -98,22 +98,15 @@ impl<'a> PayloadView<'a> {
         Ok(Self { range, ..view })
     }
 
-    /// Whose points.
+    /// Of which series.
     pub const fn series(&self) -> SeriesKey {
-        SeriesKey {
-            org: self.org,
-            metric: self.metric,
-        }
+        let (org, metric) = (self.org, self.metric);
+        SeriesKey { org, metric }
     }
 
     /// Whose.
     pub const fn org(&self) -> OrgId {
         self.org
-    }
-
-    /// Which series.
-    pub const fn metric(&self) -> MetricId {
-        self.metric
     }
 
     /// How many points.

@@ -89,7 +89,7 @@ proptest! {
     fn a_foreign_payload_decodes_bit_for_bit(payload in any_payload()) {
         let bytes = foreign_bytes(&payload);
         let view = PayloadView::parse(&bytes, &ALL_OF_TIME, None).unwrap();
-        prop_assert_eq!((view.org(), view.metric()), (payload.org, payload.metric));
+        prop_assert_eq!((view.org(), view.series().metric), (payload.org, payload.metric));
         prop_assert_eq!(points(&view), points_of(&payload));
         prop_assert_eq!(decoded(&PayloadPoints::of_checked(&bytes)), points_of(&payload));
         prop_assert_eq!(sorted_metadata(view.points().metadata()), payload.metadata.clone());

@@ -60,6 +60,15 @@ impl Bucket {
         ]
     }
 
+    /// The sum over the count; [`CANONICAL_NAN`] without a value, and of infinities that cancel out.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bucket has at most as many points as milliseconds"
+    )]
+    pub fn average(&self) -> f64 {
+        canonical(self.sum / self.count as f64)
+    }
+
     /// This bucket and one of later points as one; it begins where this one does.
     ///
     /// The sum is that of both sums; the increase is this one's, plus that between this one's last and the next one's

@@ -114,7 +114,7 @@ fn show_record(chain: &Chain, record: &RecordRef<'_>) -> Value {
         match PayloadView::parse(value, &Limits::default(), time) {
             Ok(view) => json!({
                 "org": view.org().0,
-                "metric": view.metric().0,
+                "metric": view.series().metric.0,
                 "points": view.point_count(),
                 "metadata": view.points().metadata().collect::<std::collections::BTreeMap<_, _>>(),
             }),

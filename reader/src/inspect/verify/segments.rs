@@ -9,7 +9,7 @@ use skein_shared::format::checksum;
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::segment_footer::{self, HEAD_BYTES};
 use skein_shared::format::segment_reader::SeriesBuffer;
-use skein_shared::format::shard_manifest::SegmentEntry;
+use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
 use skein_shared::window::TimestampMs;
@@ -17,6 +17,7 @@ use skein_shared::{Error, Result};
 
 use crate::inspect::finding::{Finding, SEGMENT};
 use crate::inspect::verify::manifests::Manifests;
+use crate::inspect::verify::rollups::RollupComparison;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
 
 pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests) -> Result<()> {
@@ -28,50 +29,80 @@ pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests)
             }
         }
     }
-    let entries = manifests.values().flat_map(|manifest| &manifest.segments);
+    let entries = manifests.values().flat_map(|manifest| {
+        let segments = manifest.segments.iter();
+        segments.map(move |entry| (entry, rollups_of(manifest, entry)))
+    });
     let mut checks = futures::stream::iter(entries)
-        .map(|entry| {
+        .map(|(entry, rollups)| {
             let (bucket, entry) = (bucket.clone(), entry.clone());
             // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
             let runtime = tokio::runtime::Handle::current();
-            let segment_bytes = entry.summary.size_bytes;
+            let (segment_bytes, is_raw) = (entry.summary.size_bytes, entry.resolution.is_raw());
             let checked = tokio::task::spawn_blocking(move || {
-                runtime.block_on(check_segment(&bucket, &entry))
+                runtime.block_on(check_segment(&bucket, &entry, &rollups))
             });
-            async move { (segment_bytes, checked.await) }
+            async move { (segment_bytes, is_raw, checked.await) }
         })
         .buffered(CONCURRENT_OBJECTS);
-    while let Some((segment_bytes, checked)) = checks.next().await {
-        let finding = checked.expect("checking a segment does not panic")?;
-        check.checked.segments += 1;
-        check.checked.segment_bytes += segment_bytes;
-        check.object_done(segment_bytes, finding.into_iter().collect());
+    while let Some((segment_bytes, is_raw, checked)) = checks.next().await {
+        let (findings, compared_buckets) = checked.expect("checking a segment does not panic")?;
+        let counts = &mut check.checked;
+        let (objects, bytes) = if is_raw {
+            (&mut counts.segments, &mut counts.segment_bytes)
+        } else {
+            (&mut counts.rollups, &mut counts.rollup_bytes)
+        };
+        *objects += 1;
+        *bytes += segment_bytes;
+        counts.compared_buckets += compared_buckets;
+        check.object_done(segment_bytes, findings);
     }
     Ok(())
 }
 
-async fn check_segment(bucket: &Bucket, entry: &SegmentEntry) -> Result<Option<Finding>> {
+fn rollups_of(manifest: &ShardManifest, raw: &SegmentEntry) -> Vec<SegmentEntry> {
+    let is_of = |rollup: &&SegmentEntry| rollup.rollup_of.as_ref() == Some(&raw.key);
+    manifest.rollups().filter(is_of).cloned().collect()
+}
+
+/// Checks one segment, and the buckets of its rollups against its points; answers how many those were.
+async fn check_segment(
+    bucket: &Bucket,
+    entry: &SegmentEntry,
+    rollups: &[SegmentEntry],
+) -> Result<(Vec<Finding>, u64)> {
     let (key, said) = (&entry.key, entry.summary.size_bytes);
     let Some(meta) = bucket.head(key).await? else {
-        return Ok(Some(SEGMENT.broken(key, None, "the object is missing")));
+        return Ok((vec![SEGMENT.broken(key, None, "the object is missing")], 0));
     };
     if meta.object_bytes != said {
         let is = meta.object_bytes;
         let what = format!("has {is} bytes, its manifest says {said}");
-        return Ok(Some(SEGMENT.broken(key, Some(is.min(said)), what)));
+        return Ok((vec![SEGMENT.broken(key, Some(is.min(said)), what)], 0));
     }
-    let checked = match check_points(bucket, entry).await {
+    let mut comparison = RollupComparison::open(bucket, rollups).await;
+    let checked = match check_points(bucket, entry, &mut comparison).await {
         Ok(()) => check_bytes(bucket, entry).await,
         Err(error) => Err(error),
     };
+    let buckets = comparison.buckets;
     match checked {
-        Ok(()) => Ok(None),
-        Err(error) => SEGMENT.blame(bucket, key, error).await.map(Some),
+        Ok(()) => Ok((comparison.finish().await, buckets)),
+        Err(error) => {
+            let mut findings = comparison.findings();
+            findings.push(SEGMENT.blame(bucket, key, error).await?);
+            Ok((findings, buckets))
+        }
     }
 }
 
-/// Decodes every series and compares counts, digest and bounds with the manifest.
-async fn check_points(bucket: &Bucket, entry: &SegmentEntry) -> Result<()> {
+/// Decodes every series and compares counts, digest and bounds with the manifest, and points with rollups.
+async fn check_points(
+    bucket: &Bucket,
+    entry: &SegmentEntry,
+    comparison: &mut RollupComparison,
+) -> Result<()> {
     let file = Arc::new(SegmentFile::open(bucket, entry).await?);
     let chains = file.chains().clone();
     let mut cursor = SegmentCursor::new(file, &chains);
@@ -82,7 +113,7 @@ async fn check_points(bucket: &Bucket, entry: &SegmentEntry) -> Result<()> {
         series,
         bounds,
     } = if entry.resolution.is_raw() {
-        points_of(&mut cursor).await?
+        points_of(&mut cursor, comparison).await?
     } else {
         buckets_of(&mut cursor).await?
     };
@@ -132,12 +163,17 @@ impl Contents {
     }
 }
 
-async fn points_of(cursor: &mut SegmentCursor) -> Result<Contents> {
+async fn points_of(
+    cursor: &mut SegmentCursor,
+    comparison: &mut RollupComparison,
+) -> Result<Contents> {
     let (mut buffer, mut found) = (SeriesBuffer::default(), Contents::default());
     while let Some((key, _)) = cursor.next(&mut buffer).await? {
         let timestamps_ms = &buffer.timestamps_ms;
         found.digest.add_points(key, timestamps_ms, &buffer.values);
         found.add(timestamps_ms, timestamps_ms.len() as u64);
+        let values = &buffer.values;
+        comparison.compare(key, timestamps_ms, values).await;
     }
     Ok(found)
 }

@@ -1,0 +1,178 @@
+//! All series of one org, over the windows of its segments.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use skein_config::cutover::timeline::{Pipeline, Timelines};
+use skein_shared::format::order_column::ChainTable;
+use skein_shared::format::series_metadata::SeriesMetadata;
+use skein_shared::ids::{OrgId, SeriesKey};
+use skein_shared::segment_fetch::{
+    CursorRange, FETCH_BYTES, SegmentCursor, SegmentFile, SeriesLookup,
+};
+use skein_shared::window::Window;
+
+use super::window_buckets::{RollupSource, WindowBuckets, WindowSources};
+use super::{BucketOptions, OpenSource};
+use crate::error::Result;
+use crate::segment_scan::CURSOR_BYTES;
+use crate::snapshot::Snapshot;
+
+/// One org's series, each window by window.
+#[derive(Debug)]
+pub(super) struct OrgBuckets {
+    windows: Vec<WindowSources>,
+    /// The series that is being read, and which window comes next.
+    current: Option<(SeriesKey, usize)>,
+    metadata: Option<SeriesMetadata>,
+}
+
+/// The files of one window.
+#[derive(Default)]
+struct WindowFiles<'a> {
+    sources: Vec<&'a OpenSource>,
+    /// The raw segments that must be open: all of them, unless a rollup is the window's only source.
+    raw: BTreeMap<&'a str, Arc<SegmentFile>>,
+    use_of_rollups: UseOfRollups,
+}
+
+/// What a window's rollups are good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum UseOfRollups {
+    /// They are read.
+    #[default]
+    Serve,
+    /// The org has points in them that readers do not see.
+    PassOver,
+}
+
+impl OrgBuckets {
+    pub(super) async fn open(
+        snapshot: &Snapshot,
+        sources: &[OpenSource],
+        org: OrgId,
+        options: BucketOptions,
+    ) -> Result<Self> {
+        let windows = window_files(snapshot, sources, org).await?;
+        let raw = || windows.values().flat_map(|files| files.raw.values());
+        let chains = raw().flat_map(|file| file.chains().chains().iter().cloned());
+        let chains = ChainTable::new(chains.collect());
+        let count: usize = windows.values().map(|files| files.sources.len()).sum();
+        let selection = snapshot.selection_of(org);
+        let range = CursorRange {
+            first: selection.first(),
+            last: selection.last(),
+            span: options.span,
+            fetch_bytes: (CURSOR_BYTES / 2 / count.max(1) as u64).min(FETCH_BYTES),
+            metadata: options.metadata,
+        };
+        let open = |files: &WindowFiles<'_>| files.sources(&chains, range);
+        Ok(Self {
+            windows: windows.values().map(open).collect(),
+            current: None,
+            metadata: None,
+        })
+    }
+
+    /// Metadata of the series that was read last, the newest of all segments.
+    pub(super) fn metadata(&self) -> Option<&SeriesMetadata> {
+        self.metadata.as_ref()
+    }
+
+    /// Makes the buckets of the current series' next window, or of the next series; `None` when the org is at its end.
+    pub(super) async fn read_next(
+        &mut self,
+        buckets: &mut WindowBuckets,
+        timelines: &Timelines,
+    ) -> Result<Option<SeriesKey>> {
+        let (key, window) = match self.current {
+            Some(current) => current,
+            None => match self.begin_series().await? {
+                Some(key) => (key, 0),
+                None => return Ok(None),
+            },
+        };
+        let sources = &mut self.windows[window];
+        buckets.read(key, sources, timelines).await?;
+        let next = window + 1;
+        self.current = (next < self.windows.len()).then_some((key, next));
+        Ok(Some(key))
+    }
+
+    /// Finds the smallest series that a cursor stands at, and its newest metadata.
+    async fn begin_series(&mut self) -> Result<Option<SeriesKey>> {
+        let cursors = self.windows.iter_mut().flat_map(WindowSources::cursors_mut);
+        let peeked = try_join_all(cursors.map(SegmentCursor::peek)).await?;
+        let key = peeked.iter().flatten().min().copied();
+        let cursors = self.windows.iter().flat_map(WindowSources::cursors);
+        let standing = cursors.zip(&peeked).filter(|(_, peeked)| **peeked == key);
+        let metadata = standing.filter_map(|(cursor, _)| cursor.peeked_metadata());
+        self.metadata = metadata.max_by_key(|metadata| metadata.order).cloned();
+        Ok(key)
+    }
+}
+
+/// The sources that hold points of `org`, by window, with the raw segments open that are needed beside rollups.
+async fn window_files<'a>(
+    snapshot: &Snapshot,
+    sources: &'a [OpenSource],
+    org: OrgId,
+) -> Result<BTreeMap<Window, WindowFiles<'a>>> {
+    let mut windows: BTreeMap<Window, WindowFiles<'_>> = BTreeMap::new();
+    for source in sources {
+        let mut runs = snapshot.counting_runs(&source.opened);
+        if runs.any(|run| run.org == org) {
+            let files = windows.entry(source.raw.window).or_default();
+            files.sources.push(source);
+        }
+    }
+    let timeline = snapshot.timelines().of(org);
+    let mut entries = Vec::new();
+    for (window, files) in &mut windows {
+        let phase = timeline.phase_over(window.span());
+        if phase.is_none_or(|phase| phase.visible != Pipeline::New) {
+            files.use_of_rollups = UseOfRollups::PassOver;
+        }
+        let is_enough = |source: &OpenSource| source.is_rollup() && files.sources.len() == 1;
+        let is_served = files.use_of_rollups == UseOfRollups::Serve;
+        let needed = |source: &&&OpenSource| !(is_served && is_enough(source));
+        let needed = files.sources.iter().filter(needed);
+        entries.extend(needed.map(|source| (source.opened.shard, &source.raw)));
+    }
+    for opened in snapshot
+        .open_all(entries.clone())
+        .await?
+        .iter()
+        .zip(entries)
+    {
+        let (opened, (_, raw)) = opened;
+        let files = windows.entry(raw.window).or_default();
+        files.raw.insert(&raw.key, Arc::clone(&opened.file));
+    }
+    Ok(windows)
+}
+
+impl WindowFiles<'_> {
+    fn sources(&self, chains: &ChainTable, range: CursorRange) -> WindowSources {
+        let mut opened = WindowSources::default();
+        for source in &self.sources {
+            let raw = self.raw.get(source.raw.key.as_str()).map(Arc::clone);
+            let file = Arc::clone(&source.opened.file);
+            match (self.use_of_rollups, raw) {
+                (UseOfRollups::Serve, raw) if source.is_rollup() => {
+                    let cursor = SegmentCursor::within(file, &ChainTable::default(), range);
+                    let raw = raw.map(|raw| SeriesLookup::new(raw, chains));
+                    opened.rollups.push(RollupSource::new(cursor, raw));
+                }
+                (UseOfRollups::Serve | UseOfRollups::PassOver, raw) => {
+                    let raw = raw.unwrap_or(file);
+                    opened
+                        .points
+                        .push(SegmentCursor::within(raw, chains, range));
+                }
+            }
+        }
+        opened
+    }
+}

@@ -1,0 +1,203 @@
+//! The buckets of one series in one window, out of all segments that hold any of its points there.
+
+use skein_config::cutover::timeline::Timelines;
+use skein_shared::ids::SeriesKey;
+use skein_shared::rollup::{Bucket, Rollup};
+use skein_shared::segment_fetch::{SegmentCursor, SeriesLookup};
+use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
+
+use crate::error::Result;
+use crate::stitch::Stitch;
+use crate::visible::keep_visible;
+
+/// One window's segments; their series are read in ascending order.
+#[derive(Debug, Default)]
+pub(super) struct WindowSources {
+    /// Segments that are read point by point.
+    pub(super) points: Vec<SegmentCursor>,
+    /// Segments with a rollup.
+    pub(super) rollups: Vec<RollupSource>,
+}
+
+/// A segment with a rollup.
+#[derive(Debug)]
+pub(super) struct RollupSource {
+    cursor: SegmentCursor,
+    /// The segment itself; absent where it is the only one of its window.
+    raw: Option<SeriesLookup>,
+    stored: Rollup,
+    /// The buckets of the series that is read, in the resolution that was asked for.
+    joined: Rollup,
+}
+
+/// Makes the buckets; memory is kept from one series to the next.
+#[derive(Debug)]
+pub(super) struct WindowBuckets {
+    resolution: Resolution,
+    stitch: Stitch,
+    finest: Rollup,
+    rolled: Rollup,
+    buckets: Rollup,
+    from_rollups: u64,
+}
+
+impl WindowSources {
+    pub(super) fn cursors(&self) -> impl Iterator<Item = &SegmentCursor> {
+        let rollups = self.rollups.iter().map(|source| &source.cursor);
+        self.points.iter().chain(rollups)
+    }
+
+    pub(super) fn cursors_mut(&mut self) -> impl Iterator<Item = &mut SegmentCursor> {
+        let rollups = self.rollups.iter_mut().map(|source| &mut source.cursor);
+        self.points.iter_mut().chain(rollups)
+    }
+}
+
+impl RollupSource {
+    pub(super) fn new(cursor: SegmentCursor, raw: Option<SeriesLookup>) -> Self {
+        Self {
+            cursor,
+            raw,
+            stored: Rollup::default(),
+            joined: Rollup::default(),
+        }
+    }
+
+    async fn read(&mut self, key: SeriesKey, resolution: Resolution) -> Result<()> {
+        self.joined.begin(resolution);
+        if self.cursor.peek().await? == Some(key) {
+            self.cursor.next_rollup(&mut self.stored).await?;
+            self.stored.coarsen(resolution, &mut self.joined);
+        }
+        Ok(())
+    }
+
+    fn holds(&self, start_ms: i64) -> bool {
+        self.joined.starts_ms.binary_search(&start_ms).is_ok()
+    }
+}
+
+impl WindowBuckets {
+    pub(super) fn new(resolution: Resolution) -> Self {
+        Self {
+            resolution,
+            stitch: Stitch::default(),
+            finest: Rollup::default(),
+            rolled: Rollup::default(),
+            buckets: Rollup::default(),
+            from_rollups: 0,
+        }
+    }
+
+    /// What [`WindowBuckets::read`] made; none where there are no points.
+    pub(super) fn buckets(&self) -> &Rollup {
+        &self.buckets
+    }
+
+    /// How many of them come from rollups.
+    pub(super) fn stored_buckets(&self) -> u64 {
+        self.from_rollups
+    }
+
+    /// Makes the buckets of `key`. Where no segment stands at it there are none.
+    pub(super) async fn read(
+        &mut self,
+        key: SeriesKey,
+        window: &mut WindowSources,
+        timelines: &Timelines,
+    ) -> Result<()> {
+        self.stitch.clear();
+        for cursor in &mut window.points {
+            if cursor.peek().await? == Some(key) {
+                cursor.next(self.stitch.part()).await?;
+            }
+        }
+        for source in &mut window.rollups {
+            source.read(key, self.resolution).await?;
+        }
+        let shared = self.shared_starts(&window.rollups);
+        for source in &mut window.rollups {
+            self.read_raw(key, source, &shared).await?;
+        }
+        self.stitch.merge();
+        let points = self.stitch.merged_mut();
+        keep_visible(timelines, key.org, points);
+        self.finest.begin(Rollup::FINEST);
+        self.finest.roll(&points.timestamps_ms, &points.values);
+        self.finest.coarsen(self.resolution, &mut self.rolled);
+        self.gather(&window.rollups, &shared);
+        Ok(())
+    }
+
+    /// Begins of the buckets in which several segments hold points, ascending. All segments that are read point by
+    /// point count as one: they are merged in any case.
+    fn shared_starts(&mut self, rollups: &[RollupSource]) -> Vec<i64> {
+        let parts = self.stitch.parts();
+        if rollups.is_empty() || (rollups.len() == 1 && parts.is_empty()) {
+            return Vec::new();
+        }
+        let start = |ms: &i64| self.resolution.bucket_start(TimestampMs(*ms)).0;
+        let times = parts.iter().flat_map(|part| &part.timestamps_ms);
+        let mut starts: Vec<i64> = times.map(start).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        for source in rollups {
+            starts.extend(&source.joined.starts_ms);
+        }
+        starts.sort_unstable();
+        let pairs = starts.windows(2).filter(|pair| pair[0] == pair[1]);
+        let mut shared: Vec<i64> = pairs.map(|pair| pair[0]).collect();
+        shared.dedup();
+        shared
+    }
+
+    /// Reads the points of a segment's shared buckets.
+    async fn read_raw(
+        &mut self,
+        key: SeriesKey,
+        source: &mut RollupSource,
+        shared: &[i64],
+    ) -> Result<()> {
+        let own = shared.iter().copied().filter(|start| source.holds(*start));
+        let spans = spans_of(own, self.resolution);
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let raw = source.raw.as_mut();
+        let raw = raw.expect("the segments of a window that has several are open");
+        let part = self.stitch.part();
+        for span in spans {
+            raw.read(key, span, part).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts together what was rolled and what is served as it is stored.
+    fn gather(&mut self, rollups: &[RollupSource], shared: &[i64]) {
+        self.buckets.begin(self.resolution);
+        let is_own = |bucket: &Bucket| shared.binary_search(&bucket.start_ms).is_err();
+        let stored = rollups.iter().flat_map(|source| source.joined.buckets());
+        let mut buckets: Vec<Bucket> = stored.filter(is_own).collect();
+        self.from_rollups = buckets.len() as u64;
+        buckets.extend(self.rolled.buckets());
+        buckets.sort_unstable_by_key(|bucket| bucket.start_ms);
+        for bucket in &buckets {
+            self.buckets.push(bucket);
+        }
+    }
+}
+
+/// The times of buckets, neighbours as one.
+fn spans_of(starts: impl Iterator<Item = i64>, resolution: Resolution) -> Vec<TimeSpan> {
+    let mut spans: Vec<TimeSpan> = Vec::new();
+    for start in starts {
+        let start = TimestampMs(start);
+        let width = resolution.bucket_width().expect("not raw").0.cast_signed();
+        let to = TimestampMs(start.0.saturating_add(width));
+        match spans.last_mut() {
+            Some(last) if last.to == start => last.to = to,
+            Some(_) | None => spans.push(TimeSpan { from: start, to }),
+        }
+    }
+    spans
+}
