@@ -16,3 +16,4 @@ pub mod worker;
 pub mod janitor;
 pub mod world;
 pub mod seed_range;
+pub mod commit_model;
