@@ -89,14 +89,13 @@ pub enum Error {
         /// What it has.
         tasks: usize,
     },
-    /// A shard whose records were held to other limits before.
-    #[error(
-        "rebuild {shard} is refused: its limits have changed since its first records were compacted, and a rebuild under \
-         one set of limits could take in records that were refused, or refuse some that were taken in"
-    )]
+    /// A shard of which a rebuild would give something else than what was taken in.
+    #[error("rebuild {shard} is refused: {reason}; nothing was changed")]
     NotRebuildable {
         /// Which.
         shard: ShardId,
+        /// Why.
+        reason: String,
     },
     /// Another compactor has committed the same input or the same windows.
     #[error("commit {shard} was superseded at generation {generation}; reason=`{reason}`")]

@@ -7,7 +7,7 @@
 //! created at such a number finds it afterwards, and is void. So any number of collectors and compactors may run, stall
 //! and be killed at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use futures::future::BoxFuture;
 use skein_shared::bucket::{Bucket, OpenUpload};
@@ -110,10 +110,10 @@ pub fn collect_at(
         let garbage = sweep(bucket, &shards, &is_old).await?;
         let mut report = GarbageReport::default();
         for (shard, garbage) in garbage {
-            report.add(&garbage);
-            if mode == Mode::Act {
-                remove(bucket, &shards[&shard], garbage).await?;
-            }
+            report.add(match mode {
+                Mode::DryRun => garbage.report(),
+                Mode::Act => remove(bucket, &shards[&shard], garbage).await?,
+            });
         }
         Ok(report)
     })
@@ -140,8 +140,7 @@ impl Shard {
         let mut newest = None;
         for (generation, _) in &generations[..kept] {
             let manifest = manifest_log::load(bucket, shard, *generation).await?;
-            named.extend(manifest.segments.iter().map(|segment| segment.key.clone()));
-            named.extend(manifest.quarantine.iter().map(|list| list.key.clone()));
+            named.extend(names_in(&manifest));
             newest.get_or_insert(manifest);
         }
         Ok(Self {
@@ -227,21 +226,26 @@ fn written_for(key: &str) -> Option<(ShardId, Generation)> {
     None
 }
 
-async fn remove(bucket: &Bucket, shard: &Shard, garbage: Garbage) -> Result<()> {
+async fn remove(bucket: &Bucket, shard: &Shard, garbage: Garbage) -> Result<GarbageReport> {
+    let mut removed = GarbageReport::default();
     let Some(live) = fence(bucket, shard).await? else {
-        return Ok(());
+        return Ok(removed);
     };
+    removed.shards = 1;
     for (key, expected, bytes) in garbage.objects {
         // What was committed between looking and fencing is live now.
         if expected < live.void_before && !live.names.contains(&key) {
             bucket.delete(&key).await?;
             metrics::garbage_deleted(&key, bytes);
+            removed.objects += 1;
+            removed.object_bytes += bytes;
         }
     }
     for (upload, expected) in garbage.uploads {
         if expected < live.void_before && !live.names.contains(&upload.key) {
             bucket.abort_upload(&upload).await?;
             metrics::garbage_deleted(&upload.key, 0);
+            removed.uploads += 1;
         }
     }
     // The oldest first: what is left when this is cut short is still a chain.
@@ -249,14 +253,15 @@ async fn remove(bucket: &Bucket, shard: &Shard, garbage: Garbage) -> Result<()> 
         let shard = shard.newest.shard;
         let key = ObjectKey::Manifest { shard, generation }.to_string();
         bucket.delete(&key).await?;
+        removed.manifests += 1;
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// What must not be deleted once the fence stands.
 struct Fenced {
     void_before: Generation,
-    names: BTreeSet<String>,
+    names: HashSet<String>,
 }
 
 /// Commits the fence; `None` when another compactor was faster again and again: the next collection does it.
@@ -270,11 +275,16 @@ async fn fence(bucket: &Bucket, shard: &Shard) -> Result<Option<Fenced>> {
         fence.kept_from = newest.kept_from.max(shard.kept_from);
         match manifest_log::commit(bucket, &fence, WriteId::random()).await? {
             Committed::Ours => {
-                let segments = fence.segments.iter().map(|segment| segment.key.clone());
-                let lists = fence.quarantine.iter().map(|list| list.key.clone());
+                // What was committed while the bucket was looked at may be pinned by a read, even if it is merged.
+                let mut names: HashSet<String> = names_in(&fence).collect();
+                for between in shard.newest.generation.0 + 1..fence.generation.0 {
+                    let generation = Generation(between);
+                    let manifest = manifest_log::load(bucket, fence.shard, generation).await?;
+                    names.extend(names_in(&manifest));
+                }
                 return Ok(Some(Fenced {
                     void_before: fence.void_before,
-                    names: segments.chain(lists).collect(),
+                    names,
                 }));
             }
             Committed::Lost => newest = manifest_log::newest(bucket, newest.shard).await?,
@@ -283,16 +293,31 @@ async fn fence(bucket: &Bucket, shard: &Shard) -> Result<Option<Fenced>> {
     Ok(None)
 }
 
+/// The keys that a manifest names.
+fn names_in(manifest: &ShardManifest) -> impl Iterator<Item = String> {
+    let segments = manifest.segments.iter().map(|segment| &segment.key);
+    let lists = manifest.quarantine.iter().map(|list| &list.key);
+    segments.chain(lists).cloned()
+}
+
+impl Garbage {
+    fn report(&self) -> GarbageReport {
+        GarbageReport {
+            shards: 1,
+            objects: self.objects.len() as u64,
+            object_bytes: self.objects.iter().map(|(_, _, bytes)| bytes).sum(),
+            uploads: self.uploads.len() as u64,
+            manifests: self.generations.len() as u64,
+        }
+    }
+}
+
 impl GarbageReport {
-    fn add(&mut self, garbage: &Garbage) {
-        self.shards += 1;
-        self.objects += garbage.objects.len() as u64;
-        self.object_bytes += garbage
-            .objects
-            .iter()
-            .map(|(_, _, bytes)| bytes)
-            .sum::<u64>();
-        self.uploads += garbage.uploads.len() as u64;
-        self.manifests += garbage.generations.len() as u64;
+    fn add(&mut self, other: Self) {
+        self.shards += other.shards;
+        self.objects += other.objects;
+        self.object_bytes += other.object_bytes;
+        self.uploads += other.uploads;
+        self.manifests += other.manifests;
     }
 }

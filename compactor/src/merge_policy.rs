@@ -24,7 +24,15 @@ pub struct Level {
     pub points: u64,
 }
 
-/// The levels of a window's `live` segments, which come as the manifest lists them.
+/// A window's live segments in the order of their levels: an overlay that was added while the base was made lies over it,
+/// whatever their generations.
+pub fn oldest_first<'a>(live: impl Iterator<Item = &'a SegmentEntry>) -> Vec<&'a SegmentEntry> {
+    let mut live: Vec<&SegmentEntry> = live.collect();
+    live.sort_by_key(|segment| segment.layer != Layer::Base);
+    live
+}
+
+/// The levels of a window's `live` segments, the oldest first.
 pub fn levels<'a>(live: impl Iterator<Item = &'a SegmentEntry>) -> Vec<Level> {
     let mut levels: Vec<Level> = Vec::new();
     let mut newest = None;

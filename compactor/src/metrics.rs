@@ -2,7 +2,7 @@
 
 use metrics::counter;
 use skein_shared::format::compact_result::Delta;
-use skein_shared::ids::{Generation, ShardId};
+use skein_shared::ids::{Generation, PlanId, ShardId};
 use tracing::{debug, error, info, warn};
 
 use crate::error::Error;
@@ -52,6 +52,18 @@ pub fn garbage_deleted(key: &str, bytes: u64) {
     counter!("skein_compactor_garbage_objects_total").increment(1);
     counter!("skein_compactor_garbage_bytes_total").increment(bytes);
     debug!(object = key, bytes, "garbage deleted");
+}
+
+/// A plan does not read back; what it was to do is planned again.
+pub fn plan_unreadable(plan: PlanId, error: &Error) {
+    counter!("skein_compactor_unreadable_plans_total").increment(1);
+    warn!(%plan, %error, "an unreadable plan was removed; planning again");
+}
+
+/// What tasks of a shard have made can not be committed any more; they are planned again.
+pub fn results_removed(shard: ShardId, error: &Error) {
+    counter!("skein_compactor_removed_results_total").increment(1);
+    warn!(%shard, %error, "results were removed; their tasks are planned again");
 }
 
 /// A step has more payloads than its memory holds, and reads them back from the local disk.

@@ -26,7 +26,7 @@ use skein_shared::shard_map::ShardMap;
 use skein_shared::window::{TimestampMs, Window};
 
 use crate::error::{Error, Result};
-use crate::merge_policy::{Level, WindowState, choose, levels, must_close};
+use crate::merge_policy::{Level, WindowState, choose, levels, must_close, oldest_first};
 
 /// Everything that plans are a function of, besides the manifest of the shard.
 #[derive(Debug, Clone)]
@@ -124,7 +124,10 @@ fn live_windows(manifest: &ShardManifest) -> BTreeMap<Window, Vec<Level>> {
         windows.entry(segment.window).or_default().push(segment);
     }
     let windows = windows.into_iter();
-    let levels = windows.map(|(window, live)| (window, levels(live.into_iter())));
+    let levels = windows.map(|(window, live)| {
+        let live = oldest_first(live.into_iter());
+        (window, levels(live.into_iter()))
+    });
     levels.collect()
 }
 

@@ -62,8 +62,15 @@ pub fn run_task<'a>(
             )?;
             context.most_task_bytes = task.most_bytes.unwrap_or(u64::MAX);
             let place = (id, index);
-            let (result, report) = make(&Arc::new(context), &plan, place, &task).await?;
-            (task_results::store(bucket, result).await?, Some(report))
+            match make(&Arc::new(context), &plan, place, &task).await {
+                Ok((result, report)) => (task_results::store(bucket, result).await?, Some(report)),
+                // Another try of the same task may have been quicker, and its shard been committed.
+                Err(error @ Error::Superseded { .. }) => {
+                    let result = task_results::find(bucket, id, index).await?;
+                    (result.ok_or(error)?, None)
+                }
+                Err(error) => return Err(error),
+            }
         };
         if let TaskOutcome::OverBudget { bytes } = result.outcome {
             let most = task.most_bytes.unwrap_or(bytes);

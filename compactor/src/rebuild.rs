@@ -1,9 +1,9 @@
 //! `skein compact rebuild`: segments of windows made anew from state, in place of the live ones.
 //!
-//! Everything that the shard's manifest has taken in is read again, the points of the chosen windows are written as one
-//! segment each, and one commit puts them in the place of all that was live there. A window whose new segment has
-//! the bytes of its live one is left as it is: that is what a rebuild of sound segments must give (SK-10). The
-//! live segments are not read, so that damaged ones are repaired.
+//! Everything that the shard's manifest has taken in is read again, the points of the chosen closed windows are written as
+//! one segment each, and one commit puts them in the place of all that was live there. A window whose new segment has
+//! the bytes of its live one is left as it is: that is what a rebuild of sound segments must give (SK-10). Where the
+//! manifest says the same but the live object is not what it says, the new one takes its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,14 +11,19 @@ use std::sync::Arc;
 use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::checksum;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
+use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::shard_manifest::{
     ConservationCounts, Layer, SegmentEntry, ShardManifest,
 };
-use skein_shared::ids::ShardId;
+use skein_shared::ids::{Generation, ShardId};
 use skein_shared::offset::Offset;
+use skein_shared::payload::Limits;
+use skein_shared::units::MIB;
 use skein_shared::window::{TimeSpan, TimestampMs, Window};
+use skein_shared::{ErrorKind, manifest_log};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
@@ -29,6 +34,9 @@ use crate::report::{OnProgress, ProgressCounter};
 use crate::run::{RunOptions, rules_of};
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
+
+/// Bytes of one request when a live segment is looked at.
+const READ_BYTES: u64 = 8 * MIB;
 
 /// What to rebuild.
 #[derive(Debug, Clone)]
@@ -44,8 +52,10 @@ pub struct RebuildOptions {
 /// Whether anything is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// What differs takes the place of what is live.
+    /// What is damaged, or has the same points in other segments, is replaced.
     Replace,
+    /// So is what has other points: after a bug, or where overlays hold a point twice.
+    ReplaceOtherPoints,
     /// The live segments are only compared with what a rebuild gives.
     Compare,
 }
@@ -65,6 +75,8 @@ pub struct WindowRow {
     pub points_after: u64,
     /// How the two compare.
     pub found: Found,
+    /// Whether what was made anew is live now.
+    pub is_replaced: bool,
 }
 
 /// How live segments compare with what was made anew.
@@ -72,18 +84,19 @@ pub struct WindowRow {
 pub enum Found {
     /// Byte by byte the same.
     Same,
+    /// An object, of the segment or of a rollup, is missing or is not what the manifest says.
+    Damaged,
     /// The same points in other segments: overlays that had not been merged, or another encoder.
     OtherBytes,
-    /// Other points.
+    /// Other points: some are missing, too many, or twice in overlays.
     OtherPoints,
 }
 
 /// Rebuilds, or compares. Each shard is committed by itself: what is done stays done when it is interrupted.
 ///
 /// # Errors
-/// [`Error::NotRebuildable`] when a shard's records were compacted under other limits than now; not found when state
-/// is no longer there; [`Error::Superseded`] when a compactor has merged the same windows meanwhile; what reading and
-/// writing give.
+/// [`Error::NotRebuildable`] when a shard's records were compacted under other limits than now, or the ledger no longer
+/// reaches as far; not found when state is no longer there; what reading and writing give.
 pub fn rebuild<'a>(
     settings: &'a CompactorSettings,
     bucket: &'a Bucket,
@@ -97,15 +110,15 @@ pub fn rebuild<'a>(
         let Some((input, manifests)) = loaded else {
             return Ok(Vec::new());
         };
+        let rules = rules_of(settings, &options, &input);
         let is_chosen = |shard: &ShardId| what.shards.is_empty() || what.shards.contains(shard);
         let mut work = Vec::new();
         for (_, manifest) in manifests.into_iter().filter(|(shard, _)| is_chosen(shard)) {
-            if let Some(step) = step_of(&manifest, &input)? {
+            if let Some(step) = step_of(&manifest, &input, &rules.limits)? {
                 work.push((manifest, step));
             }
         }
         let bytes = work.iter().map(|(_, step)| step.object_bytes()).sum();
-        let rules = rules_of(settings, &options, &input);
         let mut context = TaskContext::new(
             (settings, TaskMemory::of_one(settings)),
             bucket,
@@ -131,11 +144,19 @@ pub fn rebuild<'a>(
 }
 
 /// Everything that the manifest has taken in, as one step; `None` when that is nothing.
-fn step_of(manifest: &ShardManifest, input: &PlanInput) -> Result<Option<Step>> {
-    if !manifest.earlier_limits.is_empty() {
-        return Err(Error::NotRebuildable {
-            shard: manifest.shard,
-        });
+///
+/// # Errors
+/// [`Error::NotRebuildable`] when limits differ or the ledger no longer reaches as far: less would come out.
+fn step_of(manifest: &ShardManifest, input: &PlanInput, limits: &Limits) -> Result<Option<Step>> {
+    let refuse = |reason: &str| Error::NotRebuildable {
+        shard: manifest.shard,
+        reason: reason.to_owned(),
+    };
+    let is_new = manifest.generation == Generation(0);
+    if !is_new && (!manifest.earlier_limits.is_empty() || manifest.versions.limits != *limits) {
+        return Err(refuse(
+            "its records were held to other [limits] than those of today",
+        ));
     }
     let mut taken_in = PlanInput {
         chains: BTreeMap::new(),
@@ -153,11 +174,29 @@ fn step_of(manifest: &ShardManifest, input: &PlanInput) -> Result<Option<Step>> 
         taken_in.fills.insert(hole.clone(), until);
     }
     let nothing = ShardManifest::empty(manifest.shard);
-    let step = next_step(manifest.shard, &nothing, &taken_in, u64::MAX)?;
-    Ok(step.map(|step| Step {
-        complete_to: input.watermark.max(closed_to(manifest)),
+    let step = next_step(manifest.shard, &nothing, &taken_in, u64::MAX)?.unwrap_or_default();
+    if !reaches(&step, manifest) {
+        return Err(refuse(
+            "the ledger no longer holds all that the manifest has taken in",
+        ));
+    }
+    Ok((!step.is_empty()).then(|| Step {
+        complete_to: closed_to(manifest),
         ..step
     }))
+}
+
+/// Whether a step from nothing ends exactly where the manifest stands.
+fn reaches(step: &Step, manifest: &ShardManifest) -> bool {
+    let chains = step
+        .advances
+        .iter()
+        .map(|(chain, advance)| (chain, &advance.to));
+    let fills = step
+        .fill_advances
+        .iter()
+        .map(|(hole, advance)| (hole, &advance.to));
+    chains.eq(manifest.positions.iter()) && fills.eq(manifest.fills.iter())
 }
 
 /// The end of the last window that has a base: a window that was closed is not opened again.
@@ -177,53 +216,107 @@ async fn rebuild_shard(
         ..manifest.clone()
     };
     let (mut delta, _) = task::make(context, &bare, Part::WHOLE, step).await?;
-    let rows = compare(manifest, &delta.added, what.span);
-    let is_kept = |window: &Window| {
-        let row = rows.iter().find(|row| row.window == *window);
-        row.is_some_and(|row| row.found != Found::Same) && what.mode == Mode::Replace
+    let mut rows = compare(manifest, &delta.added, what.span);
+    for row in &mut rows {
+        if row.found == Found::Same && !is_sound(&context.bucket, manifest, row.window).await? {
+            row.found = Found::Damaged;
+        }
+        row.is_replaced = match (what.mode, row.found) {
+            (Mode::Compare, _) | (_, Found::Same) | (Mode::Replace, Found::OtherPoints) => false,
+            (Mode::Replace | Mode::ReplaceOtherPoints, _) => true,
+        };
+    }
+    let goes_in = |window: Window| {
+        let row = rows.iter().find(|row| row.window == window);
+        row.is_some_and(|row| row.is_replaced)
     };
     // Nobody has seen what is not committed.
     for segment in delta
         .added
-        .extract_if(.., |segment| !is_kept(&segment.window))
+        .extract_if(.., |segment| !goes_in(segment.window))
     {
         context.bucket.delete(&segment.key).await?;
     }
-    let replaced = rows.iter().filter(|row| is_kept(&row.window));
-    delta.replaced = replaced
-        .map(|row| (row.window, keys_in(manifest, row.window)))
-        .collect();
-    if !delta.replaced.is_empty() {
-        commit(context, manifest, delta, &rows).await?;
+    for row in rows.iter().filter(|row| row.is_replaced) {
+        delta
+            .replaced
+            .insert(row.window, keys_in(manifest, row.window));
+    }
+    let left = commit(context, manifest, delta, &rows).await?;
+    for row in &mut rows {
+        row.is_replaced &= left.contains(&row.window);
     }
     Ok(rows)
 }
 
-/// Puts what was rebuilt in the place of what was live.
+/// Whether every live segment of a window, and every rollup of them, is as the manifest says.
+async fn is_sound(bucket: &Bucket, manifest: &ShardManifest, window: Window) -> Result<bool> {
+    let of_window = manifest.segments.iter().filter(|s| s.window == window);
+    for segment in of_window {
+        let mut crc32c = 0;
+        let mut read = 0;
+        while read < segment.summary.size_bytes {
+            let to = segment.summary.size_bytes.min(read + READ_BYTES);
+            let bytes = match bucket.get_range(&segment.key, read..to).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
+                Err(_) => return Ok(false),
+            };
+            crc32c = checksum::combine(crc32c, checksum::crc32c(&bytes), bytes.len() as u64);
+            read = to;
+        }
+        if crc32c != segment.summary.crc32c {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Puts what was rebuilt in the place of what was live; answers the windows for which it did. A window that a compactor
+/// has merged meanwhile is left as it is.
 async fn commit(
     context: &Arc<TaskContext>,
     manifest: &ShardManifest,
     mut delta: Delta,
     rows: &[WindowRow],
-) -> Result<()> {
+) -> Result<BTreeSet<Window>> {
     delta.advances.clear();
     delta.fill_advances.clear();
     // Listed since the records were compacted.
     delta.quarantine.clear();
-    delta.counts = ConservationCounts::default();
-    for row in rows
-        .iter()
-        .filter(|row| delta.replaced.contains_key(&row.window))
-    {
-        let merged = row.points_before.checked_sub(row.points_after);
-        delta.counts.duplicates += merged.ok_or(Error::Unconserved {
-            shard: row.shard,
-            expected: row.points_before,
-            live: row.points_after,
-        })?;
+    let mut base = manifest.clone();
+    while !delta.replaced.is_empty() {
+        delta.counts = ConservationCounts::default();
+        for row in rows
+            .iter()
+            .filter(|row| delta.replaced.contains_key(&row.window))
+        {
+            let merged = row.points_before.checked_sub(row.points_after);
+            delta.counts.duplicates += merged.ok_or(Error::Unconserved {
+                shard: row.shard,
+                expected: row.points_before,
+                live: row.points_after,
+            })?;
+        }
+        match manifest_commit::commit(&context.bucket, base.clone(), &delta).await {
+            Ok(_) => break,
+            Err(error @ Error::Superseded { .. }) => {
+                base = manifest_log::newest(&context.bucket, manifest.shard).await?;
+                let live: BTreeSet<&String> = base.segments.iter().map(|s| &s.key).collect();
+                let before = delta.replaced.len();
+                delta
+                    .replaced
+                    .retain(|_, keys| keys.iter().all(|key| live.contains(key)));
+                if delta.replaced.len() == before {
+                    return Err(error);
+                }
+                let replaced = &delta.replaced;
+                delta.added.retain(|s| replaced.contains_key(&s.window));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    manifest_commit::commit(&context.bucket, manifest.clone(), &delta).await?;
-    Ok(())
+    Ok(delta.replaced.into_keys().collect())
 }
 
 fn keys_in(manifest: &ShardManifest, window: Window) -> Vec<String> {
@@ -231,34 +324,45 @@ fn keys_in(manifest: &ShardManifest, window: Window) -> Vec<String> {
     live.map(|segment| segment.key.clone()).collect()
 }
 
-/// Every window that has live segments or new ones.
+/// Every closed window that has live segments or new ones. What is still open is merged again and again anyway.
 fn compare(manifest: &ShardManifest, added: &[SegmentEntry], span: TimeSpan) -> Vec<WindowRow> {
     let new: Vec<&SegmentEntry> = added.iter().filter(|s| s.resolution.is_raw()).collect();
-    let in_span = |window: &Window| window.span().overlaps(span);
     let windows = manifest.raw_segments().chain(new.iter().copied());
-    let windows: BTreeSet<Window> = windows.map(|s| s.window).filter(in_span).collect();
+    let windows: BTreeSet<Window> = windows.map(|s| s.window).collect();
     let row = |window: Window| {
         let live = manifest.raw_segments().filter(|s| s.window == window);
         let live: Vec<&SegmentEntry> = live.collect();
-        let new: Vec<&&SegmentEntry> = new.iter().filter(|s| s.window == window).collect();
-        let points_before = live.iter().map(|s| s.summary.points).sum();
-        let points_after = new.iter().map(|s| s.summary.points).sum();
+        let is_open = !live.is_empty() && live.iter().all(|s| s.layer != Layer::Base);
+        if is_open || !window.span().overlaps(span) {
+            return None;
+        }
+        let new: Vec<&SegmentEntry> = new.iter().filter(|s| s.window == window).copied().collect();
+        let (before, after) = (sum(&live), sum(&new));
         let found = match (live.as_slice(), new.as_slice()) {
             ([live], [new]) if live.summary == new.summary => Found::Same,
-            ([live], [new]) if live.summary.digest == new.summary.digest => Found::OtherBytes,
-            ([_, _, ..], _) if points_after <= points_before => Found::OtherBytes,
+            _ if before == after => Found::OtherBytes,
             _ => Found::OtherPoints,
         };
-        WindowRow {
+        Some(WindowRow {
             shard: manifest.shard,
             window,
             segments: live.len(),
-            points_before,
-            points_after,
+            points_before: before.0,
+            points_after: after.0,
             found,
-        }
+            is_replaced: false,
+        })
     };
-    windows.into_iter().map(row).collect()
+    windows.into_iter().filter_map(row).collect()
+}
+
+/// Points and digest of segments together.
+fn sum(segments: &[&SegmentEntry]) -> (u64, ContentDigest) {
+    let mut digest = ContentDigest::EMPTY;
+    for segment in segments {
+        digest.add(segment.summary.digest);
+    }
+    (segments.iter().map(|s| s.summary.points).sum(), digest)
 }
 
 impl ChainInput {

@@ -11,9 +11,10 @@ use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::window::{Resolution, TimestampMs, Window};
+use tokio_util::sync::CancellationToken;
 
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::live_segments::LiveSegments;
 use crate::payload_arena::PayloadRef;
 use crate::segment_set::SegmentSet;
@@ -38,6 +39,8 @@ pub struct SegmentInput<'a> {
     pub profile: Profile,
     /// Who writes which point.
     pub timelines: &'a Timelines,
+    /// Ends it between two series.
+    pub cancel: &'a CancellationToken,
 }
 
 /// Memory that is used again from one segment to the next.
@@ -66,7 +69,7 @@ impl Scratch {
 /// There are no segments when no point was left. CPU work: not for an async thread.
 ///
 /// # Errors
-/// What reading the live segments or the spilled payloads gives.
+/// [`Error::Cancelled`]; what reading the live segments or the spilled payloads gives.
 pub fn encode_segment(
     input: SegmentInput<'_>,
     scratch: &mut Scratch,
@@ -81,6 +84,9 @@ pub fn encode_segment(
     let mut counts = MergeCounts::default();
     let fresh = input.fresh;
     loop {
+        if input.cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let of_window = |(window, _): &(Window, SeriesKey)| *window == input.identity.window;
         let next_fresh = fresh.peek().filter(of_window).map(|(_, key)| key);
         let Some(key) = [next_fresh, live.least()?].into_iter().flatten().min() else {

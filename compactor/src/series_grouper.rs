@@ -33,6 +33,8 @@ struct RunMerge {
     runs: Vec<RunReader>,
     /// The next payload of each run that has one, and which run.
     next: BinaryHeap<Reverse<(PayloadKey, usize)>>,
+    /// The payload on its way.
+    payload: Vec<u8>,
 }
 
 /// The payloads of one series in one window, by first timestamp; never none.
@@ -61,6 +63,7 @@ impl SeriesGrouper {
             runs: spill.readers(buffer_bytes),
             spill,
             next: BinaryHeap::new(),
+            payload: Vec::new(),
         };
         for run in 0..merge.runs.len() {
             merge.line_up(run)?;
@@ -137,7 +140,7 @@ impl RunMerge {
                 break;
             }
             self.next.pop();
-            self.runs[run].take_into(arena)?;
+            self.runs[run].take_into(&mut self.payload, arena)?;
             self.line_up(run)?;
         }
         Ok(())

@@ -95,6 +95,7 @@ impl TaskContext {
                 rollups: rules.rollups.clone(),
                 profile: rules.profile,
                 timelines: Arc::new(timelines),
+                cancel: cancel.clone(),
             },
             arena_bytes: memory.arena_bytes,
             most_task_bytes: u64::MAX,

@@ -13,8 +13,8 @@ use skein_shared::format::compact_result::{CompactResult, Delta, TaskOutcome};
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::{Generation, PlanId, ShardId, WriteId};
-use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
+use skein_shared::{ErrorKind, manifest_log};
 
 use crate::error::{Error, Result};
 use crate::manifest_commit;
@@ -137,14 +137,31 @@ pub fn try_commit<'a>(
             }
         }
         match whole {
-            Some(delta) if waiting == 0 => {
-                let manifest = manifest_commit::commit(bucket, manifest, &delta).await?;
-                metrics::plan_committed(manifest.shard, manifest.generation, &delta);
-                Ok(ShardProgress::Committed(manifest.generation))
-            }
+            Some(delta) if waiting == 0 => commit(bucket, manifest, &delta).await,
             Some(_) | None => Ok(ShardProgress::Waiting { parts: waiting }),
         }
     })
+}
+
+/// Commits, unless another task of the same plan was quicker.
+async fn commit(bucket: &Bucket, manifest: ShardManifest, delta: &Delta) -> Result<ShardProgress> {
+    let shard = manifest.shard;
+    match manifest_commit::commit(bucket, manifest, delta).await {
+        Ok(manifest) => {
+            metrics::plan_committed(manifest.shard, manifest.generation, delta);
+            Ok(ShardProgress::Committed(manifest.generation))
+        }
+        Err(error @ Error::Superseded { .. }) => {
+            let newest = manifest_log::newest(bucket, shard).await?;
+            let is_live = |key: &String| newest.segments.iter().any(|live| live.key == *key);
+            let mut keys = delta.added.iter().map(|segment| &segment.key);
+            match keys.next() {
+                Some(first) if is_live(first) => Ok(ShardProgress::Passed),
+                Some(_) | None => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Commits what earlier plans have all results for, removes the plans of which nothing is left to do, and tells which
@@ -160,8 +177,15 @@ pub fn finish_earlier_plans(bucket: &Bucket) -> BoxFuture<'_, Result<Unfinished>
                 continue;
             };
             let plan = match load_plan(bucket, id).await {
+                Ok(plan) => plan,
                 Err(Error::PlanGone { .. }) => continue,
-                loaded => loaded?,
+                // Made from what is there, and made anew: a damaged one, or one of another build, must stop nobody.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    metrics::plan_unreadable(id, &error);
+                    bucket.delete(&listed.key).await?;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             if finish_plan(bucket, (id, &plan), &mut unfinished).await? {
                 remove(bucket, (id, &plan)).await?;
@@ -185,8 +209,10 @@ async fn finish_plan(
                 unfinished.committed.push((planned.shard, generation));
             }
             Ok(ShardProgress::Passed) => {}
-            // Results that can no longer be committed would stand in the way of the same plan, made anew.
-            Err(Error::Superseded { .. }) => {
+            // Results that can no longer be committed would stand in the way of the same plan, made anew; so would
+            // damaged ones.
+            Err(error) if matches!(error.kind(), ErrorKind::Fenced | ErrorKind::Corrupt) => {
+                metrics::results_removed(planned.shard, &error);
                 remove_results(bucket, id, parts_of(plan, task)).await?;
             }
             Ok(ShardProgress::Waiting { .. }) => is_done = false,

@@ -15,11 +15,12 @@ use skein_shared::ids::{Generation, WriteId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::window::{Resolution, Window};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::merge_policy::{choose, levels};
+use crate::merge_policy::{choose, levels, oldest_first};
 use crate::plan::state_of;
 use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
@@ -46,6 +47,8 @@ pub struct WriterContext {
     pub profile: Profile,
     /// Who writes which point.
     pub timelines: Arc<Timelines>,
+    /// Ends it between two series.
+    pub cancel: CancellationToken,
 }
 
 /// Writes the segments of one step. Nothing is visible until the step is committed.
@@ -170,6 +173,7 @@ impl<'a> WindowWriter<'a> {
             rollups,
             profile: context.profile,
             timelines: &context.timelines,
+            cancel: &context.cancel,
         };
         let part_bytes = context.part_bytes;
         let (finished, counts) =
@@ -212,11 +216,8 @@ impl<'a> WindowWriter<'a> {
 
     /// What the window's new segment is, and the live ones that the policy has merged into it: they count as replaced.
     fn files_to_merge(&mut self, window: Window) -> Result<(Layer, Vec<Arc<SegmentFile>>)> {
-        let live: Vec<_> = self
-            .base
-            .raw_segments()
-            .filter(|s| s.window == window)
-            .collect();
+        let of_window = self.base.raw_segments().filter(|s| s.window == window);
+        let live = oldest_first(of_window);
         let levels = levels(live.iter().copied());
         let state = state_of(self.step, window);
         let merge = choose(&levels, state, self.context.max_overlays);

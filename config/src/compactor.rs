@@ -76,7 +76,7 @@ impl CompactorSettings {
         bounds.range(
             "reader_pin",
             &self.reader_pin,
-            Millis(0)..=Millis::seconds(30 * 86_400),
+            Millis::seconds(60)..=Millis::seconds(30 * 86_400),
         );
         bounds.range(
             "watermark_delay",

@@ -3,6 +3,7 @@
 //! State is made once, by a connector from Kafka, and compacted again and again: what a round wrote is deleted before
 //! the next one. Each round is a process of its own for each number of threads.
 
+pub mod engines;
 pub mod report;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use futures::future::LocalBoxFuture;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::ObjectKey;
 
+use crate::compactor_load::engines::{Engine, EngineRun, Rows};
 use crate::compactor_load::report::{Compaction, CompactorLoad};
 use crate::error::Result;
 use crate::full_topic::{FullTopic, ORGS};
@@ -28,6 +30,8 @@ pub struct CompactorLoadOptions {
     pub rounds: u32,
     /// How many threads a process has; a row of the report each.
     pub threads: Vec<u32>,
+    /// What else sorts, deduplicates and stores the same points, in each round, with the last number of threads.
+    pub engines: Vec<Engine>,
     /// Told what is being done.
     pub progress: fn(&str),
 }
@@ -85,7 +89,8 @@ pub fn run<'a>(
         let state = skein
             .run(&["connect", "--until-end", "--format", "json"])
             .await?;
-        let mut compactions = Vec::new();
+        let rows = rows(options, directory).await?;
+        let (mut compactions, mut others) = (Vec::new(), Vec::new());
         for number in 1..=options.rounds {
             for threads in &options.threads {
                 let (rounds, progress) = (options.rounds, options.progress);
@@ -95,13 +100,36 @@ pub fn run<'a>(
                 compactions.push(round(skein, *threads).await?);
                 forget(&bucket).await?;
             }
+            if let Some(rows) = &rows {
+                others.extend(engine_round(options, rows).await?);
+            }
         }
         Ok(CompactorLoad {
             state_bytes: state.number("object_bytes")?,
             raw_bytes: state.number("raw_bytes")?,
             compactions,
+            others,
         })
     })
+}
+
+async fn rows(options: &CompactorLoadOptions, directory: &Path) -> Result<Option<Rows>> {
+    if options.engines.is_empty() {
+        return Ok(None);
+    }
+    (options.progress)("writing the points as rows");
+    let rows = Rows::make(options.points.clone(), directory).await?;
+    Ok(Some(rows))
+}
+
+async fn engine_round(options: &CompactorLoadOptions, rows: &Rows) -> Result<Vec<EngineRun>> {
+    let threads = options.threads.last().copied().unwrap_or(1);
+    let mut runs = Vec::new();
+    for engine in &options.engines {
+        (options.progress)(&format!("{}, {threads} threads", engine.name()));
+        runs.push(rows.run(*engine, threads).await?);
+    }
+    Ok(runs)
 }
 
 async fn round(skein: OwnProcess<'_>, threads: u32) -> Result<Compaction> {

@@ -77,6 +77,14 @@ pub enum Error {
         /// How it ended.
         reason: String,
     },
+    /// An engine that the compactor is compared with did not run.
+    #[error("an engine cannot be measured; command=`{command}` reason=`{reason}`")]
+    Engine {
+        /// What was run.
+        command: String,
+        /// How it ended.
+        reason: String,
+    },
     /// A thread ended without its result.
     #[error("a thread ended without its result; reason=`{0}`")]
     Ended(String),
@@ -122,6 +130,7 @@ impl Error {
             | Self::Input(_)
             | Self::Runtime(_)
             | Self::Process { .. }
+            | Self::Engine { .. }
             | Self::Ended(_)
             | Self::Cancelled
             | Self::NothingToDamage

@@ -55,13 +55,14 @@ enum CompactCommand {
     Task(task::TaskArgs),
     /// Makes segments anew from state and puts them in the place of the live ones, where they differ
     ///
-    /// Whole windows of whole shards, each shard with one commit. What is live is not read: damaged segments are
-    /// repaired. Where nothing has changed the bytes are the same and nothing is written. With --dry-run it only
-    /// compares; exit code 3 when a window has other points.
+    /// Whole closed windows of whole shards, each shard with one commit. Where nothing has changed the bytes are the same
+    /// and nothing is replaced; damaged segments and rollups are. A window whose points differ is told of and left as
+    /// it is, unless --replace-other-points. With --dry-run it only compares. Exit code 3 when something stays wrong.
     Rebuild(rebuild::RebuildArgs),
     /// Deletes segments and manifests that no read can need any more
     ///
-    /// What is live, what was live within `compactor.reader_pin`, and what a compactor may still commit is left alone.
+    /// What is live, what was live within `compactor.reader_pin`, and what a compactor that is under way may still commit is
+    /// left alone. The results of a plan that was not finished within that time may go: its tasks run again then.
     /// Safe at any time, any number at once, and after being killed. It lists the whole bucket: one request for each
     /// thousand objects.
     Gc(gc::GcArgs),

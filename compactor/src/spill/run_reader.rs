@@ -29,7 +29,6 @@ pub struct RunReader {
     taken: usize,
     capacity: usize,
     head: Option<Head>,
-    payload: Vec<u8>,
 }
 
 impl RunReader {
@@ -42,7 +41,6 @@ impl RunReader {
             taken: 0,
             capacity: memory.clamp(LEAST_BUFFER, MOST_BUFFER),
             head: None,
-            payload: Vec::new(),
         }
     }
 
@@ -59,11 +57,11 @@ impl RunReader {
         Ok(self.head.map(|head| head.key))
     }
 
-    /// Moves the next payload into `arena`.
+    /// Moves the next payload into `arena`, by way of `payload`.
     ///
     /// # Errors
     /// [`Error::Spill`](crate::Error::Spill), also when the disk does not give back what was written.
-    pub fn take_into(&mut self, arena: &mut PayloadArena) -> Result<()> {
+    pub fn take_into(&mut self, payload: &mut Vec<u8>, arena: &mut PayloadArena) -> Result<()> {
         self.peek()?;
         let Some(head) = self.head.take() else {
             return Ok(());
@@ -71,14 +69,12 @@ impl RunReader {
         if head.payload_bytes as u64 > self.left() {
             return Err(self.damaged());
         }
-        let mut payload = std::mem::take(&mut self.payload);
         payload.resize(head.payload_bytes, 0);
-        self.read(&mut payload)?;
-        if !head.is_whole(&payload) {
+        self.read(payload)?;
+        if !head.is_whole(payload) {
             return Err(self.damaged());
         }
-        arena.push_sorted(head.key, &payload);
-        self.payload = payload;
+        arena.push_sorted(head.key, payload);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::format::compact_plan::CompactPlan;
 use skein_shared::format::shard_manifest::Layer;
-use skein_shared::ids::{PlanId, ShardId};
+use skein_shared::ids::{PlanId, ShardId, WriteId};
 use skein_shared::payload::Limits;
 use skein_shared::units::ByteCount;
 use tokio_util::sync::CancellationToken;
@@ -171,10 +171,8 @@ async fn tasks_that_run_twice_or_at_once_do_no_harm() {
     let settings = split_settings();
     for index in 0..plan.tasks.len() {
         let (one, two) = at_once(&world, &settings, id, index).await;
-        let is_fine = |report: &skein_compactor::Result<TaskReport>| {
-            matches!(report, Ok(_) | Err(Error::Superseded { .. }))
-        };
-        assert!(is_fine(&one) && is_fine(&two), "{one:?} {two:?}");
+        // Also the one that was not quick enough to commit has done what it was to do.
+        assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
         // A third finds the result, or that the shard has moved on.
         let third = task(&world, &settings, id, index).await.unwrap();
         assert!(third.did.is_none());
@@ -307,4 +305,23 @@ async fn a_task_that_is_preempted_leaves_nothing_that_counts() {
     assert!(manifests(&world.bucket).await.is_empty());
     run_plan(&world, &settings).await;
     assert_same(&live_points(&world).await, &expected(&records));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_or_result_that_does_not_read_back_stops_nobody() {
+    for prefix in ["plans/", "results/"] {
+        let records = records(11, 200);
+        let world = World::new().await;
+        world.flush(&flush_of(records.clone())).await;
+        let (id, plan) = planned(&world, &split_settings()).await;
+        // Its shard waits for the other parts.
+        let first = plan.tasks.iter().position(|task| task.part.of > 1).unwrap();
+        task(&world, &split_settings(), id, first).await.unwrap();
+        let listed = world.bucket.list(prefix, None).await.unwrap();
+        let damaged = bytes::Bytes::from_static(b"damaged");
+        let put = world.bucket.put(&listed[0].key, damaged, WriteId::random());
+        put.await.unwrap();
+        run_plan(&world, &split_settings()).await;
+        assert_same(&live_points(&world).await, &expected(&records));
+    }
 }

@@ -127,5 +127,8 @@ fn larger_worlds_are_clean_as_well() {
         fences: Fences::Any,
         ..crowd
     });
-    is_clean(&Scope { faults: 1, ..crowd });
+    is_clean(&Scope {
+        units: [2, 1],
+        ..crowd
+    });
 }

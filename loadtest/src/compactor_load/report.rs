@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::compactor_load::engines::{Engine, EngineRun};
 use crate::spread::{Spread, float};
 
 /// One `skein compact run` over all of the state.
@@ -36,6 +37,8 @@ pub struct CompactorLoad {
     pub raw_bytes: u64,
     /// One entry a process.
     pub compactions: Vec<Compaction>,
+    /// What engines took for the same points, one entry a process.
+    pub others: Vec<EngineRun>,
 }
 
 impl CompactorLoad {
@@ -81,6 +84,42 @@ impl CompactorLoad {
         self.spread(threads, |it| float(it.read_requests + it.write_requests))
     }
 
+    /// Each engine that was measured, once, as they came.
+    pub fn engines(&self) -> Vec<Engine> {
+        let mut engines = Vec::new();
+        for run in &self.others {
+            if !engines.contains(&run.engine) {
+                engines.push(run.engine);
+            }
+        }
+        engines
+    }
+
+    /// What the runs of an engine come to.
+    pub fn of_engine(&self, engine: Engine, figure: impl Fn(&EngineRun) -> f64) -> Spread {
+        let runs = self.others.iter().filter(|it| it.engine == engine);
+        Spread::of(runs.map(figure))
+    }
+
+    /// How many points the compactor takes in, with as many threads, in the processor time in which the engine takes one.
+    pub fn times_of_engine(&self, engine: Engine) -> f64 {
+        let runs = self.others.iter().find(|it| it.engine == engine);
+        let threads = runs.map_or(0, |run| run.threads);
+        let theirs = self.of_engine(engine, EngineRun::points_per_cpu_second);
+        self.points_per_cpu_second(threads).median / theirs.median
+    }
+
+    /// The engines that left another number of points than the compactor.
+    pub fn differing(&self) -> Vec<Engine> {
+        let points = self.compactions.first().map(|it| it.points_out);
+        let mut engines = self.engines();
+        engines.retain(|engine| {
+            let mut runs = self.others.iter().filter(|it| it.engine == *engine);
+            runs.any(|it| Some(it.took.points_out) != points)
+        });
+        engines
+    }
+
     fn spread(&self, threads: u32, figure: impl Fn(&Compaction) -> f64) -> Spread {
         let rounds = self.compactions.iter().filter(|it| it.threads == threads);
         Spread::of(rounds.map(figure))
@@ -90,6 +129,7 @@ impl CompactorLoad {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compactor_load::engines::Took;
 
     #[test]
     fn figures_are_of_one_number_of_threads_and_in_the_units_they_name() {
@@ -112,6 +152,7 @@ mod tests {
                 compaction(2, 4_000),
                 compaction(1, 500),
             ],
+            others: vec![engine_run(1_000), engine_run(999)],
         };
         let middle = |spread: Spread| format!("{:.1}", spread.median);
         assert_eq!(load.threads(), [1, 2]);
@@ -121,5 +162,23 @@ mod tests {
         assert_eq!(middle(load.bytes_per_point(1)), "1.5");
         assert_eq!(middle(load.peak_mib(1)), "3.0");
         assert_eq!(middle(load.requests(1)), "9.0");
+        // 500 points in a second, beside 250.
+        assert_eq!(format!("{:.1}", load.times_of_engine(Engine::Spark)), "2.0");
+        assert_eq!(load.differing(), [Engine::Spark]);
+    }
+
+    fn engine_run(points_out: u64) -> EngineRun {
+        EngineRun {
+            engine: Engine::Spark,
+            threads: 2,
+            points_in: 2_000,
+            took: Took {
+                points_out,
+                bytes_out: 1,
+                elapsed_ms: 1,
+                cpu_ms: 8_000,
+                peak_memory_bytes: 1,
+            },
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A shard's list of live segments, and the input positions that they hold.
 
+mod versions_body;
 mod body;
 
 use std::collections::BTreeMap;
@@ -15,9 +16,8 @@ use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
-pub(crate) use body::{
-    CountsBody, LimitsBody, QuarantineBody, SegmentBody, SeriesBody, VersionsBody,
-};
+pub(crate) use body::{CountsBody, QuarantineBody, SegmentBody, SeriesBody};
+pub(crate) use versions_body::{LimitsBody, VersionsBody};
 
 /// What is true of a shard from one commit to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,10 @@ use skein_compactor::run::RunOptions;
 use skein_config::cutover::timeline::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::points_csv::parse_timestamp;
 use skein_shared::ids::{OrgId, ShardId};
 use skein_shared::shard_map_log;
-use skein_shared::window::{TimeSpan, TimestampMs, parse_timestamp};
+use skein_shared::window::{TimeSpan, TimestampMs};
 
 use crate::cli::compact::run::teller;
 use crate::cli::{SettingsArgs, runtime};
@@ -36,9 +37,12 @@ pub(crate) struct RebuildArgs {
     /// Only windows that hold a time before this one
     #[arg(long, value_name = "TIME", value_parser = parse_timestamp)]
     to: Option<TimestampMs>,
-    /// Compares and commits nothing; exit code 3 when a window has other points
-    #[arg(long)]
+    /// Compares and commits nothing; exit code 3 when a window is damaged or has other points
+    #[arg(long, conflicts_with = "replace_other_points")]
     dry_run: bool,
+    /// Replaces windows with other points, too: after a bug, or where overlays hold points twice
+    #[arg(long)]
+    replace_other_points: bool,
     /// Form of the report
     #[arg(long, default_value = "text")]
     format: ReportFormat,
@@ -51,7 +55,7 @@ struct Row {
     segments: usize,
     points_before: u64,
     points_after: u64,
-    /// `same`, `other bytes` or `other points`.
+    /// `same`, `damaged`, `other bytes` or `other points`.
     found: &'static str,
     replaced: bool,
 }
@@ -71,10 +75,10 @@ pub(super) fn run(args: &RebuildArgs, settings: &SettingsArgs) -> Outcome {
         let what = RebuildOptions {
             shards: shards(args, &bucket).await?,
             span,
-            mode: if args.dry_run {
-                Mode::Compare
-            } else {
-                Mode::Replace
+            mode: match (args.dry_run, args.replace_other_points) {
+                (true, _) => Mode::Compare,
+                (false, true) => Mode::ReplaceOtherPoints,
+                (false, false) => Mode::Replace,
             },
         };
         let options = RunOptions {
@@ -86,13 +90,17 @@ pub(super) fn run(args: &RebuildArgs, settings: &SettingsArgs) -> Outcome {
         let rows = rebuild::rebuild(compactor, &bucket, options, &what, controls);
         Ok::<_, Failure>(rows.await?)
     })?;
-    let differs = rows.iter().any(|row| row.found == Found::OtherPoints);
-    let rows: Vec<Row> = rows.iter().map(|row| Row::of(row, args.dry_run)).collect();
+    let is_wrong = |row: &WindowRow| match row.found {
+        Found::Damaged | Found::OtherPoints => !row.is_replaced,
+        Found::Same | Found::OtherBytes => false,
+    };
+    let is_left_wrong = rows.iter().any(is_wrong);
+    let rows: Vec<Row> = rows.iter().map(Row::of).collect();
     match args.format {
         ReportFormat::Json => output::json(&rows)?,
         ReportFormat::Text => output::lines(&shown(&rows))?,
     }
-    if args.dry_run && differs {
+    if is_left_wrong {
         return Ok(ExitCode::Difference);
     }
     Ok(ExitCode::Ok)
@@ -111,7 +119,7 @@ async fn shards(args: &RebuildArgs, bucket: &Bucket) -> Result<BTreeSet<ShardId>
 }
 
 impl Row {
-    fn of(row: &WindowRow, dry_run: bool) -> Self {
+    fn of(row: &WindowRow) -> Self {
         Self {
             shard: row.shard.to_string(),
             window: row.window.to_string(),
@@ -120,10 +128,11 @@ impl Row {
             points_after: row.points_after,
             found: match row.found {
                 Found::Same => "same",
+                Found::Damaged => "damaged",
                 Found::OtherBytes => "other bytes",
                 Found::OtherPoints => "other points",
             },
-            replaced: row.found != Found::Same && !dry_run,
+            replaced: row.is_replaced,
         }
     }
 }

@@ -115,7 +115,7 @@ async fn round(
     run::run(compactor, bucket, options, cancel.clone(), progress).await
 }
 
-/// Round after round; what fails is told of, and tried again. A setting that is wrong stays wrong: that ends it.
+/// Round after round; what fails is told of, and tried again. What is refused in the first round is refused for good.
 async fn watch(
     args: &RunArgs,
     settings: &Settings,
@@ -124,7 +124,8 @@ async fn watch(
 ) -> Outcome {
     let mut rounds = tokio::time::interval(Duration::from_millis(args.every.0.max(1)));
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for number in 0_u64.. {
+        let is_first = number == 0;
         tokio::select! {
             () = cancel.cancelled() => return Ok(ExitCode::Ok),
             _ = rounds.tick() => {}
@@ -133,10 +134,13 @@ async fn watch(
             Ok(report) if report.steps.generations > 0 => tell(args, &Report::of(&report))?,
             Ok(_) => tracing::debug!("nothing to compact"),
             Err(Error::Cancelled) => return Ok(ExitCode::Ok),
-            Err(error) if error.kind() == ErrorKind::Invalid => return Err(error.into()),
+            Err(error) if error.kind() == ErrorKind::Invalid && is_first => {
+                return Err(error.into());
+            }
             Err(error) => tracing::error!(%error, "round failed; trying again in the next"),
         }
     }
+    Ok(ExitCode::Ok)
 }
 
 fn tell(args: &RunArgs, report: &Report) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use skein_loadtest::compactor_load::engines::{Engine, EngineRun};
 use skein_loadtest::compactor_load::report::CompactorLoad;
 use skein_loadtest::compactor_load::{self, CompactorLoadOptions};
 
@@ -20,7 +21,8 @@ use crate::output::{self, ReportFormat};
 #[command(after_help = "\
 Examples:
   skein loadtest compactor
-  skein loadtest compactor --points 20000000 --set-of worst --rounds 1 --format json")]
+  skein loadtest compactor --points 20000000 --set-of worst --rounds 1 --format json
+  skein loadtest compactor --points 20000000 --threads 2 --with duckdb,spark")]
 pub(super) struct CompactorArgs {
     /// How many points, each time of a series counted once
     #[arg(long, default_value_t = 200_000_000, value_parser = clap::value_parser!(u64).range(10_000..))]
@@ -34,9 +36,29 @@ pub(super) struct CompactorArgs {
     /// Tasks at the same time, one row each
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     threads: Vec<u32>,
+    /// Engines that sort, deduplicate and store the same points as Parquet, in each round; fetched once
+    #[arg(long = "with", value_delimiter = ',')]
+    engines: Vec<EngineArg>,
     /// Form of the report
     #[arg(long, default_value = "text")]
     format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineArg {
+    /// `DuckDB`, in one process
+    Duckdb,
+    /// Apache Spark, in one JVM; 20 million points suffice
+    Spark,
+}
+
+impl From<EngineArg> for Engine {
+    fn from(engine: EngineArg) -> Self {
+        match engine {
+            EngineArg::Duckdb => Self::Duckdb,
+            EngineArg::Spark => Self::Spark,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,6 +84,7 @@ pub(super) fn compactor(args: &CompactorArgs) -> Outcome {
         },
         rounds: args.rounds,
         threads: args.threads.clone(),
+        engines: args.engines.iter().copied().map(Engine::from).collect(),
         progress: |text| eprintln!("skein: {text}"),
     };
     let directory = tempfile::tempdir()?;
@@ -69,6 +92,9 @@ pub(super) fn compactor(args: &CompactorArgs) -> Outcome {
     match args.format {
         ReportFormat::Json => output::json(&Shown { load: &load })?,
         ReportFormat::Text => output::text(&text_of(&load))?,
+    }
+    if !load.differing().is_empty() {
+        return Ok(ExitCode::Difference);
     }
     Ok(ExitCode::Ok)
 }
@@ -94,7 +120,42 @@ fn text_of(load: &CompactorLoad) -> String {
     ];
     let table = output::table(&head, load.threads().into_iter().map(row).collect());
     format!(
-        "{} bytes of records, {} bytes of state\nmin median max\n{table}",
-        load.raw_bytes, load.state_bytes
+        "{} bytes of records, {} bytes of state\nmin median max\n{table}{}",
+        load.raw_bytes,
+        load.state_bytes,
+        text_of_engines(load)
     )
+}
+
+fn text_of_engines(load: &CompactorLoad) -> String {
+    let engines = load.engines();
+    if engines.is_empty() {
+        return String::new();
+    }
+    let row = |engine: Engine| {
+        let of = |figure: fn(&EngineRun) -> f64| load.of_engine(engine, figure);
+        vec![
+            engine.name().to_owned(),
+            spread(of(EngineRun::points_per_cpu_second), 0),
+            spread(of(EngineRun::points_per_second), 0),
+            spread(of(EngineRun::bytes_per_point), 3),
+            spread(of(EngineRun::peak_mib), 0),
+            format!("{:.1}", load.times_of_engine(engine)),
+        ]
+    };
+    let head = [
+        "engine",
+        "points/CPU-s",
+        "points/s",
+        "B/point",
+        "peak MiB",
+        "compactor/engine",
+    ];
+    let table = output::table(&head, engines.into_iter().map(row).collect());
+    let differing = load.differing();
+    let differing: Vec<String> = differing
+        .iter()
+        .map(|it| format!("{} LEFT ANOTHER NUMBER OF POINTS\n", it.name()))
+        .collect();
+    format!("{table}{}", differing.concat())
 }
