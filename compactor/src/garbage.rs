@@ -228,7 +228,7 @@ fn written_for(key: &str) -> Option<(ShardId, Generation)> {
 
 async fn remove(bucket: &Bucket, shard: &Shard, garbage: Garbage) -> Result<GarbageReport> {
     let mut removed = GarbageReport::default();
-    let Some(live) = fence(bucket, shard).await? else {
+    let Some(live) = fence(bucket, shard, garbage.void_before()).await? else {
         return Ok(removed);
     };
     removed.shards = 1;
@@ -265,13 +265,13 @@ struct Fenced {
 }
 
 /// Commits the fence; `None` when another compactor was faster again and again: the next collection does it.
-async fn fence(bucket: &Bucket, shard: &Shard) -> Result<Option<Fenced>> {
+async fn fence(bucket: &Bucket, shard: &Shard, void_before: Generation) -> Result<Option<Fenced>> {
     const MOST_TRIES: u32 = 16;
     let mut newest = shard.newest.clone();
     for _ in 0..MOST_TRIES {
         let mut fence = newest.clone();
         fence.generation = Generation(newest.generation.0 + 1);
-        fence.void_before = fence.generation;
+        fence.void_before = newest.void_before.max(void_before);
         fence.kept_from = newest.kept_from.max(shard.kept_from);
         match manifest_log::commit(bucket, &fence, WriteId::random()).await? {
             Committed::Ours => {
@@ -301,6 +301,14 @@ fn names_in(manifest: &ShardManifest) -> impl Iterator<Item = String> {
 }
 
 impl Garbage {
+    /// No further than what is deleted demands: a compactor that is under way goes on.
+    fn void_before(&self) -> Generation {
+        let objects = self.objects.iter().map(|(_, expected, _)| expected.0);
+        let uploads = self.uploads.iter().map(|(_, expected)| expected.0);
+        let newest = objects.chain(uploads).max();
+        Generation(newest.map_or(0, |newest| newest + 1))
+    }
+
     fn report(&self) -> GarbageReport {
         GarbageReport {
             shards: 1,

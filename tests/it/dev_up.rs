@@ -122,7 +122,7 @@ async fn the_commands_of_the_readme_work_as_written() {
         .iter()
         .partition(|line| line.starts_with("export ") || line.contains("dev up"));
     assert_eq!(setup.len(), 3, "{setup:?}");
-    assert_eq!(commands.len(), 8, "{commands:?}");
+    assert_eq!(commands.len(), 10, "{commands:?}");
     for line in commands {
         let printed = good(line, &dev).await;
         if line.contains("--format csv") {
@@ -166,6 +166,8 @@ async fn a_second_start_on_the_same_directory_goes_on_where_the_first_ended() {
         CSV.replace(",1.5,a", ",9.5,a"),
     )
     .unwrap();
+    // An export overwrites nothing.
+    std::fs::remove_file(dev.directory.path().join("org-1.parquet")).unwrap();
     for line in readme_commands()
         .iter()
         .filter(|line| line.starts_with("$SKEIN "))

@@ -118,7 +118,8 @@ pub(super) fn run(args: &TaskArgs, settings: &SettingsArgs) -> Outcome {
     let index = args.index.number()?;
     let settings = settings.start_watched("compact", &[Need::Bucket])?;
     let report = runtime()?.block_on(async {
-        let bucket = Bucket::open(&settings.bucket.settings()?).await?;
+        let opened = Bucket::open(&settings.bucket.settings()?).await;
+        let bucket = opened.map_err(|error| Failure::of_task(&error.into()))?;
         let cancel = cancel_on_signal()?;
         let timelines = Timelines::new_owns_everything();
         let task = run_task(

@@ -3,6 +3,7 @@
 use skein_reader::inspect::verify::{VerifyReport, verify};
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::shard_manifest::LimitsEpoch;
 use skein_shared::ids::{ShardId, WriteId};
 use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
@@ -85,8 +86,14 @@ async fn each_generation_is_recounted_with_the_limits_that_it_was_made_with() {
         modulus: 2,
         remainder: 0,
     };
-    let mut next = world.manifests[&shard].clone();
+    let before = &world.manifests[&shard];
+    let mut next = before.clone();
     next.generation.0 += 1;
+    next.earlier_limits = vec![LimitsEpoch {
+        limits: before.versions.limits,
+        positions: before.positions.clone(),
+        fills: before.fills.clone(),
+    }];
     next.versions.limits.points = u32::try_from(POINTS).unwrap() - 1;
     let committed = manifest_log::commit(&world.bucket, &next, WriteId::random());
     committed.await.unwrap();
@@ -97,11 +104,10 @@ async fn each_generation_is_recounted_with_the_limits_that_it_was_made_with() {
         "limits of a later generation bind no earlier record"
     );
 
-    let mut before = world.manifests[&shard].clone();
-    before.versions.limits = next.versions.limits;
-    let generation = before.generation;
+    next.earlier_limits[0].limits = next.versions.limits;
+    let generation = next.generation;
     let key = ObjectKey::Manifest { shard, generation };
-    world.put(&key, before.encode(WriteId::random())).await;
+    world.put(&key, next.encode(WriteId::random())).await;
     let report = check(&world.bucket, TimestampMs(i64::MAX)).await;
     assert!(
         !report.is_sound(),
