@@ -1,7 +1,6 @@
 //! `skein compact plan`: what is to be done, as tasks that any engine can start.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
@@ -9,7 +8,7 @@ use skein_shared::bucket::{Bucket, Created};
 use skein_shared::format::compact_plan::{CompactPlan, Part, PlannedTask};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::ShardManifest;
-use skein_shared::ids::{PlanId, ShardId, WriteId};
+use skein_shared::ids::{PlanId, WriteId};
 
 use crate::error::Result;
 use crate::plan::{PlanInput, next_step, rewrite_with_parts};
@@ -76,12 +75,6 @@ pub fn plan<'a>(
             unfinished,
         })
     })
-}
-
-/// Tasks by shard, for people.
-pub fn parts_by_shard(plan: &CompactPlan) -> BTreeMap<ShardId, u32> {
-    let parts = plan.tasks.iter().map(|task| (task.shard, task.part.of));
-    parts.collect()
 }
 
 /// The tasks of one shard; none when nothing is to be done.
