@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use futures::future::LocalBoxFuture;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::ObjectKey;
+use skein_shared::units::Millis;
 
 use crate::compactor_load::engines::{Engine, EngineRun, Rows};
 use crate::compactor_load::report::{Compaction, CompactorLoad};
 use crate::error::Result;
 use crate::full_topic::{FullTopic, ORGS};
-use crate::generator::GeneratorSettings;
+use crate::generator::{GeneratorSettings, Mix};
 use crate::own_process::OwnProcess;
 
 /// What to run.
@@ -36,17 +37,27 @@ pub struct CompactorLoadOptions {
     pub progress: fn(&str),
 }
 
-/// 60-point payloads in 10 s steps of a mixture of kinds, 2 % duplicates, 1 % late.
+/// 60-point payloads in 10 s steps of a monitoring mixture of kinds, 2 % duplicates, 1 % late.
 pub fn typical(points: u64) -> GeneratorSettings {
     GeneratorSettings {
         orgs: ORGS,
         series: series_of(points),
         points,
+        mix: Mix::Monitoring,
+        interval: Millis::seconds(10),
         payload_points: 60,
         late_permille: 10,
         duplicate_permille: 20,
         out_of_order_permille: 0,
         ..GeneratorSettings::default()
+    }
+}
+
+/// As [`typical`], a third of it full-entropy noise, which no encoder makes small.
+pub fn noisy(points: u64) -> GeneratorSettings {
+    GeneratorSettings {
+        mix: Mix::Noisy,
+        ..typical(points)
     }
 }
 
@@ -157,7 +168,8 @@ async fn forget(bucket: &Bucket) -> Result<()> {
             listed.key.parse(),
             Ok(ObjectKey::Manifest { .. }
                 | ObjectKey::Segment { .. }
-                | ObjectKey::Quarantine { .. })
+                | ObjectKey::Quarantine { .. }
+                | ObjectKey::Seal { .. })
         );
         if written {
             bucket.delete(&listed.key).await?;

@@ -22,7 +22,7 @@ use crate::generator::series_plan::SeriesPlan;
 pub use oracle::{Expectation, ExpectedSeries};
 pub use outgoing::OutgoingRecord;
 pub use records::Records;
-pub use series_plan::Kind;
+pub use series_plan::{Kind, Mix};
 
 /// What to generate. The same settings always give the same records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct GeneratorSettings {
     pub series: u32,
     /// How many points, each `(org, metric, timestamp)` counted once.
     pub points: u64,
+    /// How many of the series are of which kind.
+    pub mix: Mix,
     /// Time between two points of a series.
     pub interval: Millis,
     /// Event time at which the first points lie.
@@ -63,6 +65,7 @@ impl Default for GeneratorSettings {
             orgs: 20,
             series: 2000,
             points: 1_000_000,
+            mix: Mix::Noisy,
             interval: Millis::seconds(15),
             // 2024-01-01, six in the evening: half a day of points crosses a window's edge.
             start: TimestampMs(1_704_132_000_000),

@@ -110,6 +110,7 @@ impl GeneratorArgs {
             orgs: self.orgs.unwrap_or(default.orgs),
             series: self.series.unwrap_or(default.series),
             points: self.points.unwrap_or(default.points),
+            mix: default.mix,
             interval: self.interval.unwrap_or(default.interval),
             start: self.start.unwrap_or(default.start),
             payload_points: self.payload_points.unwrap_or(default.payload_points),

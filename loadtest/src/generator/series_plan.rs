@@ -25,8 +25,50 @@ pub enum Kind {
     Noise,
 }
 
-/// Shares in twentieths: 35 % noise, 20 % counters, 20 % gauges, 15 % integer gauges, 10 % constants.
-const KINDS: [Kind; 20] = [
+/// How many series there are of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mix {
+    /// 35 % noise, 20 % counters, 20 % gauges, 15 % integer gauges, 10 % constants: much that no encoder makes small.
+    #[default]
+    Noisy,
+    /// 30 % counters, 30 % gauges, 20 % integer gauges, 15 % constants, 5 % noise: as monitoring has it.
+    Monitoring,
+}
+
+impl Mix {
+    /// The kinds by twentieths.
+    const fn kinds(self) -> &'static [Kind; 20] {
+        match self {
+            Self::Noisy => &NOISY,
+            Self::Monitoring => &MONITORING,
+        }
+    }
+}
+
+const MONITORING: [Kind; 20] = [
+    Kind::Counter,
+    Kind::Gauge,
+    Kind::IntegerGauge,
+    Kind::Constant,
+    Kind::Noise,
+    Kind::Gauge,
+    Kind::Counter,
+    Kind::IntegerGauge,
+    Kind::Gauge,
+    Kind::Counter,
+    Kind::Constant,
+    Kind::Gauge,
+    Kind::Counter,
+    Kind::IntegerGauge,
+    Kind::Gauge,
+    Kind::Counter,
+    Kind::Constant,
+    Kind::Gauge,
+    Kind::Counter,
+    Kind::IntegerGauge,
+];
+
+const NOISY: [Kind; 20] = [
     Kind::Noise,
     Kind::Counter,
     Kind::Gauge,
@@ -107,7 +149,7 @@ impl SeriesPlan {
         } else {
             (FIRST_ORG, pair)
         };
-        let kind = KINDS[(turn % 20) as usize];
+        let kind = settings.mix.kinds()[(turn % 20) as usize];
         let tags = BTreeMap::from([
             ("host".to_owned(), format!("host-{number:05}")),
             ("job".to_owned(), "api".to_owned()),

@@ -20,6 +20,17 @@ pub enum Profile {
     Archive,
 }
 
+/// How a block's numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NumberWay {
+    /// In as many bits as their range needs.
+    Bits,
+    /// Through pco.
+    Packed,
+    /// Differences of neighbours through pco.
+    Differences,
+}
+
 /// How hard pco looks for bins: 0 to 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackLevel(pub usize);
@@ -32,6 +43,18 @@ impl Profile {
             Self::Balanced => &[PackLevel(6)],
             // The higher is not always the smaller.
             Self::Archive => &[PackLevel(6), PackLevel(8)],
+        }
+    }
+
+    /// Ways to write so many numbers, each of which is a candidate: as bits, through pco, through pco as differences.
+    pub(super) const fn number_ways(self, numbers: usize) -> &'static [NumberWay] {
+        use NumberWay::{Bits, Differences, Packed};
+        match self {
+            Self::Fast => &[Bits],
+            // pco's tables alone take more.
+            Self::Balanced if numbers <= 48 => &[Bits],
+            Self::Balanced if numbers > 1024 => &[Packed, Differences],
+            Self::Balanced | Self::Archive => &[Bits, Packed, Differences],
         }
     }
 

@@ -3,12 +3,14 @@
 //! One byte names the encoding, and the smallest of these wins, or the one that won among like blocks of the run:
 //! - constant step: the step as a varint; nothing at all for a single timestamp;
 //! - steps: differences of the steps as varints, through zstd;
-//! - packed: the steps through pco.
+//! - packed: the steps through pco;
+//! - bits: the steps as [bits](crate::format::bit_pack).
 
 use crate::error::{Error, Result};
+use crate::format::bit_pack;
 use crate::format::habit::{Contest, Habit};
 use crate::format::number_chunk::{self, Delta, Squeezer};
-use crate::format::profile::Profile;
+use crate::format::profile::{NumberWay, Profile};
 use crate::format::varint;
 
 const FORMAT: &str = "timestamp column";
@@ -16,6 +18,7 @@ const FORMAT: &str = "timestamp column";
 const CONSTANT_STEP: u8 = 1;
 const VARINT_STEPS: u8 = 2;
 const PACKED_STEPS: u8 = 3;
+const STEP_BITS: u8 = 4;
 
 /// How a block's timestamps are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +29,8 @@ pub enum TimestampEncoding {
     VarintSteps,
     /// Steps through pco.
     PackedSteps,
+    /// Steps as bits.
+    StepBits,
 }
 
 impl TimestampEncoding {
@@ -35,6 +40,7 @@ impl TimestampEncoding {
             CONSTANT_STEP => Some(Self::ConstantStep),
             VARINT_STEPS => Some(Self::VarintSteps),
             PACKED_STEPS => Some(Self::PackedSteps),
+            STEP_BITS => Some(Self::StepBits),
             _ => None,
         }
     }
@@ -45,6 +51,7 @@ impl TimestampEncoding {
             Self::ConstantStep => "timestamps constant step",
             Self::VarintSteps => "timestamps varint steps",
             Self::PackedSteps => "timestamps packed steps",
+            Self::StepBits => "timestamps step bits",
         }
     }
 }
@@ -54,6 +61,7 @@ impl TimestampEncoding {
 pub struct TimestampEncoder {
     profile: Profile,
     steps: Vec<u64>,
+    integers: Vec<i64>,
     changes: Vec<u8>,
     squeezer: Squeezer,
     habits: [Habit; STEADINESS],
@@ -97,24 +105,40 @@ impl TimestampEncoder {
         if !self.profile.has_habits() {
             self.begin_run();
         }
+        let ways: &[u8] = match self.profile.number_ways(self.steps.len()) {
+            [NumberWay::Bits] => &[VARINT_STEPS, STEP_BITS],
+            _ => &[VARINT_STEPS, PACKED_STEPS],
+        };
         let steadiness = steadiness(&self.steps);
-        match self.habits[steadiness].known() {
-            Some(0) => self.varints(out),
-            Some(_) => self.packed(out),
-            None => {
-                let start = out.len();
-                self.varints(out);
-                let mut contest = Contest::with_first(out, start);
-                self.packed(out);
-                contest.next(1, out);
-                self.habits[steadiness].won(contest.winner());
-                if contest.winner() == 0 {
-                    TimestampEncoding::VarintSteps
-                } else {
-                    TimestampEncoding::PackedSteps
-                }
-            }
+        let known = self.habits[steadiness].known();
+        if let Some(known) = known.filter(|known| ways.contains(known)) {
+            return self.put(known, out);
         }
+        let start = out.len();
+        let mut encodings = [self.put(ways[0], out); 2];
+        let mut contest = Contest::with_first(out, start);
+        encodings[1] = self.put(ways[1], out);
+        contest.next(1, out);
+        let winner = usize::from(contest.winner());
+        self.habits[steadiness].won(ways[winner]);
+        encodings[winner]
+    }
+
+    fn put(&mut self, way: u8, out: &mut Vec<u8>) -> TimestampEncoding {
+        match way {
+            STEP_BITS => self.bits(out),
+            PACKED_STEPS => self.packed(out),
+            _ => self.varints(out),
+        }
+    }
+
+    fn bits(&mut self, out: &mut Vec<u8>) -> TimestampEncoding {
+        self.integers.clear();
+        let steps = self.steps.iter();
+        self.integers.extend(steps.map(|step| step.cast_signed()));
+        out.push(STEP_BITS);
+        bit_pack::pack(&self.integers, out);
+        TimestampEncoding::StepBits
     }
 
     fn varints(&mut self, out: &mut Vec<u8>) -> TimestampEncoding {
@@ -178,6 +202,12 @@ pub fn decode(bytes: &[u8], count: usize, first_ms: i64, out: &mut Vec<i64>) -> 
             let mut numbers = vec![0_u64; steps];
             number_chunk::unpack(body, &mut numbers).or_else(refuse)?;
             accumulate(first_ms, numbers.into_iter(), out)
+        }
+        STEP_BITS if steps > 0 => {
+            let mut numbers = vec![0; steps];
+            bit_pack::unpack(body, &mut numbers).or_else(refuse)?;
+            let steps = numbers.iter().map(|step| step.cast_unsigned());
+            accumulate(first_ms, steps, out)
         }
         unknown => refuse(format!("encoding {unknown} is unknown")),
     }

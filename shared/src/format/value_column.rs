@@ -1,20 +1,18 @@
 //! Values of a block: any `f64` bit patterns.
 //!
 //! One byte names the encoding, and the smallest of these wins, or the one that won among like blocks of the run:
-//! - constant: the bits of the one value;
+//! - constant: the bits of the one value, or its decimal where that is shorter;
 //! - decimal: every value is an integer divided by one power of ten, bit for bit; the integers through
-//!   pco, with or without delta, as narrow as they fit;
-//! - packed: the floats through pco, with or without delta;
+//!   pco, with or without delta, as narrow as they fit, or as [bits](crate::format::bit_pack);
+//! - packed: the floats through pco, with or without delta, or their bit patterns in the order of floats as bits;
 //! - zstd of the raw bytes, where values come back often;
 //! - dictionary, there too: the different bit patterns, ascending, and an index for each value, both through pco;
 //! - raw: 8 little-endian bytes each.
 
 mod encoder;
 
-use pco::data_types::Number;
-
 use crate::error::{Error, Result};
-use crate::format::{number_chunk, varint};
+use crate::format::{bit_pack, number_chunk, varint};
 
 pub use self::encoder::{ValueEncoder, ValueHabits};
 
@@ -28,6 +26,9 @@ const DECIMAL_64: u8 = 4;
 const PACKED: u8 = 5;
 const ZSTD: u8 = 6;
 const DICTIONARY: u8 = 7;
+const DECIMAL_BITS: u8 = 8;
+const PACKED_BITS: u8 = 9;
+const CONSTANT_DECIMAL: u8 = 10;
 
 /// Most different values of a dictionary.
 const MAX_DICTIONARY: usize = 4096;
@@ -48,10 +49,14 @@ pub enum ValueEncoding {
     Raw,
     /// One value for all.
     Constant,
-    /// Integers divided by a power of ten.
+    /// Integers divided by a power of ten, through pco.
     Decimal,
+    /// Integers divided by a power of ten, as bits.
+    DecimalBits,
     /// Floats through pco.
     Packed,
+    /// Floats as bits.
+    PackedBits,
     /// Raw bytes through zstd.
     Zstd,
     /// The different values, and which of them each value is.
@@ -63,9 +68,11 @@ impl ValueEncoding {
     pub fn of(column: &[u8]) -> Option<Self> {
         match *column.first()? {
             RAW => Some(Self::Raw),
-            CONSTANT => Some(Self::Constant),
+            CONSTANT | CONSTANT_DECIMAL => Some(Self::Constant),
             DECIMAL_16 | DECIMAL_32 | DECIMAL_64 => Some(Self::Decimal),
+            DECIMAL_BITS => Some(Self::DecimalBits),
             PACKED => Some(Self::Packed),
+            PACKED_BITS => Some(Self::PackedBits),
             ZSTD => Some(Self::Zstd),
             DICTIONARY => Some(Self::Dictionary),
             _ => None,
@@ -78,7 +85,9 @@ impl ValueEncoding {
             Self::Raw => "values raw",
             Self::Constant => "values constant",
             Self::Decimal => "values decimal",
+            Self::DecimalBits => "values decimal bits",
             Self::Packed => "values packed",
+            Self::PackedBits => "values packed bits",
             Self::Zstd => "values zstd",
             Self::Dictionary => "values dictionary",
         }
@@ -104,13 +113,30 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
             out.resize(out.len() + count, value);
             Ok(())
         }
-        DECIMAL_16 => take_decimal::<i16>(body, count, out),
-        DECIMAL_32 => take_decimal::<i32>(body, count, out),
-        DECIMAL_64 => take_decimal::<i64>(body, count, out),
+        CONSTANT_DECIMAL => {
+            let (exponent, mut integer) = take_exponent(body)?;
+            match varint::take_i64(&mut integer) {
+                Some(n) if integer.is_empty() => {
+                    out.resize(out.len() + count, from_decimal(n, exponent));
+                    Ok(())
+                }
+                Some(_) | None => refuse("constant is not one varint"),
+            }
+        }
+        DECIMAL_16 => take_decimal(body, count, number_chunk::unpack::<i16>, out),
+        DECIMAL_32 => take_decimal(body, count, number_chunk::unpack::<i32>, out),
+        DECIMAL_64 => take_decimal(body, count, number_chunk::unpack::<i64>, out),
+        DECIMAL_BITS => take_decimal(body, count, bit_pack::unpack, out),
         PACKED => {
             let start = out.len();
             out.resize(start + count, 0.0);
             number_chunk::unpack(body, &mut out[start..]).or_else(refuse)
+        }
+        PACKED_BITS => {
+            let mut places = vec![0; count];
+            bit_pack::unpack(body, &mut places).or_else(refuse)?;
+            out.extend(places.iter().map(|place| float_at(*place)));
+            Ok(())
         }
         ZSTD => {
             let raw = number_chunk::unsqueeze(body, count * 8).or_else(refuse)?;
@@ -121,21 +147,18 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
     }
 }
 
-/// The integers that integer columns hold.
-trait Integer: Number + Default + Copy {
-    fn to_i64(self) -> i64;
+/// The place of a float in the order of all floats, with -0.0 before 0.0 and NaNs at both ends: floats that are near
+/// each other have places that are. [`float_at`] is the inverse.
+fn place_of(float: f64) -> i64 {
+    let bits = float.to_bits().cast_signed();
+    // Of a negative float all bits but the sign turn around.
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }
 
-macro_rules! integers {
-    ($($name:ident),*) => {$(
-        impl Integer for $name {
-            fn to_i64(self) -> i64 {
-                self.into()
-            }
-        }
-    )*};
+fn float_at(place: i64) -> f64 {
+    let bits = place ^ ((place >> 63).cast_unsigned() >> 1).cast_signed();
+    f64::from_bits(bits.cast_unsigned())
 }
-integers!(i16, i32, i64);
 
 #[expect(
     clippy::cast_precision_loss,
@@ -158,17 +181,29 @@ fn take_raw(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
     Ok(())
 }
 
-fn take_decimal<T: Integer>(body: &[u8], count: usize, out: &mut Vec<f64>) -> Result<()> {
-    let Some((exponent, packed)) = body.split_first() else {
+fn take_exponent(body: &[u8]) -> Result<(usize, &[u8])> {
+    let Some((exponent, rest)) = body.split_first() else {
         return refuse("decimal has no exponent");
     };
     let exponent = usize::from(*exponent);
-    if exponent >= POWERS_OF_TEN.len() {
-        return refuse(format!("exponent {exponent} is too large"));
+    if exponent < POWERS_OF_TEN.len() {
+        Ok((exponent, rest))
+    } else {
+        refuse(format!("exponent {exponent} is too large"))
     }
+}
+
+fn take_decimal<T: Into<i64> + Default + Copy>(
+    body: &[u8],
+    count: usize,
+    unpack: impl Fn(&[u8], &mut [T]) -> std::result::Result<(), String>,
+    out: &mut Vec<f64>,
+) -> Result<()> {
+    let (exponent, packed) = take_exponent(body)?;
     let mut integers = vec![T::default(); count];
-    number_chunk::unpack(packed, &mut integers).or_else(refuse)?;
-    out.extend(integers.iter().map(|n| from_decimal(n.to_i64(), exponent)));
+    unpack(packed, &mut integers).or_else(refuse)?;
+    let decimal = |integer: &T| from_decimal((*integer).into(), exponent);
+    out.extend(integers.iter().map(decimal));
     Ok(())
 }
 

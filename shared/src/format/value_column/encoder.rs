@@ -3,12 +3,14 @@
 use pco::data_types::Number;
 
 use super::{
-    CONSTANT, DECIMAL_16, DECIMAL_32, DECIMAL_64, DICTIONARY, LARGEST_INTEGER, MAX_DICTIONARY,
-    PACKED, POWERS_OF_TEN, RAW, ROUNDER, ValueEncoding, ZSTD,
+    CONSTANT, CONSTANT_DECIMAL, DECIMAL_16, DECIMAL_32, DECIMAL_64, DECIMAL_BITS, DICTIONARY,
+    LARGEST_INTEGER, MAX_DICTIONARY, PACKED, PACKED_BITS, POWERS_OF_TEN, RAW, ROUNDER,
+    ValueEncoding, ZSTD, place_of,
 };
+use crate::format::bit_pack;
 use crate::format::habit::{Contest, Habit};
 use crate::format::number_chunk::{self, Delta, Squeezer};
-use crate::format::profile::Profile;
+use crate::format::profile::{NumberWay, Profile};
 use crate::format::varint;
 
 /// Encodes the values of one run's blocks; memory is kept from one block to the next.
@@ -28,7 +30,7 @@ pub struct ValueEncoder {
 /// What won lately, among blocks that are alike.
 #[derive(Debug, Default)]
 pub struct ValueHabits {
-    /// Delta or none: by width, exponent, and whether neighbours are close.
+    /// Way of the numbers: by width, exponent, and whether neighbours are close.
     decimal: [[[Habit; 2]; POWERS_OF_TEN.len()]; 3],
     packed: Habit,
     dictionary: Habit,
@@ -45,9 +47,38 @@ const DICTIONARY_WAY: u8 = 2;
 #[derive(Debug, Clone, Copy)]
 struct Decimals {
     exponent: u8,
-    least: i64,
-    greatest: i64,
+    width: Width,
     neighbours_are_close: bool,
+}
+
+/// The narrowest integers that hold all of a block.
+#[derive(Debug, Clone, Copy)]
+enum Width {
+    Of16,
+    Of32,
+    Of64,
+}
+
+impl ValueHabits {
+    fn of(&mut self, numbers: Option<Decimals>) -> &mut Habit {
+        match numbers {
+            None => &mut self.packed,
+            Some(decimals) => {
+                let of_width = &mut self.decimal[decimals.width as usize];
+                let of_exponent = &mut of_width[usize::from(decimals.exponent)];
+                &mut of_exponent[usize::from(decimals.neighbours_are_close)]
+            }
+        }
+    }
+}
+
+fn encoding_of(way: NumberWay, numbers: Option<Decimals>) -> ValueEncoding {
+    match (way, numbers.is_some()) {
+        (NumberWay::Bits, true) => ValueEncoding::DecimalBits,
+        (NumberWay::Bits, false) => ValueEncoding::PackedBits,
+        (NumberWay::Packed | NumberWay::Differences, true) => ValueEncoding::Decimal,
+        (NumberWay::Packed | NumberWay::Differences, false) => ValueEncoding::Packed,
+    }
 }
 
 impl ValueEncoder {
@@ -68,8 +99,7 @@ impl ValueEncoder {
     pub fn encode(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
         let first = values[0].to_bits();
         if values.iter().all(|value| value.to_bits() == first) {
-            out.push(CONSTANT);
-            out.extend_from_slice(&first.to_le_bytes());
+            self.constant(values[0], out);
             return ValueEncoding::Constant;
         }
         if !self.profile.has_habits() {
@@ -87,6 +117,10 @@ impl ValueEncoder {
             return ValueEncoding::Raw;
         }
         encoding
+    }
+
+    pub(in crate::format) fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// The least number of places with which all of `values`, of which there is at least one, are decimals.
@@ -136,54 +170,92 @@ impl ValueEncoder {
         }
     }
 
-    fn numbers(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
-        if let Some(decimals) = self.take_decimals(values) {
-            self.decimal(decimals, out);
-            ValueEncoding::Decimal
+    fn constant(&mut self, value: f64, out: &mut Vec<u8>) {
+        if let Some(Decimals { exponent, .. }) = self.take_decimals(&[value])
+            && varint::len_i64(self.integers[0]) < 7
+        {
+            out.extend_from_slice(&[CONSTANT_DECIMAL, exponent]);
+            varint::put_i64(out, self.integers[0]);
         } else {
-            let profile = self.profile;
-            out.push(PACKED);
-            pack_smaller(&mut self.habits.packed, values, profile, out);
-            ValueEncoding::Packed
+            out.push(CONSTANT);
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
         }
     }
 
-    fn decimal(&mut self, decimals: Decimals, out: &mut Vec<u8>) {
-        let Decimals {
-            exponent,
-            least,
-            greatest,
-            neighbours_are_close,
-        } = decimals;
-        let place = (usize::from(exponent), usize::from(neighbours_are_close));
-        let (habits, profile) = (&mut self.habits.decimal, self.profile);
-        if is_within::<i16>(least, greatest) {
-            out.extend_from_slice(&[DECIMAL_16, exponent]);
-            narrow(&self.integers, &mut self.narrow_16);
-            pack_smaller(
-                &mut habits[0][place.0][place.1],
-                &self.narrow_16,
-                profile,
-                out,
-            );
-        } else if is_within::<i32>(least, greatest) {
-            out.extend_from_slice(&[DECIMAL_32, exponent]);
-            narrow(&self.integers, &mut self.narrow_32);
-            pack_smaller(
-                &mut habits[1][place.0][place.1],
-                &self.narrow_32,
-                profile,
-                out,
-            );
+    fn numbers(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
+        let numbers = self.take_decimals(values);
+        let ways = self.profile.number_ways(values.len());
+        let known = if ways.len() == 1 {
+            Some(ways[0])
         } else {
-            out.extend_from_slice(&[DECIMAL_64, exponent]);
-            pack_smaller(
-                &mut habits[2][place.0][place.1],
-                &self.integers,
-                profile,
-                out,
-            );
+            let known = self.habits.of(numbers).known();
+            known.and_then(|number| ways.iter().find(|way| **way as u8 == number).copied())
+        };
+        if let Some(way) = known {
+            self.put_numbers(way, numbers, values, out);
+            return encoding_of(way, numbers);
         }
+        let start = out.len();
+        self.put_numbers(ways[0], numbers, values, out);
+        let mut contest = Contest::with_first(out, start);
+        for (number, way) in (1..).zip(&ways[1..]) {
+            self.put_numbers(*way, numbers, values, out);
+            contest.next(number, out);
+        }
+        let winner = ways[usize::from(contest.winner())];
+        self.habits.of(numbers).won(winner as u8);
+        encoding_of(winner, numbers)
+    }
+
+    /// Appends the numbers, which are `values` or the integers that were taken for them.
+    fn put_numbers(
+        &mut self,
+        way: NumberWay,
+        numbers: Option<Decimals>,
+        values: &[f64],
+        out: &mut Vec<u8>,
+    ) {
+        let delta = match way {
+            NumberWay::Bits => return self.put_bits(numbers, values, out),
+            NumberWay::Packed => [Delta::None],
+            NumberWay::Differences => [Delta::First],
+        };
+        let profile = self.profile;
+        let Some(Decimals {
+            exponent, width, ..
+        }) = numbers
+        else {
+            out.push(PACKED);
+            number_chunk::pack_smallest(values, &delta, profile, out);
+            return;
+        };
+        match width {
+            Width::Of16 => {
+                out.extend_from_slice(&[DECIMAL_16, exponent]);
+                narrow(&self.integers, &mut self.narrow_16);
+                number_chunk::pack_smallest(&self.narrow_16, &delta, profile, out);
+            }
+            Width::Of32 => {
+                out.extend_from_slice(&[DECIMAL_32, exponent]);
+                narrow(&self.integers, &mut self.narrow_32);
+                number_chunk::pack_smallest(&self.narrow_32, &delta, profile, out);
+            }
+            Width::Of64 => {
+                out.extend_from_slice(&[DECIMAL_64, exponent]);
+                number_chunk::pack_smallest(&self.integers, &delta, profile, out);
+            }
+        }
+    }
+
+    fn put_bits(&mut self, numbers: Option<Decimals>, values: &[f64], out: &mut Vec<u8>) {
+        if let Some(Decimals { exponent, .. }) = numbers {
+            out.extend_from_slice(&[DECIMAL_BITS, exponent]);
+        } else {
+            out.push(PACKED_BITS);
+            self.integers.clear();
+            self.integers.extend(values.iter().copied().map(place_of));
+        }
+        bit_pack::pack(&self.integers, out);
     }
 
     /// The smallest exponent `k` such that every value is exactly an integer divided by `10^k`; the integers are
@@ -206,8 +278,7 @@ impl ValueEncoder {
         let mean_move = moves / values.len() as u64;
         Some(Decimals {
             exponent: u8::try_from(exponent).ok()?,
-            least,
-            greatest,
+            width: Width::of(least, greatest),
             neighbours_are_close: mean_move.saturating_mul(3) < greatest.abs_diff(least),
         })
     }
@@ -290,8 +361,19 @@ fn exact_integer(value: f64, power: f64) -> (bool, i64) {
     (is_decimal, integer.cast_signed())
 }
 
-fn is_within<T: TryFrom<i64>>(least: i64, greatest: i64) -> bool {
-    T::try_from(least).is_ok() && T::try_from(greatest).is_ok()
+impl Width {
+    fn of(least: i64, greatest: i64) -> Self {
+        fn is_within<T: TryFrom<i64>>(least: i64, greatest: i64) -> bool {
+            T::try_from(least).is_ok() && T::try_from(greatest).is_ok()
+        }
+        if is_within::<i16>(least, greatest) {
+            Self::Of16
+        } else if is_within::<i32>(least, greatest) {
+            Self::Of32
+        } else {
+            Self::Of64
+        }
+    }
 }
 
 fn narrow<T: TryFrom<i64> + Default>(integers: &[i64], out: &mut Vec<T>) {
@@ -300,9 +382,12 @@ fn narrow<T: TryFrom<i64> + Default>(integers: &[i64], out: &mut Vec<T>) {
     out.extend(integers.iter().map(|n| T::try_from(*n).unwrap_or_default()));
 }
 
-/// How many of the values equal one that was seen lately, in quarters.
+/// How many of the values equal one that was seen lately, in quarters; not asked of so few that nothing could be saved.
 fn quarters_that_come_back(values: &[f64]) -> usize {
     const SLOTS: usize = 1024;
+    if values.len() <= 32 {
+        return 0;
+    }
     let mut seen = [0_u64; SLOTS];
     let mut again = 0;
     for value in values {
