@@ -15,6 +15,7 @@ use skein_shared::window::TimeSpan;
 use crate::error::{Error, Result};
 use crate::object_fetch::{BlockRange, OpenedObject};
 use crate::payload_arena::PayloadArena;
+use crate::seal_history::SealHistory;
 
 /// Decides what becomes of each frame of a step.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct BlockReader<'a> {
     pub shard_map: &'a ShardMap,
     /// What a payload may hold.
     pub limits: &'a Limits,
+    /// Which seals a record lies beyond.
+    pub seals: &'a SealHistory,
 }
 
 /// What the frames read so far became.
@@ -129,14 +132,17 @@ impl BlockReader<'_> {
                 }
                 counts.records += u64::from(is_routed_here);
                 let order = Order {
+                    seals: 0,
                     record_timestamp: record.timestamp.time(),
                     chain: rule.chain,
                     offset: record.offset,
                 };
                 counts.payload_bytes += payload.len() as u64;
                 counts.points += arena.push(payload, &view, order, |window| {
-                    window.span().overlaps(self.span)
-                        && self.shard_map.owner_of(view.org(), window) == self.shard
+                    let is_ours = window.span().overlaps(self.span)
+                        && self.shard_map.owner_of(view.org(), window) == self.shard;
+                    let chain = &rule.stream.chain;
+                    is_ours.then(|| self.seals.rank(window, chain, record.offset))
                 });
             }
             // What has no series belongs to the first part.

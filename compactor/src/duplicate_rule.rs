@@ -208,6 +208,7 @@ mod tests {
         let order =
             (prop::option::of(0..3_i64), 0..3_u32, 0..4_i64).prop_map(|(at, chain, offset)| {
                 Order {
+                    seals: 1,
                     record_timestamp: at.map(TimestampMs),
                     chain: ChainIndex(chain),
                     offset: Offset(offset),
@@ -292,6 +293,7 @@ mod tests {
     #[test]
     fn identical_values_collapse_and_keep_the_highest_order() {
         let order = |offset| Order {
+            seals: 1,
             offset: Offset(offset),
             ..Order::default()
         };

@@ -41,7 +41,7 @@ pub enum Mode {
 pub struct GarbageReport {
     /// Shards that have something to take away.
     pub shards: u64,
-    /// Segments and lists that no read can need.
+    /// Segments, lists and seals that no read can need.
     pub objects: u64,
     /// Their bytes.
     pub object_bytes: u64,
@@ -212,12 +212,15 @@ async fn sweep(
     Ok(garbage)
 }
 
-/// The shard and generation that a segment or a quarantine list was written for; `None` of other objects.
+/// The shard and generation that a segment, a quarantine list or a seal was written for; `None` of other objects.
 fn written_for(key: &str) -> Option<(ShardId, Generation)> {
     if let ObjectKey::Segment {
         shard, generation, ..
     }
     | ObjectKey::Quarantine {
+        shard, generation, ..
+    }
+    | ObjectKey::Seal {
         shard, generation, ..
     } = key.parse().ok()?
     {
@@ -297,7 +300,8 @@ async fn fence(bucket: &Bucket, shard: &Shard, void_before: Generation) -> Resul
 fn names_in(manifest: &ShardManifest) -> impl Iterator<Item = String> {
     let segments = manifest.segments.iter().map(|segment| &segment.key);
     let lists = manifest.quarantine.iter().map(|list| &list.key);
-    segments.chain(lists).cloned()
+    let seals = manifest.seals.iter().map(|seal| &seal.key);
+    segments.chain(lists).chain(seals).cloned()
 }
 
 impl Garbage {

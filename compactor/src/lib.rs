@@ -14,6 +14,7 @@ pub mod duplicate_rule;
 pub mod merge_policy;
 pub mod plan;
 pub mod plan_input;
+pub mod seal_history;
 pub mod object_fetch;
 pub mod payload_arena;
 pub mod spill;

@@ -10,12 +10,11 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::Advance;
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::format::shard_manifest::{
-    LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest,
-};
+use skein_shared::format::shard_manifest::{LimitsEpoch, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
+use skein_shared::window::Window;
 
 use crate::error::{Error, Result};
 
@@ -84,6 +83,12 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     next.segments
         .sort_by_key(|segment| (segment.window, segment.generation));
     next.quarantine.extend(delta.quarantine.clone());
+    next.seals.extend(delta.seal.clone());
+    let live: BTreeSet<Window> = next.raw_segments().map(|segment| segment.window).collect();
+    next.seals.retain_mut(|seal| {
+        seal.windows.retain(|window| live.contains(window));
+        !seal.windows.is_empty()
+    });
     next.counts.add(delta.counts);
     check_conserved(&next)?;
     Ok(next)
@@ -92,7 +97,9 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
 fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     // A collector of garbage may have deleted what was written for a generation before this one.
     let segments = delta.added.iter().map(|segment| segment.generation);
-    let lists = delta.quarantine.iter().filter_map(written_for);
+    let lists = delta.quarantine.iter().map(|list| &list.key);
+    let seals = delta.seal.iter().map(|seal| &seal.key);
+    let lists = lists.chain(seals).filter_map(|key| written_for(key));
     if segments
         .chain(lists)
         .any(|made_for| made_for < base.void_before)
@@ -120,8 +127,10 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     Ok(())
 }
 
-fn written_for(list: &QuarantineRef) -> Option<Generation> {
-    if let Ok(ObjectKey::Quarantine { generation, .. }) = list.key.parse() {
+fn written_for(key: &str) -> Option<Generation> {
+    if let ObjectKey::Quarantine { generation, .. } | ObjectKey::Seal { generation, .. } =
+        key.parse().ok()?
+    {
         return Some(generation);
     }
     None
@@ -173,11 +182,9 @@ fn superseded(found: &ShardManifest, reason: impl Into<String>) -> Error {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::*;
     use skein_shared::format::shard_manifest::{ConservationCounts, ManifestVersions};
     use skein_shared::ids::{Chain, Incarnation, PartitionId, ShardId, SourceName, TopicName};
-    use skein_shared::window::Window;
-
-    use super::*;
 
     fn chain(partition: u32) -> Chain {
         Chain {
@@ -199,6 +206,7 @@ mod tests {
             replaced: BTreeMap::new(),
             added: Vec::new(),
             quarantine: Vec::new(),
+            seal: None,
             counts: ConservationCounts::default(),
             versions: ManifestVersions::default(),
         }

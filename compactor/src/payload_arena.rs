@@ -74,30 +74,30 @@ struct Place {
 }
 
 impl PayloadArena {
-    /// Takes the points of a payload that lie in windows of ours, and answers how many. `owns` says
-    /// whether the shard has the payload's org in a window; a payload that spans windows is cut there.
+    /// Takes the points of a payload that lie in windows of ours, and answers how many. `rank` answers, for a window in
+    /// which the shard has the payload's org, what [`Order::seals`] is there; a payload that spans windows is cut.
     pub fn push(
         &mut self,
         payload: &[u8],
         view: &PayloadView<'_>,
         order: Order,
-        owns: impl Fn(Window) -> bool,
+        rank: impl Fn(Window) -> Option<u32>,
     ) -> u64 {
         let Some(range) = view.time_range() else {
             return 0;
         };
         let window = Window::of(range.earliest);
         if window != Window::of(range.latest) {
-            return self.push_pieces(view, order, owns);
+            return self.push_pieces(view, order, rank);
         }
-        if !owns(window) {
+        let Some(seals) = rank(window) else {
             return 0;
-        }
+        };
         let key = PayloadKey {
             window,
             series: view.series(),
             first_ms: range.first.0,
-            order,
+            order: Order { seals, ..order },
         };
         self.keep(key, payload);
         view.point_count() as u64
@@ -159,23 +159,23 @@ impl PayloadArena {
         &mut self,
         view: &PayloadView<'_>,
         order: Order,
-        owns: impl Fn(Window) -> bool,
+        rank: impl Fn(Window) -> Option<u32>,
     ) -> u64 {
         let mut pieces = std::mem::take(&mut self.pieces);
         cut_by_window(view, &mut pieces);
         let mut points = 0;
         let mut bytes = Vec::new();
         for (window, piece) in &pieces {
-            if !owns(*window) {
+            let Some(seals) = rank(*window) else {
                 continue;
-            }
+            };
             bytes.clear();
             piece.encode(&mut bytes);
             let key = PayloadKey {
                 window: *window,
                 series: view.series(),
                 first_ms: piece.timestamps[0].0,
-                order,
+                order: Order { seals, ..order },
             };
             self.keep(key, &bytes);
             points += piece.values.len() as u64;
@@ -254,7 +254,9 @@ mod tests {
         let mut bytes = Vec::new();
         payload(points).encode(&mut bytes);
         let view = PayloadView::parse(&bytes, &Limits::default(), None).unwrap();
-        arena.push(&bytes, &view, Order::default(), owns)
+        arena.push(&bytes, &view, Order::default(), |window| {
+            owns(window).then_some(1)
+        })
     }
 
     fn points_in(arena: &PayloadArena, reference: &PayloadRef) -> Vec<(i64, u64)> {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::report::{OnProgress, ProgressCounter, StepReport};
+use crate::seal_history::SealHistory;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 use crate::task_results::{self, ShardProgress};
@@ -102,7 +103,13 @@ async fn make(
             reason: "the cutover timelines have changed since the plan".into(),
         });
     }
-    let made = task::make(context, &base, task.part, task.step.clone()).await;
+    let made = task::make(
+        context,
+        &base,
+        (task.part, task.step.clone()),
+        SealHistory::passed(),
+    )
+    .await;
     let (outcome, report) = match made {
         Ok((delta, report)) => (TaskOutcome::Made(Box::new(delta)), report),
         Err(Error::OverBudget { bytes, .. }) => {

@@ -32,6 +32,7 @@ use crate::plan::{ChainInput, PlanInput, next_step};
 use crate::plan_input::{self, Reach};
 use crate::report::{OnProgress, ProgressCounter};
 use crate::run::{RunOptions, rules_of};
+use crate::seal_history::SealHistory;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
@@ -215,7 +216,8 @@ async fn rebuild_shard(
         segments: Vec::new(),
         ..manifest.clone()
     };
-    let (mut delta, _) = task::make(context, &bare, Part::WHOLE, step).await?;
+    let seals = SealHistory::load(&context.bucket, manifest).await?;
+    let (mut delta, _) = task::make(context, &bare, (Part::WHOLE, step), seals).await?;
     let mut rows = compare(manifest, &delta.added, what.span);
     for row in &mut rows {
         if row.found == Found::Same && !is_sound(&context.bucket, manifest, row.window).await? {
@@ -236,6 +238,12 @@ async fn rebuild_shard(
         .extract_if(.., |segment| !goes_in(segment.window))
     {
         context.bucket.delete(&segment.key).await?;
+    }
+    if let Some(seal) = &mut delta.seal {
+        seal.windows.retain(|window| goes_in(*window));
+    }
+    if let Some(unused) = delta.seal.take_if(|seal| seal.windows.is_empty()) {
+        context.bucket.delete(&unused.key).await?;
     }
     for row in rows.iter().filter(|row| row.is_replaced) {
         delta
@@ -312,6 +320,9 @@ async fn commit(
                 }
                 let replaced = &delta.replaced;
                 delta.added.retain(|s| replaced.contains_key(&s.window));
+                if let Some(seal) = &mut delta.seal {
+                    seal.windows.retain(|window| replaced.contains_key(window));
+                }
             }
             Err(error) => return Err(error),
         }

@@ -26,6 +26,7 @@ use crate::metrics;
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input::{self, Reach};
 use crate::report::{ProgressCounter, RunReport, StepReport};
+use crate::seal_history::SealHistory;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
@@ -238,7 +239,8 @@ async fn run_step(
     base: &ShardManifest,
     step: Step,
 ) -> Result<(ShardManifest, StepReport)> {
-    let (delta, report) = task::make(context, base, Part::WHOLE, step).await?;
+    let (delta, report) =
+        task::make(context, base, (Part::WHOLE, step), SealHistory::passed()).await?;
     let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;
     let report = StepReport {
         generations: 1,

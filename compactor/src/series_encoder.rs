@@ -9,6 +9,7 @@ use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
+use skein_shared::format::shard_manifest::Layer;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::window::{Resolution, TimestampMs, Window};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ use crate::series_grouper::{SeriesGroup, SeriesGrouper};
 pub struct SegmentInput<'a> {
     /// What it is of.
     pub identity: SegmentIdentity,
+    /// A base keeps no orders.
+    pub layer: Layer,
     /// The payloads of the step; those of the window come next.
     pub fresh: &'a mut SeriesGrouper,
     /// What the orders of the payloads mean: index in the step's chains to index in `chains`.
@@ -80,7 +83,11 @@ pub fn encode_segment(
     let SegmentInput {
         identity, profile, ..
     } = input;
-    let mut segments = SegmentSet::new(identity, input.chains, profile, input.rollups);
+    let chains = match input.layer {
+        Layer::Base => ChainTable::default(),
+        Layer::Overlay { .. } => input.chains,
+    };
+    let mut segments = SegmentSet::new(identity, chains, profile, input.rollups);
     let mut counts = MergeCounts::default();
     let fresh = input.fresh;
     loop {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use skein_shared::format::block::BlockDecoder;
+use skein_shared::format::checksum;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
@@ -11,7 +13,7 @@ use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
 use skein_shared::format::segment_writer::ENCODER_VERSION;
 use skein_shared::format::shard_manifest::{
-    ConservationCounts, ManifestVersions, QuarantineRef, ShardManifest,
+    ConservationCounts, ManifestVersions, QuarantineRef, SealRef, ShardManifest,
 };
 use skein_shared::ids::WriteId;
 use tokio::sync::mpsc;
@@ -22,6 +24,7 @@ use crate::metrics;
 use crate::object_fetch::{BlockRange, fetch};
 use crate::payload_arena::PayloadArena;
 use crate::report::{CpuClock, StepReport};
+use crate::seal_history::SealHistory;
 use crate::series_grouper::SeriesGrouper;
 use crate::spill::Spill;
 use crate::task_context::TaskContext;
@@ -32,6 +35,7 @@ struct StepOutput {
     frames: FrameCounts,
     segments: StepSegments,
     quarantine: Option<QuarantineRef>,
+    seal: Option<SealRef>,
 }
 
 /// Writes the segments of one step on top of `base`, or of one part of it. They become true with the commit.
@@ -44,15 +48,15 @@ struct StepOutput {
 pub async fn make(
     context: &Arc<TaskContext>,
     base: &ShardManifest,
-    part: Part,
-    step: Step,
+    (part, step): (Part, Step),
+    seals: SealHistory,
 ) -> Result<(Delta, StepReport)> {
     let (objects, object_bytes) = (step.objects.len() as u64, step.object_bytes());
     let (advances, fill_advances) = (step.advances.clone(), step.fill_advances.clone());
     let output = if step.objects.is_empty() && step.rewrites.is_empty() {
         StepOutput::empty()
     } else {
-        read_and_write(context, base, part, step).await?
+        read_and_write(context, base, (part, step), seals).await?
     };
     let counts = output.conservation();
     let report = StepReport {
@@ -70,6 +74,7 @@ pub async fn make(
         replaced: output.segments.replaced,
         added: output.segments.added,
         quarantine: output.quarantine.into_iter().collect(),
+        seal: output.seal,
         counts,
         versions: ManifestVersions {
             shard_map: context.shard_map.version_count() as u64 - 1,
@@ -85,8 +90,8 @@ pub async fn make(
 async fn read_and_write(
     context: &Arc<TaskContext>,
     base: &ShardManifest,
-    part: Part,
-    mut step: Step,
+    (part, mut step): (Part, Step),
+    seals: SealHistory,
 ) -> Result<StepOutput> {
     let (blocks, queue) = mpsc::channel(1);
     let allowed = Arc::new(std::mem::take(&mut step.allowed));
@@ -108,6 +113,7 @@ async fn read_and_write(
                 chains: &chains,
                 shard_map: &context.shard_map,
                 limits: &context.limits,
+                seals: &seals,
             };
             StepWork::new(&context, &base, &step, reader).run(queue)
         })
@@ -166,6 +172,7 @@ impl<'a> StepWork<'a> {
         self.writer.write(&mut grouper)?;
         self.context.arenas.give_back(grouper.into_arena());
         let quarantine = self.write_quarantine()?;
+        let seal = self.write_seal()?;
         let mut segments = self.writer.finish()?;
         segments.report.busy = clock.stop();
         segments.report.spilled_bytes = self.spilled_bytes;
@@ -173,6 +180,7 @@ impl<'a> StepWork<'a> {
             frames: self.frames,
             segments,
             quarantine,
+            seal,
         })
     }
 
@@ -250,15 +258,44 @@ impl<'a> StepWork<'a> {
             records,
         };
         let write_id = WriteId::random();
-        let bytes = list.encode(write_id);
-        let crc32c = skein_shared::format::checksum::crc32c(&bytes);
-        let put = self.context.bucket.put(&key, bytes, write_id);
-        self.context.writer.runtime.block_on(put)?;
+        let crc32c = self.put(&key, list.encode(write_id), write_id)?;
         Ok(Some(QuarantineRef {
             key,
             records: count,
             crc32c,
         }))
+    }
+}
+
+impl StepWork<'_> {
+    /// Writes where the shard stands with its new bases, if there are any.
+    fn write_seal(&self) -> Result<Option<SealRef>> {
+        let windows = self.writer.sealed().clone();
+        if windows.is_empty() {
+            return Ok(None);
+        }
+        let seal = self.writer.seal();
+        let key = ObjectKey::Seal {
+            shard: seal.shard,
+            generation: seal.expected_generation,
+            attempt: self.writer.attempt(),
+        };
+        let key = key.to_string();
+        let write_id = WriteId::random();
+        let crc32c = self.put(&key, seal.encode(write_id), write_id)?;
+        Ok(Some(SealRef {
+            key,
+            crc32c,
+            windows,
+        }))
+    }
+
+    /// Writes an object of metadata; answers its CRC32C.
+    fn put(&self, key: &str, bytes: Bytes, write_id: WriteId) -> Result<u32> {
+        let crc32c = checksum::crc32c(&bytes);
+        let put = self.context.bucket.put(key, bytes, write_id);
+        self.context.writer.runtime.block_on(put)?;
+        Ok(crc32c)
     }
 }
 
@@ -268,6 +305,7 @@ impl StepOutput {
             frames: FrameCounts::default(),
             segments: StepSegments::default(),
             quarantine: None,
+            seal: None,
         }
     }
 

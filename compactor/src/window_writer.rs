@@ -1,6 +1,6 @@
 //! From the payloads of a step to one segment for each window that they touch.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use skein_config::cutover::timeline::Timelines;
@@ -9,6 +9,7 @@ use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainIndex, ChainTable};
 use skein_shared::format::profile::Profile;
+use skein_shared::format::seal::Seal;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity};
 use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
@@ -74,6 +75,8 @@ pub struct StepSegments {
     pub added: Vec<SegmentEntry>,
     /// Windows of which live segments were merged, with their keys.
     pub replaced: BTreeMap<Window, Vec<String>>,
+    /// Windows that have a new base.
+    pub sealed: BTreeSet<Window>,
     /// Where the points went.
     pub counts: MergeCounts,
     /// Points of live segments that were merged again.
@@ -113,6 +116,28 @@ impl<'a> WindowWriter<'a> {
     /// The random part of the segments' keys.
     pub fn attempt(&self) -> Attempt {
         self.attempt
+    }
+
+    /// The windows that have a new base so far.
+    pub fn sealed(&self) -> &BTreeSet<Window> {
+        &self.written.sealed
+    }
+
+    /// Where the shard stands once the step is committed.
+    pub fn seal(&self) -> Seal {
+        let mut seal = Seal {
+            shard: self.base.shard,
+            expected_generation: self.expected_generation(),
+            positions: self.base.positions.clone(),
+            fills: self.base.fills.clone(),
+        };
+        let advances = self.step.advances.iter();
+        let fills = self.step.fill_advances.iter();
+        seal.positions
+            .extend(advances.map(|(chain, advance)| (chain.clone(), advance.to)));
+        seal.fills
+            .extend(fills.map(|(hole, advance)| (hole.clone(), advance.to)));
+        seal
     }
 
     /// Writes the points, one segment a window, and rewrites those that the plan names. CPU work: not for an async thread.
@@ -166,6 +191,7 @@ impl<'a> WindowWriter<'a> {
         let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
+            layer,
             fresh,
             chain_indexes: &indexes,
             live: &mut live,
@@ -264,6 +290,9 @@ impl<'a> WindowWriter<'a> {
         upload: SegmentUpload,
         finished: FinishedSegment,
     ) {
+        if layer == Layer::Base {
+            self.written.sealed.insert(identity.window);
+        }
         let report = &mut self.written.report;
         if identity.resolution.is_raw() {
             report.segments += 1;

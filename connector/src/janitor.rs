@@ -280,6 +280,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         ObjectKey::State { flush, .. } => Some(flush),
         ObjectKey::Segment { .. }
         | ObjectKey::Quarantine { .. }
+        | ObjectKey::Seal { .. }
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
         | ObjectKey::LedgerEntry { .. }

@@ -136,6 +136,7 @@ mod tests {
 
     fn order(place: i64) -> Order {
         Order {
+            seals: 1,
             record_timestamp: (place > 3).then_some(TimestampMs(place / 4)),
             offset: Offset(place),
             ..Order::default()

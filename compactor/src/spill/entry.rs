@@ -1,7 +1,7 @@
 //! One spilled payload: a head of fixed length, then the payload's bytes.
 //!
 //! Little endian: CRC32C of all that follows, length of the payload, window, org, metric, first timestamp,
-//! whether the record has a timestamp, that, chain, offset. It is read by the process that wrote it and by no other.
+//! the order: seals, whether the record has a timestamp, that, chain, offset. It is read by the process that wrote it and by no other.
 
 use skein_shared::format::checksum;
 use skein_shared::format::order_column::{ChainIndex, Order};
@@ -12,7 +12,7 @@ use skein_shared::window::{TimestampMs, Window};
 use crate::payload_arena::{PayloadKey, PayloadRef};
 
 /// Length of a head.
-pub(super) const HEAD_BYTES: usize = 4 + 4 + 8 + 8 + 8 + 8 + 1 + 8 + 4 + 8;
+pub(super) const HEAD_BYTES: usize = 4 + 4 + 8 + 8 + 8 + 8 + 4 + 1 + 8 + 4 + 8;
 
 /// A head that was read, with the checksum that its payload must complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(super) fn encode(reference: &PayloadRef, payload: &[u8]) -> [u8; HEAD_BYTES]
     put(&key.series.org.0.to_le_bytes());
     put(&key.series.metric.0.to_le_bytes());
     put(&key.first_ms.to_le_bytes());
+    put(&order.seals.to_le_bytes());
     put(&[u8::from(timestamp.is_some())]);
     put(&timestamp.unwrap_or_default().0.to_le_bytes());
     put(&order.chain.0.to_le_bytes());
@@ -61,9 +62,11 @@ impl Head {
             metric: MetricId(u64::from_le_bytes(take(&mut rest))),
         };
         let first_ms = i64::from_le_bytes(take(&mut rest));
+        let seals = u32::from_le_bytes(take(&mut rest));
         let [has_timestamp] = take::<1>(&mut rest);
         let timestamp = TimestampMs(i64::from_le_bytes(take(&mut rest)));
         let order = Order {
+            seals,
             record_timestamp: (has_timestamp != 0).then_some(timestamp),
             chain: ChainIndex(u32::from_le_bytes(take(&mut rest))),
             offset: Offset(i64::from_le_bytes(take(&mut rest))),

@@ -13,6 +13,7 @@ mod rollups;
 mod plans;
 mod garbage;
 mod rebuilds;
+mod seals;
 mod commits;
 mod damage;
 mod shard_maps;

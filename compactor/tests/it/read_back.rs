@@ -21,8 +21,8 @@ use crate::world::{Record, World, chain};
 pub(crate) type Place = (SeriesKey, i64);
 /// A record's timestamp and position, and the index in its payload.
 pub(crate) type Written = (Option<i64>, Chain, Offset);
-/// Every point's value, bit for bit, and where it came from.
-pub(crate) type Points = BTreeMap<Place, (u64, Written)>;
+/// Every point's value, bit for bit, and where it came from; a base does not know.
+pub(crate) type Points = BTreeMap<Place, (u64, Option<Written>)>;
 
 /// Last write wins, one map insert for each point.
 pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Points {
@@ -49,7 +49,7 @@ pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Poi
     writes.sort();
     let points = writes
         .into_iter()
-        .map(|(written, _, place, bits)| (place, (bits, written)));
+        .map(|(written, _, place, bits)| (place, (bits, Some(written))));
     points.collect()
 }
 
@@ -97,9 +97,11 @@ fn take_series(points: &mut Points, key: SeriesKey, series: &SeriesBuffer, chain
     let orders = orders.flat_map(|run| std::iter::repeat_n(run.order, run.points as usize));
     let columns = series.timestamps_ms.iter().zip(&series.values).zip(orders);
     for ((ms, value), order) in columns {
-        let chain = chains.get(order.chain).unwrap().clone();
         let record_ms = order.record_timestamp.map(|t| t.0);
-        let new = (value.to_bits(), (record_ms, chain, order.offset));
+        let chain = chains.get(order.chain).cloned();
+        let written = chain.map(|chain| (record_ms, chain, order.offset));
+        assert_eq!(written.is_some(), order.seals > 0);
+        let new = (value.to_bits(), written);
         let held = points.entry((key, *ms)).or_insert_with(|| new.clone());
         if held.1 < new.1 {
             *held = new;
@@ -110,9 +112,13 @@ fn take_series(points: &mut Points, key: SeriesKey, series: &SeriesBuffer, chain
 /// Asserts that exactly the points of `records` are live.
 #[track_caller]
 pub(crate) fn assert_same(live: &Points, expected: &Points) {
+    let is_live = |place: &Place, (bits, written): &(u64, Option<Written>)| {
+        let point = live.get(place);
+        point.is_some_and(|(live, from)| live == bits && (from.is_none() || from == written))
+    };
     let missing = expected
         .iter()
-        .find(|(place, point)| live.get(place) != Some(point));
+        .find(|(place, point)| !is_live(place, point));
     let extra = live.keys().find(|place| !expected.contains_key(place));
     assert!(
         missing.is_none() && extra.is_none(),

@@ -178,7 +178,8 @@ impl<'p> Check<'p> {
                 finding.object.parse(),
                 Ok(ObjectKey::Manifest { .. }
                     | ObjectKey::Segment { .. }
-                    | ObjectKey::Quarantine { .. })
+                    | ObjectKey::Quarantine { .. }
+                    | ObjectKey::Seal { .. })
             )
         };
         self.findings.iter().all(is_output)

@@ -260,6 +260,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         .collect();
     let chains = ChainTable::new(chains);
     let order = |record: &Written| Order {
+        seals: 1,
         record_timestamp: Some(TimestampMs(record.record_ms)),
         chain: chains.index_of(&chain(record.partition)).unwrap(),
         offset: Offset(record.offset),
@@ -333,6 +334,7 @@ fn rollup_segment(
         let newest = own.max_by_key(|record| record.record_ms).unwrap();
         let metadata = newest.name.as_ref().map(|name| SeriesMetadata {
             order: Order {
+                seals: 1,
                 record_timestamp: Some(TimestampMs(newest.record_ms)),
                 ..Order::default()
             },

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::format::compact_plan::{Advance, InputMessage, Step};
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
 use crate::format::shard_manifest::{
-    ConservationCounts, CountsBody, ManifestVersions, QuarantineBody, QuarantineRef, SegmentBody,
-    SegmentEntry, VersionsBody,
+    ConservationCounts, CountsBody, ManifestVersions, QuarantineBody, QuarantineRef, SealRef,
+    SealRefBody, SegmentBody, SegmentEntry, VersionsBody,
 };
 use crate::format::wire::{self, Reading};
 use crate::ids::{Chain, Hole, PlanId, ShardId, WriteId};
@@ -54,6 +54,8 @@ pub struct Delta {
     pub added: Vec<SegmentEntry>,
     /// Lists of the records that could not become points.
     pub quarantine: Vec<QuarantineRef>,
+    /// The seal of its bases, where there are any.
+    pub seal: Option<SealRef>,
     /// Where the step's points went.
     pub counts: ConservationCounts,
     /// The decisions that the step was made with.
@@ -80,9 +82,11 @@ struct ResultMessage {
     counts: Option<CountsBody>,
     #[prost(message, optional, tag = "9")]
     versions: Option<VersionsBody>,
-    /// Present when the task was over budget; then all from 4 to 9 is absent.
+    /// Present when the task was over budget; then all but 1 to 3 is absent.
     #[prost(uint64, optional, tag = "10")]
     over_budget_bytes: Option<u64>,
+    #[prost(message, optional, tag = "11")]
+    seal: Option<SealRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -116,6 +120,11 @@ impl Delta {
     pub fn join(&mut self, other: Self) {
         self.added.extend(other.added);
         self.quarantine.extend(other.quarantine);
+        // Both say the same of other windows: the object of one of them is enough.
+        match (&mut self.seal, other.seal) {
+            (Some(seal), Some(other)) => seal.windows.extend(other.windows),
+            (seal, other) => *seal = seal.take().or(other),
+        }
         self.counts.add(other.counts);
     }
 }
@@ -150,6 +159,7 @@ impl ResultMessage {
         self.replaced = replaced.collect();
         self.added = delta.added.iter().map(SegmentBody::from).collect();
         self.quarantine = delta.quarantine.iter().map(QuarantineBody::from).collect();
+        self.seal = delta.seal.as_ref().map(SealRefBody::from);
         self.counts = Some(CountsBody::from(&delta.counts));
         self.versions = Some(VersionsBody::from(&delta.versions));
     }
@@ -180,6 +190,7 @@ impl ResultMessage {
             replaced: replaced.collect(),
             added: added.collect::<Reading<_>>()?,
             quarantine: quarantine.collect(),
+            seal: self.seal.map(SealRefBody::read).transpose()?,
             counts: wire::required(self.counts, "counts")?.read(),
             versions: wire::required(self.versions, "versions")?.read()?,
         })

@@ -57,10 +57,12 @@ pub enum Kind {
     CompactPlan = 16,
     /// What one of them made.
     CompactResult = 17,
+    /// Up to where the bases of a shard were merged.
+    Seal = 18,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -78,6 +80,7 @@ impl Kind {
         Self::ReplayCancel,
         Self::CompactPlan,
         Self::CompactResult,
+        Self::Seal,
     ];
 
     /// The name that errors and reports use.
@@ -100,6 +103,7 @@ impl Kind {
             Self::ReplayCancel => "replay cancellation",
             Self::CompactPlan => "compaction plan",
             Self::CompactResult => "compaction result",
+            Self::Seal => "seal",
         }
     }
 

@@ -51,6 +51,15 @@ pub enum ObjectKey {
         /// Which try wrote it.
         attempt: Attempt,
     },
+    /// `<hash>/seal/<shard>/<generation>-<attempt>`
+    Seal {
+        /// Whose bases.
+        shard: ShardId,
+        /// Which manifest was to name it first.
+        generation: Generation,
+        /// Which try wrote it.
+        attempt: Attempt,
+    },
     /// `flushes/<flush>`
     Flush(FlushId),
     /// `ledger/<source>/<topic>/<incarnation>/<partition>/genesis`
@@ -191,7 +200,7 @@ impl Prefix {
     }
 }
 
-/// First digit of the hash that a key of state, segments or quarantine begins with: which of 16 groups of
+/// First digit of the hash that a key of state, segments, quarantine or seals begins with: which of 16 groups of
 /// keys it is in.
 ///
 /// # Panics
@@ -215,7 +224,10 @@ impl fmt::Display for ObjectKey {
 impl ObjectKey {
     fn is_hashed(&self) -> bool {
         match self {
-            Self::State { .. } | Self::Segment { .. } | Self::Quarantine { .. } => true,
+            Self::State { .. }
+            | Self::Segment { .. }
+            | Self::Quarantine { .. }
+            | Self::Seal { .. } => true,
             Self::Flush(_)
             | Self::Genesis(_)
             | Self::LedgerEntry { .. }
@@ -258,6 +270,11 @@ impl ObjectKey {
                 generation,
                 attempt,
             } => format!("quarantine/{shard}/{:020}-{attempt}", generation.0),
+            Self::Seal {
+                shard,
+                generation,
+                attempt,
+            } => format!("seal/{shard}/{:020}-{attempt}", generation.0),
             Self::Flush(flush) => format!("{}{flush}", Prefix::FLUSHES),
             Self::Genesis(chain) => format!("{}genesis", Prefix::chain(chain)),
             Self::LedgerEntry { chain, from } => format!("{}{:020}", Prefix::chain(chain), from.0),

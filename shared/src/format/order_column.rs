@@ -16,12 +16,16 @@ const FORMAT: &str = "order column";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ChainIndex(pub u32);
 
-/// Place of a record in the total order of writes: its timestamp, then its position.
+/// Place of a record in the total order of writes: how many seals of its window it lies beyond, its timestamp, then its
+/// position.
 ///
 /// Orders are comparable when their chain indexes belong to the same [`ChainTable`]. A record without a
 /// timestamp comes before all that have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Order {
+    /// How many seals of its window the record lies beyond. It is not stored: points of a base lie beyond none, and
+    /// what is read beside a base lies beyond the last, whichever that is; so 0 of the ones and 1 of the others do.
+    pub seals: u32,
     /// The record's Kafka timestamp.
     pub record_timestamp: Option<TimestampMs>,
     /// Where it was read.
@@ -143,7 +147,10 @@ fn read_columns(mut raw: &[u8], shape: OrderShape) -> Option<Vec<OrderRun>> {
     let mut stretches = Vec::with_capacity(shape.stretches);
     for _ in 0..shape.stretches {
         let points = u32::try_from(varint::take_u64(raw)?).ok()?;
-        let order = Order::default();
+        let order = Order {
+            seals: 1,
+            ..Order::default()
+        };
         (points > 0).then(|| stretches.push(OrderRun { order, points }))?;
     }
     let flags = varint::take_bytes(raw, shape.stretches as u64)?;
@@ -189,6 +196,7 @@ mod tests {
         let time = proptest::option::of(any::<i64>());
         (1..u32::MAX, time, 0..CHAINS, any::<i64>()).prop_map(|(points, time, chain, offset)| {
             let order = Order {
+                seals: 1,
                 record_timestamp: time.map(TimestampMs),
                 chain: ChainIndex(u32::try_from(chain).unwrap()),
                 offset: Offset(offset),
@@ -232,6 +240,7 @@ mod tests {
         let stretches: Vec<OrderRun> = (0..3000_i64)
             .map(|i| OrderRun {
                 order: Order {
+                    seals: 1,
                     record_timestamp: Some(TimestampMs(1_700_000_000_000 + i % 30 * 60_000)),
                     chain: ChainIndex(0),
                     offset: Offset(500_000 + i % 30 * 1000 + i / 30),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::format::checksum::crc32c;
-use crate::format::order_column::{self, ChainIndex, ChainTable, OrderRun, OrderShape};
+use crate::format::order_column::{self, ChainIndex, ChainTable, Order, OrderRun, OrderShape};
 use crate::format::run_page::{PageBlock, PageOrders, RunPage};
 use crate::format::segment_footer::{RunFence, SegmentIdentity};
 use crate::format::series_metadata::{self, RunMetadata};
@@ -55,7 +55,7 @@ pub struct RunContext {
     pub resolution: Resolution,
     /// Begin of the segment's window.
     pub window_start: TimestampMs,
-    /// For each chain of the segment the index that orders shall carry.
+    /// For each chain of the segment the index that orders shall carry; a segment without chains has no orders.
     pub chains: Vec<ChainIndex>,
 }
 
@@ -142,7 +142,8 @@ impl Run {
             .flatten()
     }
 
-    /// Appends the points of the series at `index` that lie in `span`, with their orders.
+    /// Appends the points of the series at `index` that lie in `span`, with their orders: the least there is for each
+    /// point of a base.
     ///
     /// # Errors
     /// Corrupt, with the place in the object.
@@ -156,10 +157,15 @@ impl Run {
             return refuse(self.fence.offset, "the run holds buckets, not points");
         }
         let blocks = &self.page.blocks[self.page.series[index].blocks.clone()];
-        let mut orders = OrderFeed {
-            rest: &self.orders[self.first_orders[index]..],
-            used: 0,
+        let sealed = [OrderRun {
+            order: Order::default(),
+            points: u32::MAX,
+        }];
+        let rest = match self.first_orders.get(index) {
+            Some(first) => &self.orders[*first..],
+            None => &sealed,
         };
+        let mut orders = OrderFeed { rest, used: 0 };
         for block in blocks {
             let start = buffer.timestamps_ms.len();
             if TimestampMs(block.last_ms) < span.from || span.to <= TimestampMs(block.first_ms) {
@@ -234,23 +240,19 @@ pub fn read_metadata(
         return refuse(at, "crc32c of the series metadata does not match");
     }
     let raw_bytes = fence.metadata_raw_bytes as usize;
-    // A rollup has no chains, and index 0 where one would stand.
-    let chain_count = if context.resolution.is_raw() {
-        context.chains.len()
-    } else {
-        1
-    };
+    // Without chains there is index 0 where one would stand.
+    let chain_count = context.chains.len().max(1);
     let mut rows = series_metadata::decode(bytes, raw_bytes, chain_count)
         .map_err(|error| error.moved_by(at))?;
     if rows.last().is_some_and(|row| row.series >= fence.series) {
         return refuse(at, "metadata of a series that the run does not hold");
     }
-    if !context.resolution.is_raw() {
-        return Ok(rows);
-    }
     for row in &mut rows {
-        let chain = &mut row.metadata.order.chain;
-        *chain = context.chains[chain.0 as usize];
+        let order = &mut row.metadata.order;
+        match context.chains.get(order.chain.0 as usize) {
+            Some(chain) => order.chain = *chain,
+            None => order.seals = 0,
+        }
     }
     Ok(rows)
 }
@@ -278,11 +280,11 @@ fn read_orders(
     stored: &[u8],
     context: &RunContext,
 ) -> Result<(Vec<OrderRun>, Vec<usize>)> {
-    if !context.resolution.is_raw() {
+    if context.chains.is_empty() {
         if stored.is_empty() && page.orders == PageOrders::default() {
             return Ok((Vec::new(), Vec::new()));
         }
-        return refuse(0, "buckets have no orders");
+        return refuse(0, "orders without chains");
     }
     let shape = OrderShape {
         stretches: page.orders.stretches as usize,

@@ -38,7 +38,7 @@ pub struct SeriesPoints<'a> {
     pub timestamps_ms: &'a [i64],
     /// As many values.
     pub values: &'a [f64],
-    /// Where they came from; the stretches' points add up to as many.
+    /// Where they came from; the stretches' points add up to as many. Of a base they are not asked for.
     pub orders: &'a [OrderRun],
 }
 
@@ -124,7 +124,7 @@ impl fmt::Debug for SectionHash {
 
 impl SegmentWriter {
     /// Begins a segment. `chains` are the chains that the orders' indexes mean: exactly those whose
-    /// records are in the segment, so that the bytes depend on nothing else.
+    /// records are in the segment, so that the bytes depend on nothing else; of a base there are none, and no orders.
     pub fn new(identity: SegmentIdentity, chains: ChainTable, profile: Profile) -> Self {
         let mut writer = Self {
             footer: SegmentFooter {
@@ -170,18 +170,23 @@ impl SegmentWriter {
             points.timestamps_ms.len(),
             "a value for each timestamp"
         );
-        let ordered: u64 = points.orders.iter().map(|run| u64::from(run.points)).sum();
-        assert_eq!(count as u64, ordered, "an order for each point");
+        let has_orders = self.has_orders();
+        if has_orders {
+            let ordered: u64 = points.orders.iter().map(|run| u64::from(run.points)).sum();
+            assert_eq!(count as u64, ordered, "an order for each point");
+        }
         self.begin_series(key, points.timestamps_ms);
         self.footer.raw_points += count as u64;
         self.footer
             .digest
             .add_points(key, points.timestamps_ms, points.values);
         let mut orders = OrderCursor::new(points.orders);
-        let mut metadata = metadata.cloned();
+        let mut metadata = self.metadata_to_keep(metadata);
         for range in block_ranges(count) {
             self.make_room(key, range.len(), RUN_POINTS);
-            self.run.push_orders(key, range.len(), &mut orders);
+            if has_orders {
+                self.run.push_orders(key, range.len(), &mut orders);
+            }
             let block = BlockPoints {
                 timestamps_ms: &points.timestamps_ms[range.clone()],
                 values: BlockValues::Points(&points.values[range]),
@@ -190,8 +195,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Takes the buckets of one series, into a segment of their resolution. Of the metadata's order the record's
-    /// timestamp alone is kept: a rollup has no chains.
+    /// Takes the buckets of one series, into a segment of their resolution, which has no chains.
     ///
     /// # Panics
     /// If `key` is not greater than the one before, there are no buckets, or they lie outside the segment's window.
@@ -203,20 +207,11 @@ impl SegmentWriter {
     ) {
         let resolution = self.footer.identity.resolution;
         assert_eq!(rollup.resolution(), resolution, "buckets of the segment's");
-        assert!(
-            self.footer.chains.chains().is_empty(),
-            "a rollup has no chains"
-        );
+        assert!(!self.has_orders(), "a rollup has no chains");
         self.begin_series(key, &rollup.starts_ms);
         self.footer.raw_points += rollup.raw_points();
         self.footer.digest.add_rollup(key, rollup);
-        let mut metadata = metadata.map(|metadata| SeriesMetadata {
-            order: Order {
-                record_timestamp: metadata.order.record_timestamp,
-                ..Order::default()
-            },
-            entries: metadata.entries.clone(),
-        });
+        let mut metadata = self.metadata_to_keep(metadata);
         for range in block_ranges(rollup.len()) {
             self.make_room(key, range.len(), RUN_BUCKETS);
             let block = BlockPoints {
@@ -225,6 +220,22 @@ impl SegmentWriter {
             };
             self.push_block(key, &block, &mut metadata);
         }
+    }
+
+    fn has_orders(&self) -> bool {
+        !self.footer.chains.chains().is_empty()
+    }
+
+    /// Without chains an order's position would mean nothing.
+    fn metadata_to_keep(&self, metadata: Option<&SeriesMetadata>) -> Option<SeriesMetadata> {
+        let mut metadata = metadata.cloned()?;
+        if !self.has_orders() {
+            metadata.order = Order {
+                record_timestamp: metadata.order.record_timestamp,
+                ..Order::default()
+            };
+        }
+        Some(metadata)
     }
 
     fn make_room(&mut self, key: SeriesKey, points: usize, most_points: u64) {

@@ -103,6 +103,7 @@ fn take_order(raw: &mut &[u8]) -> Option<Order> {
         _ => return None,
     };
     Some(Order {
+        seals: 1,
         record_timestamp,
         chain: ChainIndex(u32::try_from(varint::take_u64(raw)?).ok()?),
         offset: Offset(varint::take_i64(raw)?),
@@ -134,6 +135,7 @@ mod tests {
                     series,
                     metadata: SeriesMetadata {
                         order: Order {
+                            seals: 1,
                             record_timestamp: time.map(TimestampMs),
                             chain: ChainIndex(chain),
                             offset: Offset(offset),

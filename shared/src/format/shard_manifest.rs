@@ -3,7 +3,7 @@
 mod versions_body;
 mod body;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -16,7 +16,7 @@ use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
-pub(crate) use body::{CountsBody, QuarantineBody, SegmentBody, SeriesBody};
+pub(crate) use body::{CountsBody, QuarantineBody, SealRefBody, SegmentBody, SeriesBody};
 pub(crate) use versions_body::{LimitsBody, VersionsBody};
 
 /// What is true of a shard from one commit to the next.
@@ -46,6 +46,8 @@ pub struct ShardManifest {
     pub quarantine: Vec<QuarantineRef>,
     /// Where the points of all input went, from the first generation on.
     pub counts: ConservationCounts,
+    /// The seals of the windows that have live segments, in the order in which they were made.
+    pub seals: Vec<SealRef>,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -116,6 +118,17 @@ pub struct QuarantineRef {
     pub crc32c: u32,
 }
 
+/// The seal of the bases that one generation added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealRef {
+    /// Its object key.
+    pub key: String,
+    /// CRC32C of the object.
+    pub crc32c: u32,
+    /// The windows that it seals; never none.
+    pub windows: BTreeSet<Window>,
+}
+
 /// Where points went: `points_in = points in live segments + duplicates + not_owned` (SK-11). Records in
 /// quarantine never became points and are counted as records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -166,6 +179,7 @@ impl ShardManifest {
             versions: ManifestVersions::default(),
             quarantine: Vec::new(),
             counts: ConservationCounts::default(),
+            seals: Vec::new(),
         }
     }
 

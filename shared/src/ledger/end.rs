@@ -140,6 +140,7 @@ fn from_of(key: &str) -> Result<Offset> {
         ObjectKey::State { .. }
         | ObjectKey::Segment { .. }
         | ObjectKey::Quarantine { .. }
+        | ObjectKey::Seal { .. }
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
         | ObjectKey::Fill { .. }

@@ -4,8 +4,36 @@ use serde_json::{Map, Value, json};
 use skein_shared::Result;
 use skein_shared::format::compact_plan::{CompactPlan, PlannedTask};
 use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
+use skein_shared::format::seal::Seal;
+use skein_shared::format::shard_manifest::SealRef;
 
-use crate::inspect::cat::{conservation, segment_entry, text};
+use crate::inspect::cat::{conservation, hex, segment_entry, text};
+
+pub(super) fn seal(bytes: &[u8]) -> Result<Value> {
+    let (id, seal) = Seal::decode(bytes)?;
+    let positions = seal.positions.iter();
+    let fills = seal.fills.iter();
+    Ok(json!({
+        "kind": "seal",
+        "write_id": text(&id),
+        "shard": text(&seal.shard),
+        "expected_generation": seal.expected_generation.0,
+        "positions": positions.map(|(chain, to)| (text(chain), json!(to.0))).collect::<Map<_, _>>(),
+        "fills": fills.map(|(hole, to)| (text(hole), json!(to.0))).collect::<Map<_, _>>(),
+    }))
+}
+
+/// The seals that a manifest names.
+pub(super) fn seals(named: &[SealRef]) -> Vec<Value> {
+    let seals = named.iter().map(|seal| {
+        json!({
+            "key": seal.key,
+            "crc32c": hex(seal.crc32c),
+            "windows": seal.windows.iter().map(text).collect::<Vec<_>>(),
+        })
+    });
+    seals.collect()
+}
 
 pub(super) fn plan(bytes: &[u8]) -> Result<Value> {
     let (id, plan) = CompactPlan::decode(bytes)?;

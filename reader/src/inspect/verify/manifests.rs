@@ -1,14 +1,16 @@
 //! Shard manifests and their quarantine lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use skein_shared::format::checksum;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
-use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
+use skein_shared::format::seal::Seal;
+use skein_shared::format::shard_manifest::{Layer, QuarantineRef, ShardManifest};
 use skein_shared::ids::{Generation, ShardId};
 use skein_shared::promise::Promise;
+use skein_shared::window::Window;
 use skein_shared::{Result, manifest_log};
 
 use crate::inspect::finding::{CONSERVATION, Finding, LEDGER, SEGMENT};
@@ -51,6 +53,7 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
     }
     for manifest in manifests.values() {
         check_quarantine(check, manifest).await?;
+        check_seals(check, manifest).await?;
     }
     Ok((manifests, histories))
 }
@@ -164,6 +167,34 @@ async fn check_quarantine(check: &mut Check<'_>, manifest: &ShardManifest) -> Re
         let key = manifest_key(manifest.shard, manifest.generation);
         let what = format!("counts {counted} quarantined records, its lists have {records}");
         check.find(CONSERVATION.broken(key, None, what));
+    }
+    Ok(())
+}
+
+/// Every base has a seal, and every seal reads back.
+async fn check_seals(check: &mut Check<'_>, manifest: &ShardManifest) -> Result<()> {
+    let mut sealed: BTreeSet<Window> = BTreeSet::new();
+    for named in &manifest.seals {
+        sealed.extend(&named.windows);
+        let finding = match read(&check.bucket, &named.key, SEGMENT, Seal::decode).await? {
+            Err(finding) => Some(finding),
+            Ok(_) => {
+                let bytes = check.bucket.get(&named.key).await?;
+                let is_other = checksum::crc32c(&bytes) != named.crc32c;
+                let what = "is another seal than the one that the shard's manifest names";
+                is_other.then(|| SEGMENT.broken(&named.key, None, what.to_owned()))
+            }
+        };
+        check.findings.extend(finding);
+    }
+    let bases = manifest.raw_segments().filter(|s| s.layer == Layer::Base);
+    let unsealed: BTreeSet<_> = bases
+        .map(|base| base.window)
+        .filter(|window| !sealed.contains(window))
+        .collect();
+    for window in unsealed {
+        let key = manifest_key(manifest.shard, manifest.generation);
+        check.find(atomic(key, format!("the base of {window} has no seal")));
     }
     Ok(())
 }

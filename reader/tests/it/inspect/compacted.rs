@@ -85,6 +85,7 @@ impl World {
             let timestamps: Vec<i64> = samples.iter().flat_map(|s| times(s.offset)).collect();
             let orders = samples.iter().map(|sample| OrderRun {
                 order: Order {
+                    seals: 1,
                     record_timestamp: Some(TimestampMs(BASE_MS)),
                     chain: chains.index_of(&chain(sample.partition)).unwrap(),
                     offset: Offset(sample.offset),

@@ -63,6 +63,11 @@ fn sample(number: u64, position: i64) -> CompactResult {
             fill_advances: BTreeMap::from([(hole, advance)]),
             replaced: BTreeMap::from([(Window::from_number(-1), vec!["old".into()])]),
             added: vec![segment(number)],
+            seal: number.is_multiple_of(2).then(|| SealRef {
+                key: format!("seal-{number}"),
+                crc32c: 4,
+                windows: [Window::from_number(number.cast_signed())].into(),
+            }),
             quarantine: vec![QuarantineRef {
                 key: "q".into(),
                 records: 1,

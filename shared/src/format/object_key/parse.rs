@@ -92,6 +92,14 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 attempt: attempt_from(attempt)?,
             })
         }
+        [_, "seal", shard, name] => {
+            let (generation, attempt) = name.split_once('-')?;
+            Some(ObjectKey::Seal {
+                shard: shard.parse().ok()?,
+                generation: Generation(generation.parse().ok()?),
+                attempt: attempt_from(attempt)?,
+            })
+        }
         _ => None,
     }
 }

@@ -36,6 +36,7 @@ fn chains() -> ChainTable {
 
 fn order(seed: u32) -> Order {
     Order {
+        seals: 1,
         record_timestamp: (!seed.is_multiple_of(5)).then(|| WINDOW.start()),
         chain: ChainIndex(seed % 4),
         offset: Offset(i64::from(seed) * 3),
@@ -82,12 +83,16 @@ fn series(org: u64, metric: u64, points: u32, seed: u32) -> Series {
 }
 
 fn write(all: &[Series]) -> (Vec<u8>, FinishedSegment) {
+    write_with(chains(), all)
+}
+
+fn write_with(chains: ChainTable, all: &[Series]) -> (Vec<u8>, FinishedSegment) {
     let identity = SegmentIdentity {
         shard: ShardId::Dedicated(OrgId(1)),
         window: WINDOW,
         resolution: Resolution::Raw,
     };
-    let mut writer = SegmentWriter::new(identity, chains(), Profile::default());
+    let mut writer = SegmentWriter::new(identity, chains, Profile::default());
     let mut object = Vec::new();
     for series in all {
         let points = SeriesPoints {
@@ -184,6 +189,23 @@ proptest! {
         prop_assert_eq!(summary.points, footer.points);
         prop_assert_eq!(summary.last_series, all.last().unwrap().key);
         prop_assert_eq!((summary.first_timestamp, summary.last_timestamp), footer.time_bounds());
+    }
+
+    #[test]
+    fn a_base_reads_back_with_the_least_order_for_each_point(all in some_series()) {
+        let (object, _) = write_with(ChainTable::default(), &all);
+        let mut expected = all.clone();
+        for series in &mut expected {
+            let points = u32::try_from(series.points.values.len()).unwrap();
+            series.points.orders = vec![OrderRun { order: Order::default(), points }];
+            if let Some(metadata) = &mut series.metadata {
+                let record_timestamp = metadata.order.record_timestamp;
+                metadata.order = Order { record_timestamp, ..Order::default() };
+            }
+        }
+        assert_same(&read(&object, TimeSpan::ALL).unwrap(), &expected);
+        prop_assert!(object.len() < write(&all).0.len());
+        prop_assert!(all.iter().all(|series| Order::default() < series.points.orders[0].order));
     }
 
     #[test]

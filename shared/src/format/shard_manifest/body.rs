@@ -4,7 +4,9 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::versions_body::{LimitsBody, VersionsBody};
-use super::{ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest};
+use super::{
+    ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SealRef, SegmentEntry, ShardManifest,
+};
 use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
@@ -37,6 +39,8 @@ pub(super) struct ManifestBody {
     void_before: u64,
     #[prost(message, repeated, tag = "11")]
     earlier_limits: Vec<EpochBody>,
+    #[prost(message, repeated, tag = "12")]
+    seals: Vec<SealRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -109,6 +113,16 @@ pub(crate) struct QuarantineBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(crate) struct SealRefBody {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(fixed32, tag = "2")]
+    crc32c: u32,
+    #[prost(sint64, repeated, tag = "3")]
+    windows: Vec<i64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(crate) struct CountsBody {
     #[prost(uint64, tag = "1")]
     records: u64,
@@ -145,7 +159,31 @@ impl From<&ShardManifest> for ManifestBody {
                 .iter()
                 .map(EpochBody::from)
                 .collect(),
+            seals: manifest.seals.iter().map(SealRefBody::from).collect(),
         }
+    }
+}
+
+impl From<&SealRef> for SealRefBody {
+    fn from(seal: &SealRef) -> Self {
+        Self {
+            key: seal.key.clone(),
+            crc32c: seal.crc32c,
+            windows: seal.windows.iter().map(|window| window.number()).collect(),
+        }
+    }
+}
+
+impl SealRefBody {
+    pub(crate) fn read(self) -> Result<SealRef, String> {
+        if self.windows.is_empty() {
+            return Err("a seal seals no window".into());
+        }
+        Ok(SealRef {
+            key: self.key,
+            crc32c: self.crc32c,
+            windows: self.windows.into_iter().map(Window::from_number).collect(),
+        })
     }
 }
 
@@ -198,6 +236,11 @@ impl ManifestBody {
             versions: versions.read()?,
             quarantine: quarantine.collect(),
             counts: self.counts.unwrap_or_default().read(),
+            seals: self
+                .seals
+                .into_iter()
+                .map(SealRefBody::read)
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -109,6 +109,11 @@ prop_compose! {
             versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0, limits: limits(sizes) },
             quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
             counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },
+            seals: vec![SealRef {
+                key: "s".into(),
+                crc32c: 3,
+                windows: [-3, 4].map(Window::from_number).into(),
+            }],
         }
     }
 }
