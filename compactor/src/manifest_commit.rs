@@ -26,9 +26,21 @@ use crate::error::{Error, Result};
 /// the newest manifest. [`Error::Unconserved`] when points would be lost. The bucket's; of kind `Transient`
 /// it leaves open whether the commit stands, and the next plan sees it.
 pub async fn commit(bucket: &Bucket, base: ShardManifest, delta: &Delta) -> Result<ShardManifest> {
+    commit_next(bucket, base, |base| apply(base, delta)).await
+}
+
+/// Commits what `next` makes of `base`, or of what was committed since.
+///
+/// # Errors
+/// What `next` says, and the bucket's, as [`commit`].
+pub async fn commit_next(
+    bucket: &Bucket,
+    base: ShardManifest,
+    next: impl Fn(&ShardManifest) -> Result<ShardManifest>,
+) -> Result<ShardManifest> {
     let mut base = base;
     loop {
-        let next = apply(&base, delta)?;
+        let next = next(&base)?;
         match manifest_log::commit(bucket, &next, WriteId::random()).await? {
             Committed::Ours => return Ok(next),
             Committed::Lost => {
@@ -84,6 +96,7 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     next.segments
         .sort_by_key(|segment| (segment.window, segment.generation));
     next.quarantine.extend(delta.quarantine.clone());
+    next.damages.extend(delta.damages.clone());
     next.counts.add(delta.counts);
     check_conserved(&next)?;
     Ok(next)
@@ -201,6 +214,7 @@ mod tests {
             quarantine: Vec::new(),
             counts: ConservationCounts::default(),
             versions: ManifestVersions::default(),
+            damages: Vec::new(),
         }
     }
 

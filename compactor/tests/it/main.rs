@@ -15,5 +15,6 @@ mod garbage;
 mod rebuilds;
 mod commits;
 mod damage;
+mod damage_release;
 mod shard_maps;
 mod fills;

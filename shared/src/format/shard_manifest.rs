@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::format::damage::DamageRef;
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, Kind};
 use crate::format::segment_writer::SegmentSummary;
@@ -46,6 +47,8 @@ pub struct ShardManifest {
     pub quarantine: Vec<QuarantineRef>,
     /// Where the points of all input went, from the first generation on.
     pub counts: ConservationCounts,
+    /// Places of state objects that did not read back, and what was decided about them.
+    pub damages: Vec<DamageRef>,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -130,6 +133,9 @@ pub struct ConservationCounts {
     pub duplicates: u64,
     /// Points that the org's timeline gives to another pipeline.
     pub not_owned: u64,
+    /// Frames in places of state objects that did not read back and were not released since: no fewer than the records
+    /// that are missing, which are not in `records`.
+    pub damaged_frames: u64,
 }
 
 /// How a rollup and the raw segment that it names do not fit together.
@@ -166,6 +172,7 @@ impl ShardManifest {
             versions: ManifestVersions::default(),
             quarantine: Vec::new(),
             counts: ConservationCounts::default(),
+            damages: Vec::new(),
         }
     }
 
@@ -218,6 +225,11 @@ impl ShardManifest {
         } else {
             Ok(())
         }
+    }
+
+    /// The damages of which nobody has decided what becomes of them.
+    pub fn undecided(&self) -> impl Iterator<Item = &DamageRef> {
+        self.damages.iter().filter(|damage| damage.is_undecided())
     }
 
     /// Raw points in all live segments.
@@ -273,6 +285,7 @@ impl ConservationCounts {
         self.points_in += other.points_in;
         self.duplicates += other.duplicates;
         self.not_owned += other.not_owned;
+        self.damaged_frames += other.damaged_frames;
     }
 
     /// Points that must be in the live segments, if nothing was lost (SK-11).

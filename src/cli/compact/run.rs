@@ -37,6 +37,8 @@ struct Report {
     object_bytes: u64,
     records: u64,
     quarantined_records: u64,
+    damaged_frames: u64,
+    undecided_damages: usize,
     void_frames: u64,
     points_in: u64,
     duplicates: u64,
@@ -200,6 +202,8 @@ impl Report {
             object_bytes: steps.object_bytes,
             records: counts.records,
             quarantined_records: counts.quarantined_records,
+            damaged_frames: counts.damaged_frames,
+            undecided_damages: report.undecided_damages,
             void_frames: steps.void_frames,
             points_in: counts.points_in,
             duplicates: counts.duplicates,
@@ -251,6 +255,12 @@ impl Report {
             self.read_requests,
             self.peak_memory_bytes.unwrap_or_default(),
         )];
+        if self.undecided_damages > 0 {
+            lines[0].push_str(&format!(
+                "\n{} damages of state wait for a person: `skein quarantine ls`",
+                self.undecided_damages
+            ));
+        }
         for EncodingRow {
             encoding,
             blocks,

@@ -5,7 +5,7 @@ use skein_shared::Result;
 use skein_shared::format::compact_plan::{CompactPlan, PlannedTask};
 use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
 
-use crate::inspect::cat::{conservation, segment_entry, text};
+use crate::inspect::cat::{conservation, quarantine, segment_entry, text};
 
 pub(super) fn plan(bytes: &[u8]) -> Result<Value> {
     let (id, plan) = CompactPlan::decode(bytes)?;
@@ -58,6 +58,7 @@ pub(super) fn result(bytes: &[u8]) -> Result<Value> {
             json!({
                 "added": delta.added.iter().map(segment_entry).collect::<Vec<_>>(),
                 "replaced": replaced.collect::<Map<_, _>>(),
+                "damages": delta.damages.iter().map(quarantine::damage_ref).collect::<Vec<_>>(),
                 "counts": conservation(&delta.counts),
             })
         }

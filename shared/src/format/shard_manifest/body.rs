@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::versions_body::{LimitsBody, VersionsBody};
 use super::{ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest};
 use crate::format::chain_groups::{self, ChainGroup};
+use crate::format::damage::DamageRefBody;
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
 use crate::format::wire;
@@ -37,6 +38,8 @@ pub(super) struct ManifestBody {
     void_before: u64,
     #[prost(message, repeated, tag = "11")]
     earlier_limits: Vec<EpochBody>,
+    #[prost(message, repeated, tag = "20")]
+    damages: Vec<DamageRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -120,6 +123,8 @@ pub(crate) struct CountsBody {
     duplicates: u64,
     #[prost(uint64, tag = "5")]
     not_owned: u64,
+    #[prost(uint64, tag = "20")]
+    damaged_frames: u64,
 }
 
 impl From<&ShardManifest> for ManifestBody {
@@ -145,6 +150,7 @@ impl From<&ShardManifest> for ManifestBody {
                 .iter()
                 .map(EpochBody::from)
                 .collect(),
+            damages: manifest.damages.iter().map(DamageRefBody::from).collect(),
         }
     }
 }
@@ -183,6 +189,7 @@ impl ManifestBody {
         let segments = self.segments.into_iter().map(SegmentBody::read);
         let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
         let earlier_limits = self.earlier_limits.into_iter().map(EpochBody::read);
+        let damages = self.damages.into_iter().map(DamageRefBody::read);
         Ok(ShardManifest {
             shard: self.shard.parse()?,
             generation: Generation(self.generation),
@@ -198,6 +205,7 @@ impl ManifestBody {
             versions: versions.read()?,
             quarantine: quarantine.collect(),
             counts: self.counts.unwrap_or_default().read(),
+            damages: damages.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -320,6 +328,7 @@ impl From<&ConservationCounts> for CountsBody {
             points_in: counts.points_in,
             duplicates: counts.duplicates,
             not_owned: counts.not_owned,
+            damaged_frames: counts.damaged_frames,
         }
     }
 }
@@ -332,6 +341,7 @@ impl CountsBody {
             points_in: self.points_in,
             duplicates: self.duplicates,
             not_owned: self.not_owned,
+            damaged_frames: self.damaged_frames,
         }
     }
 }
