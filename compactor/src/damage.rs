@@ -241,6 +241,8 @@ mod tests {
         assert!(bucket(BucketCause::NotFound) && bucket(BucketCause::Damaged));
         let decode = |reason: &str| Error::from(skein_shared::Error::decode("block", 0, reason));
         assert!(is_damage(&decode("crc32c is off")));
-        assert!(!is_damage(&decode("codec 7 is unknown: a newer version wrote it")));
+        assert!(!is_damage(&decode(
+            "codec 7 is unknown: a newer version wrote it"
+        )));
     }
 }

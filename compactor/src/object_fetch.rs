@@ -236,7 +236,10 @@ impl OpenedObject {
         counting: &CountingFrames,
         error: &Error,
     ) -> FoundDamage {
-        let times = block.spans.iter().map(|held| self.streams[held.stream].times);
+        let times = block
+            .spans
+            .iter()
+            .map(|held| self.streams[held.stream].times);
         let times: Option<Vec<RecordTimes>> = times.collect();
         FoundDamage {
             damage: Damage {

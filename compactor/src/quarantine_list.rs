@@ -52,7 +52,7 @@ pub async fn write(
     let bytes = list.encode(write_id);
     let crc32c = checksum::crc32c(&bytes);
     bucket.put(&key, bytes, write_id).await?;
-    let named = |damage: &Damage| damage.as_ref(shard, &key);
+    let named = |damage: &Damage| damage.named(shard, &key);
     let damages = list.damages.iter().map(named).collect();
     let list = QuarantineRef {
         records: list.records.len() as u64,

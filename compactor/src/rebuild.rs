@@ -232,10 +232,7 @@ async fn rebuild_shard(
         let refusal = Error::StateDamaged {
             shard: manifest.shard,
             object: damage.object.clone(),
-            reason: format!(
-                "{} bytes at {} do not read back",
-                damage.bytes, damage.at
-            ),
+            reason: format!("{} bytes at {} do not read back", damage.bytes, damage.at),
         };
         task::discard(&context.bucket, &delta).await?;
         return Err(refusal);

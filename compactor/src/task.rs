@@ -8,9 +8,9 @@ use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::order_column::ChainTable;
-use skein_shared::format::state_object::BlockEntry;
 use skein_shared::format::segment_writer::ENCODER_VERSION;
 use skein_shared::format::shard_manifest::{ConservationCounts, ManifestVersions, ShardManifest};
+use skein_shared::format::state_object::BlockEntry;
 use tokio::sync::mpsc;
 
 use crate::block_reader::{BlockReader, FrameCounts};

@@ -30,7 +30,9 @@ pub(super) fn check(snapshot: &Snapshot, span: TimeSpan, demand: Demand) -> Resu
         .collect();
     let more = incomplete.len().saturating_sub(TOLD);
     if more > 0 {
-        warnings.push(format!("warning: {more} more damages: `skein quarantine ls` shows them"));
+        warnings.push(format!(
+            "warning: {more} more damages: `skein quarantine ls` shows them"
+        ));
     }
     let text = warnings.join("\n");
     if text.is_empty() {

@@ -9,7 +9,11 @@ use skein_shared::window::{TimeSpan, Window};
 use super::{Found, WindowRow};
 
 /// Every closed window that has live segments or new ones. What is still open is merged again and again anyway.
-pub(super) fn compare(manifest: &ShardManifest, added: &[SegmentEntry], span: TimeSpan) -> Vec<WindowRow> {
+pub(super) fn compare(
+    manifest: &ShardManifest,
+    added: &[SegmentEntry],
+    span: TimeSpan,
+) -> Vec<WindowRow> {
     let new: Vec<&SegmentEntry> = added.iter().filter(|s| s.resolution.is_raw()).collect();
     let windows = manifest.raw_segments().chain(new.iter().copied());
     let windows: BTreeSet<Window> = windows.map(|s| s.window).collect();

@@ -103,13 +103,19 @@ async fn assert_missing(world: &World, key: &str, place: Range<u64>, missing: Ra
     let [damage] = &manifest.damages[..] else {
         panic!("{:?}", manifest.damages);
     };
-    assert_eq!((damage.object.as_str(), &damage.state), (key, &DamageState::Undecided));
+    assert_eq!(
+        (damage.object.as_str(), &damage.state),
+        (key, &DamageState::Undecided)
+    );
     assert_eq!(damage.at, place.start);
     if place.end < u64::MAX {
         assert_eq!(damage.at + damage.bytes, place.end);
     }
     let frames = missing.len() as u64;
-    assert_eq!((damage.frames, manifest.counts.damaged_frames), (frames, frames));
+    assert_eq!(
+        (damage.frames, manifest.counts.damaged_frames),
+        (frames, frames)
+    );
     assert_eq!(manifest.counts.records, 30 - frames);
     assert!(damage.times.contains(TimestampMs(NOON)));
 
@@ -174,7 +180,10 @@ async fn a_missing_state_object_costs_what_it_held_and_nothing_else() {
     let more: Vec<Record> = records_of(1000, 1, 40).split_off(30);
     world.flush(&flush_of(more.clone())).await;
     world.compact().await;
-    assert_same(&live_points(&world).await, &expected(others.iter().chain(&more)));
+    assert_same(
+        &live_points(&world).await,
+        &expected(others.iter().chain(&more)),
+    );
 }
 
 /// Does something in the middle of a run, once the first points have been read.
@@ -251,7 +260,13 @@ async fn state_that_cannot_be_fetched_for_now_is_no_damage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_parts_of_a_planned_shard_list_a_damage_once() {
     let world = World::new().await;
-    let series = |i: i64| record((1, i, NOON + i), (1000, 1 + i.unsigned_abs() % 9), &[(NOON + i, 1.0)]);
+    let series = |i: i64| {
+        record(
+            (1, i, NOON + i),
+            (1000, 1 + i.unsigned_abs() % 9),
+            &[(NOON + i, 1.0)],
+        )
+    };
     let records: Vec<Record> = (0..90).map(series).collect();
     world.flush(&flush_of(records.clone())).await;
     let key = state_object_of(&world, DEDICATED).await;

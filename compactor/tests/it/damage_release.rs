@@ -8,6 +8,7 @@ use skein_compactor::damage_release::{Mode, ReleaseOptions, Released, Verdict, f
 use skein_compactor::rebuild::{self, Found, RebuildOptions, WindowRow, rebuild};
 use skein_compactor::report::OnProgress;
 use skein_compactor::run::RunOptions;
+use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::ErrorKind;
 use skein_shared::bucket::Bucket;
@@ -107,7 +108,10 @@ async fn a_restored_block_comes_back_bit_for_bit_with_one_commit() {
     let Released::StillDamaged { error } = still else {
         panic!("{still:?}");
     };
-    assert!(error.contains(&damaged.key) && error.contains("crc32c"), "{error}");
+    assert!(
+        error.contains(&damaged.key) && error.contains("crc32c"),
+        "{error}"
+    );
     assert_eq!(manifest_of(world, DEDICATED).await, before);
     assert_eq!(keys(world).await, there, "nothing of the try is left");
 
@@ -130,7 +134,10 @@ async fn a_restored_block_comes_back_bit_for_bit_with_one_commit() {
     let DamageState::Released(decision) = &after.damages[0].state else {
         panic!("{:?}", after.damages);
     };
-    assert_eq!((decision.actor.as_str(), decision.reason.as_str()), ("ann", "OPS-7"));
+    assert_eq!(
+        (decision.actor.as_str(), decision.reason.as_str()),
+        ("ann", "OPS-7")
+    );
     assert_same(&live_points(world).await, &expected(&damaged.all));
 
     let again = retried(world, damaged.id).await.unwrap();
@@ -160,10 +167,16 @@ async fn an_accepted_loss_is_written_down_once_and_taken_back_by_a_restored_bloc
     let damaged = Damaged::new().await;
     let world = &damaged.world;
     let generation = manifest_of(world, DEDICATED).await.generation.0;
-    assert_eq!(accepted(world, damaged.id).await.unwrap(), Released::Accepted);
+    assert_eq!(
+        accepted(world, damaged.id).await.unwrap(),
+        Released::Accepted
+    );
     let after = manifest_of(world, DEDICATED).await;
     assert_eq!(after.generation.0, generation + 1);
-    assert_eq!((after.undecided().count(), after.counts.damaged_frames), (0, 7));
+    assert_eq!(
+        (after.undecided().count(), after.counts.damaged_frames),
+        (0, 7)
+    );
     let DamageState::Accepted(decision) = &after.damages[0].state else {
         panic!("{:?}", after.damages);
     };
@@ -229,14 +242,22 @@ async fn a_compaction_that_commits_meanwhile_does_not_hinder_a_release() {
     let world = Arc::new(damaged.world);
     let more: Vec<Record> = records_of(1000, 1, 40).split_off(30);
     world.flush(&flush_of(more.clone())).await;
-    let runtime = Handle::current();
-    let compacting = Arc::clone(&world);
-    let meanwhile = move |_| {
-        runtime.block_on(compacting.compact());
+    // Both merge the one overlay that there is.
+    let settings = CompactorSettings {
+        max_overlays: 1,
+        ..settings()
     };
+    let (runtime, compacting) = (Handle::current(), Arc::clone(&world));
+    let other = settings.clone();
+    let meanwhile: OnProgress = Arc::new(move |_| {
+        runtime.block_on(compacting.compact_with(&other)).unwrap();
+    });
     let retry = options(Verdict::Retry, Mode::Commit);
-    let done = released(&world.bucket, damaged.id, retry, Arc::new(meanwhile)).await;
+    let damage = (DEDICATED, damaged.id);
+    let controls = (CancellationToken::new(), meanwhile);
+    let done = release(&settings, &world.bucket, &retry, damage, controls).await;
     done.unwrap();
+    assert_eq!(manifest_of(&world, DEDICATED).await.segments.len(), 1);
     let all = [damaged.all, more].concat();
     assert_same(&live_points(&world).await, &expected(&all));
 }
@@ -255,7 +276,10 @@ async fn damages_are_found_by_what_they_are() {
     assert!(matches!(nothing, Error::NoSuchDamage { .. }), "{nothing}");
 }
 
-async fn try_rebuild(world: &World, mode: rebuild::Mode) -> skein_compactor::Result<Vec<WindowRow>> {
+async fn try_rebuild(
+    world: &World,
+    mode: rebuild::Mode,
+) -> skein_compactor::Result<Vec<WindowRow>> {
     let run = RunOptions {
         limits: Limits::default(),
         timelines: Timelines::new_owns_everything(),
@@ -277,13 +301,17 @@ async fn a_rebuild_gives_the_same_bytes_until_a_release_has_brought_the_points_i
     world.compact().await;
     let before = manifests(&world.bucket).await;
     let there = keys(world).await;
-    let is_same = |rows: &[WindowRow]| rows.len() == 2 && rows.iter().all(|row| row.found == Found::Same);
+    let is_same =
+        |rows: &[WindowRow]| rows.len() == 2 && rows.iter().all(|row| row.found == Found::Same);
     let over_damage = try_rebuild(world, rebuild::Mode::Replace).await.unwrap();
     assert!(is_same(&over_damage), "{over_damage:?}");
     damaged.mend().await;
     let mended = try_rebuild(world, rebuild::Mode::ReplaceOtherPoints);
     let mended = mended.await.unwrap();
-    assert!(is_same(&mended), "what was never taken in is left out: {mended:?}");
+    assert!(
+        is_same(&mended),
+        "what was never taken in is left out: {mended:?}"
+    );
     assert_eq!(manifests(&world.bucket).await, before);
     assert_eq!(keys(world).await, there);
 

@@ -89,7 +89,11 @@ pub fn quarantine<'a>(
         let mut report = QuarantineReport::default();
         let mut damages: Vec<(ShardId, DamageRef)> = Vec::new();
         for shard in manifest_log::shards(bucket).await? {
-            if options.shards.as_ref().is_some_and(|only| !only.contains(&shard)) {
+            if options
+                .shards
+                .as_ref()
+                .is_some_and(|only| !only.contains(&shard))
+            {
                 continue;
             }
             let manifest = manifest_log::newest(bucket, shard).await?;
@@ -99,7 +103,9 @@ pub fn quarantine<'a>(
         damages.sort_by_key(|(_, damage)| !damage.is_undecided());
         report.more_damages = damages.len().saturating_sub(options.limit) as u64;
         damages.truncate(options.limit);
-        let rows = damages.iter().map(|(shard, damage)| DamageRow::of(*shard, damage));
+        let rows = damages
+            .iter()
+            .map(|(shard, damage)| DamageRow::of(*shard, damage));
         report.damages = rows.collect();
         Ok(report)
     })
@@ -111,7 +117,12 @@ async fn add_records(
     limit: usize,
     report: &mut QuarantineReport,
 ) -> Result<()> {
-    for list in manifest.quarantine.iter().rev().filter(|list| list.records > 0) {
+    for list in manifest
+        .quarantine
+        .iter()
+        .rev()
+        .filter(|list| list.records > 0)
+    {
         let room = limit.saturating_sub(report.records.len());
         if room == 0 {
             report.more_records += list.records;
@@ -122,7 +133,9 @@ async fn add_records(
         let (_, read) = decoded.map_err(|error| error.in_object(&list.key))?;
         let taken = read.records.iter().take(room);
         report.more_records += read.records.len().saturating_sub(room) as u64;
-        report.records.extend(taken.map(|record| RecordRow::of(manifest.shard, record)));
+        report
+            .records
+            .extend(taken.map(|record| RecordRow::of(manifest.shard, record)));
     }
     Ok(())
 }
@@ -143,7 +156,10 @@ impl DamageRow {
     fn of(shard: ShardId, damage: &DamageRef) -> Self {
         let id = damage.id;
         let decided = damage.state.decision().map(|decision| {
-            format!("by {} at {}: {}", decision.actor, decision.time, decision.reason)
+            format!(
+                "by {} at {}: {}",
+                decision.actor, decision.time, decision.reason
+            )
         });
         Self {
             id: id.to_string(),

@@ -123,7 +123,7 @@ impl Damage {
     }
 
     /// How the manifest of `shard` names it while it is undecided; `list` is the key of the list that has it.
-    pub fn as_ref(&self, shard: ShardId, list: &str) -> DamageRef {
+    pub fn named(&self, shard: ShardId, list: &str) -> DamageRef {
         DamageRef {
             id: self.id(shard),
             list: list.to_owned(),

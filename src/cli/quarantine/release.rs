@@ -85,7 +85,10 @@ pub(super) fn run(args: &ReleaseArgs, settings: &SettingsArgs) -> Outcome {
     let worst = codes
         .into_iter()
         .find(|code| rows.iter().any(|row| row.code == *code));
-    let failed = rows.iter().map(|row| row.code).find(|code| *code != ExitCode::Ok);
+    let failed = rows
+        .iter()
+        .map(|row| row.code)
+        .find(|code| *code != ExitCode::Ok);
     Ok(worst.or(failed).unwrap_or(ExitCode::Ok))
 }
 
@@ -184,7 +187,9 @@ impl ReleaseArgs {
 /// Whoever runs this, as the system calls them.
 fn actor() -> String {
     let names = ["USER", "LOGNAME", "USERNAME"];
-    let mut names = names.into_iter().filter_map(|name| std::env::var(name).ok());
+    let mut names = names
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok());
     names
         .find(|name| !name.is_empty())
         .unwrap_or_else(|| "unknown".to_owned())

@@ -76,7 +76,10 @@ impl Backlog {
         Self {
             dirty_windows: rows.iter().map(|row| row.dirty_windows).sum(),
             unread_bytes: rows.iter().map(|row| row.unread_bytes).sum(),
-            oldest_unread_seconds: rows.iter().filter_map(|row| row.oldest_unread_seconds).max(),
+            oldest_unread_seconds: rows
+                .iter()
+                .filter_map(|row| row.oldest_unread_seconds)
+                .max(),
             undecided_damages: rows.iter().map(|row| row.undecided_damages).sum(),
             shards: rows,
         }
@@ -86,7 +89,13 @@ impl Backlog {
     pub(super) fn shown(&self) -> String {
         let mut text = String::new();
         if !self.shards.is_empty() {
-            let head = ["shard", "unread bytes", "oldest", "dirty windows", "damages"];
+            let head = [
+                "shard",
+                "unread bytes",
+                "oldest",
+                "dirty windows",
+                "damages",
+            ];
             let rows = self.shards.iter().take(SHARDS_SHOWN).map(Row::cells);
             text.push_str(&output::table(&head, rows.collect()));
         }

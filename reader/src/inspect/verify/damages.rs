@@ -30,7 +30,8 @@ fn miscounted(manifest: &ShardManifest) -> Option<Finding> {
     let missing = manifest.damages.iter().filter(|damage| damage.is_missing());
     let frames: u64 = missing.map(|damage| damage.frames).sum();
     let counted = manifest.counts.damaged_frames;
-    let what = format!("counts {counted} frames in damaged places, those that it names have {frames}");
+    let what =
+        format!("counts {counted} frames in damaged places, those that it names have {frames}");
     let key = manifest_key(manifest.shard, manifest.generation);
     (frames != counted).then(|| CONSERVATION.broken(key, None, what))
 }
