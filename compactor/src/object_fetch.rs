@@ -1,5 +1,6 @@
 //! Fetches state objects in few large requests, several at a time, and hands whole blocks on in order.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use skein_shared::format::compact_plan::PlannedObject;
 use skein_shared::format::damage::{Damage, LostOffsets};
 use skein_shared::format::frame::RecordTimes;
 use skein_shared::format::state_object::{
-    BlockEntry, HEAD_BYTES, Head, StateFooter, TailRead, read_tail,
+    BlockEntry, BlockSpan, HEAD_BYTES, Head, StateFooter, TailRead, read_tail,
 };
 use skein_shared::ids::{FlushId, ShardId};
 use skein_shared::offset::Span;
@@ -139,8 +140,7 @@ async fn open(
     planned: PlannedObject,
     counting: Arc<CountingFrames>,
 ) -> Result<Looked> {
-    let lost = counting.lost_with(&planned);
-    if lost.is_empty() {
+    if !counting.left_out.is_empty() && counting.lost_with(&planned).is_empty() {
         return Ok(Looked::LeftOut);
     }
     let opened = match open_once(&bucket, settings, &planned, &counting).await {
@@ -153,6 +153,7 @@ async fn open(
     match opened {
         Ok(opened) => Ok(Looked::Opened(opened)),
         Err(error) if is_damage(&error) => {
+            let lost = counting.lost_with(&planned);
             let found = FoundDamage::of_object(&planned, lost, &error);
             Ok(Looked::Damaged(found))
         }
@@ -203,7 +204,7 @@ async fn open_once(
         marker: head.marker,
         streams: footer.streams,
     };
-    blocks.retain(|block| !object.counting_in(block, counting).is_empty());
+    blocks.retain(|block| object.is_wanted(block, counting));
     Ok(Opened {
         object: Arc::new(object),
         blocks,
@@ -212,21 +213,39 @@ async fn open_once(
 }
 
 impl OpenedObject {
-    /// The offsets that count and may lie in a block.
-    fn counting_in(&self, block: &BlockEntry, counting: &CountingFrames) -> Vec<LostOffsets> {
+    /// Whether a block may hold a frame that counts.
+    fn is_wanted(&self, block: &BlockEntry, counting: &CountingFrames) -> bool {
+        block.spans.iter().any(|held| {
+            let (spans, extent) = self.counting(block, held, counting);
+            spans.iter().any(|span| span.overlap(extent).is_some())
+        })
+    }
+
+    /// What counts of a stream in a block, and between which offsets the block has it.
+    fn counting<'a>(
+        &'a self,
+        block: &BlockEntry,
+        held: &BlockSpan,
+        counting: &'a CountingFrames,
+    ) -> (Cow<'a, [Span]>, Span) {
         let place = block.at..block.at + block.bytes;
-        let mut found = Vec::new();
+        let stream = &self.streams[held.stream].stream;
+        let spans = counting.spans((self.flush, &self.key), &place, stream);
+        (spans, Span::new(held.first, held.last.next()))
+    }
+
+    /// The offsets that count and may lie in a block.
+    fn lost_with(&self, block: &BlockEntry, counting: &CountingFrames) -> Vec<LostOffsets> {
+        let mut lost = Vec::new();
         for held in &block.spans {
-            let stream = &self.streams[held.stream].stream;
-            let extent = Span::new(held.first, held.last.next());
-            let spans = counting.spans((self.flush, &self.key), &place, stream);
+            let (spans, extent) = self.counting(block, held, counting);
             let spans = spans.iter().filter_map(|span| span.overlap(extent));
-            found.extend(spans.map(|span| LostOffsets {
-                stream: stream.clone(),
+            lost.extend(spans.map(|span| LostOffsets {
+                stream: self.streams[held.stream].stream.clone(),
                 span,
             }));
         }
-        found
+        lost
     }
 
     /// A block that does not read back.
@@ -249,7 +268,7 @@ impl OpenedObject {
                 bytes: block.bytes,
                 frames: block.frames,
                 times: TimeSpan::ALL,
-                lost: self.counting_in(block, counting),
+                lost: self.lost_with(block, counting),
                 error: error.to_string(),
             },
             record_times: times.and_then(|times| times.into_iter().reduce(RecordTimes::union)),
