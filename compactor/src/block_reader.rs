@@ -54,6 +54,7 @@ pub struct FrameCounts {
 }
 
 /// Where counts stood before a block.
+#[derive(Clone, Copy)]
 struct Mark {
     records: u64,
     points: u64,

@@ -3,6 +3,7 @@
 mod release;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use skein_config::settings::Need;
@@ -144,7 +145,7 @@ fn damage(row: &DamageRow) -> String {
     };
     line.push_str(&times);
     if let Some(decided) = &row.decided {
-        line.push_str(&format!("; {} {decided}", row.state));
+        let _ = write!(line, "; {} {decided}", row.state);
     }
     if !row.what_to_do.is_empty() {
         line.push_str("; ");

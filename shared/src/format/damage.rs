@@ -3,7 +3,7 @@
 //! A shard goes on past a damage. What was lost stands in one of its quarantine lists ([`Damage`]); its manifest names
 //! each damage ([`DamageRef`]) with the event times that may be missing, until it was decided.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -117,7 +117,8 @@ impl Damage {
         let mut text = format!("{shard}\n{}\n{} {}\n", self.object_key, self.at, self.bytes);
         for lost in &self.lost {
             let Stream { chain, tenure } = &lost.stream;
-            text.push_str(&format!("{chain} {} {}\n", tenure.0, lost.span));
+            // A text takes whatever is written into it.
+            let _ = writeln!(text, "{chain} {} {}", tenure.0, lost.span);
         }
         DamageId(xxh3_64(text.as_bytes()))
     }

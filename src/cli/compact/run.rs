@@ -1,5 +1,6 @@
 //! `skein compact run`: every shard, on this machine.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -256,10 +257,9 @@ impl Report {
             self.peak_memory_bytes.unwrap_or_default(),
         )];
         if self.undecided_damages > 0 {
-            lines[0].push_str(&format!(
-                "\n{} damages of state wait for a person: `skein quarantine ls`",
-                self.undecided_damages
-            ));
+            let undecided = self.undecided_damages;
+            let words = "damages of state wait for a person: `skein quarantine ls`";
+            let _ = write!(lines[0], "\n{undecided} {words}");
         }
         for EncodingRow {
             encoding,

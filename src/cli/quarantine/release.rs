@@ -1,5 +1,6 @@
 //! `skein quarantine release`: a person's word on a damage.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use clap::Args;
@@ -206,7 +207,7 @@ impl Row {
         }
         line.push_str(became);
         if let (Some(records), Some(points)) = (self.records, self.points) {
-            line.push_str(&format!(", {records} records with {points} points"));
+            let _ = write!(line, ", {records} records with {points} points");
         }
         if let Some(why) = &self.why {
             line.push_str(": ");
