@@ -120,8 +120,8 @@ async fn assert_missing(world: &World, key: &str, place: Range<u64>, missing: Ra
     assert!(damage.times.contains(TimestampMs(NOON)));
 
     let bytes = world.bucket.get(&damage.list).await.unwrap();
-    let (_, list) = QuarantineList::decode(&bytes).unwrap();
-    let listed = &list.damages[0];
+    let (_, quarantine) = QuarantineList::decode(&bytes).unwrap();
+    let listed = &quarantine.damages[0];
     assert_eq!(listed.id(DEDICATED), damage.id);
     let span = Span::new(
         Offset(i64::try_from(missing.start).unwrap()),
@@ -245,36 +245,36 @@ async fn damage_on_the_way_is_fetched_again_and_is_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn state_that_cannot_be_fetched_for_now_is_no_damage() {
-    for mood in [
-        Mood::Refuses(Refusal::AccessDenied),
-        Mood::Throttles {
-            serves_one_in: u64::MAX,
-        },
-    ] {
-        let mut world = World::new().await;
-        world.bucket = world.bucket.single_attempts();
-        let world = Arc::new(world);
-        let records = records_of(1000, 1, 30);
-        world.flush(&flush_of(records.clone())).await;
-        let key = state_object_of(&world, DEDICATED).await;
-        let at = middle_of_block(&world, &key, 1).await;
-        let sound = flip(&world, &key, at).await;
-        let server = Arc::clone(&world);
-        let spoil = once_reading(move || {
-            let server = Arc::clone(&server);
-            async move { server.server.set_mood(mood) }
-        });
-        let failed = world.compact_telling(&settings(), spoil).await;
-        world.server.set_mood(Mood::Serves);
-        let error = failed.unwrap_err();
-        assert_ne!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert!(!manifests(&world.bucket).await.contains_key(&DEDICATED));
+    check_is_no_damage(Mood::Refuses(Refusal::AccessDenied)).await;
+    let serves_one_in = u64::MAX;
+    check_is_no_damage(Mood::Throttles { serves_one_in }).await;
+}
 
-        put(&world, &key, sound).await;
-        world.compact().await;
-        assert_same(&live_points(&world).await, &expected(&records));
-        assert_eq!(manifest_of(&world, DEDICATED).await.damages, []);
-    }
+/// A damaged block is fetched again while the store is in this mood.
+async fn check_is_no_damage(mood: Mood) {
+    let mut world = World::new().await;
+    world.bucket = world.bucket.single_attempts();
+    let world = Arc::new(world);
+    let records = records_of(1000, 1, 30);
+    world.flush(&flush_of(records.clone())).await;
+    let key = state_object_of(&world, DEDICATED).await;
+    let at = middle_of_block(&world, &key, 1).await;
+    let sound = flip(&world, &key, at).await;
+    let server = Arc::clone(&world);
+    let spoil = once_reading(move || {
+        let server = Arc::clone(&server);
+        async move { server.server.set_mood(mood) }
+    });
+    let failed = world.compact_telling(&settings(), spoil).await;
+    world.server.set_mood(Mood::Serves);
+    let error = failed.unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(!manifests(&world.bucket).await.contains_key(&DEDICATED));
+
+    put(&world, &key, sound).await;
+    world.compact().await;
+    assert_same(&live_points(&world).await, &expected(&records));
+    assert_eq!(manifest_of(&world, DEDICATED).await.damages, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

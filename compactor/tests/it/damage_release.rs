@@ -205,11 +205,11 @@ async fn of_two_releases_at_once_the_first_counts_and_the_other_is_told() {
         let told = Arc::clone(&first);
         let meanwhile = move |_| {
             let mut first = told.lock().unwrap();
-            if first.is_none() {
+            first.get_or_insert_with(|| {
                 let other = options(verdict, Mode::Commit);
                 let other = released(&bucket, id, other, Arc::new(|_| ()));
-                *first = Some(runtime.block_on(other));
-            }
+                runtime.block_on(other)
+            });
         };
         let there = keys(world).await;
         let retry = options(Verdict::Retry, Mode::Commit);

@@ -1,5 +1,6 @@
 //! Damages that shards have gone past: undecided ones are findings, accepted ones explain what is found in state.
 
+use skein_shared::format::damage::DamageRef;
 use skein_shared::format::shard_manifest::ShardManifest;
 
 use crate::inspect::finding::{CONSERVATION, Finding, UNDECIDED};
@@ -56,5 +57,5 @@ pub(super) fn set_accepted_aside(check: &mut Check<'_>, manifests: &Manifests) {
 
 /// Whether a shard has taken in all that state holds below its positions.
 pub(super) fn is_whole(manifest: &ShardManifest) -> bool {
-    !manifest.damages.iter().any(|damage| damage.is_missing())
+    !manifest.damages.iter().any(DamageRef::is_missing)
 }
