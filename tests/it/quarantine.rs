@@ -142,6 +142,9 @@ async fn an_accepted_loss_is_quiet_and_stays_visible() {
     let key = state_object(&world).await;
     damage(&world, &key).await;
     let row = only_damage(&world).await;
+    let list = row["list"].as_str().unwrap();
+    let list = world.skein.run(&["cat", list]).await.stdout;
+    assert!(list.contains("crc32c") && list.contains("lost"), "{list}");
     let shard = row["shard"].as_str().unwrap();
     let release = ["quarantine", "release", "--all-of-shard", shard];
     let release = [&release[..], &["--accept-loss", "--reason", "no copy left"]].concat();

@@ -21,7 +21,7 @@ use skein_shared::units::ByteCount;
 use skein_shared::window::TimestampMs;
 use tokio::runtime::Handle;
 
-use crate::plans::{run_plan, split_settings};
+use crate::plans::{planned, run_plan, split_settings, task};
 use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, Flush, NOON, Record, World, chain, flush_of, record, settings};
 
@@ -277,17 +277,19 @@ async fn check_is_no_damage(mood: Mood) {
     assert_eq!(manifest_of(&world, DEDICATED).await.damages, []);
 }
 
+/// Records of several series of org 1000.
+fn records_of_series() -> Vec<Record> {
+    let record = |i: i64| {
+        let series = (1000, 1 + i.unsigned_abs() % 9);
+        record((1, i, NOON + i), series, &[(NOON + i, 1.0)])
+    };
+    (0..90).map(record).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_parts_of_a_planned_shard_list_a_damage_once() {
     let world = World::new().await;
-    let series = |i: i64| {
-        record(
-            (1, i, NOON + i),
-            (1000, 1 + i.unsigned_abs() % 9),
-            &[(NOON + i, 1.0)],
-        )
-    };
-    let records: Vec<Record> = (0..90).map(series).collect();
+    let records = records_of_series();
     world.flush(&flush_of(records[..45].to_vec())).await;
     // The block that a sample would be taken of.
     let key = state_object_of(&world, DEDICATED).await;
@@ -303,6 +305,33 @@ async fn the_parts_of_a_planned_shard_list_a_damage_once() {
     assert_eq!(manifest.counts.records, 83);
     let kept = without(&records, 21..28);
     assert_same(&live_points(&world).await, &expected(&kept));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_met_different_damages_are_made_again() {
+    let world = World::new().await;
+    let records = records_of_series();
+    world.flush(&flush_of(records.clone())).await;
+    let key = state_object_of(&world, DEDICATED).await;
+    let at = middle_of_block(&world, &key, 2).await;
+    let sound = flip(&world, &key, at).await;
+    let (id, plan) = planned(&world, &split_settings()).await;
+    assert!(plan.tasks[0].part.of > 1);
+    task(&world, &split_settings(), id, 0).await.unwrap();
+    put(&world, &key, sound).await;
+    let mut refused = Vec::new();
+    for index in 1..plan.tasks.len() {
+        refused.extend(task(&world, &split_settings(), id, index).await.err());
+    }
+    assert!(
+        matches!(refused[..], [Error::Superseded { .. }]),
+        "{refused:?}"
+    );
+    assert!(!manifests(&world.bucket).await.contains_key(&DEDICATED));
+
+    run_plan(&world, &split_settings()).await;
+    assert_same(&live_points(&world).await, &expected(&records));
+    assert_eq!(manifest_of(&world, DEDICATED).await.damages, []);
 }
 
 /// The live segment of a shard.
