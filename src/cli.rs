@@ -5,6 +5,7 @@ mod produce;
 mod connect;
 mod flush;
 mod compact;
+mod incomplete;
 mod read;
 mod export;
 mod ls;
@@ -14,6 +15,7 @@ mod status;
 mod retire;
 mod janitor;
 mod verify;
+mod quarantine;
 mod replay;
 mod retention;
 mod demo;
@@ -78,6 +80,7 @@ enum Command {
     Retire(retire::RetireArgs),
     Janitor(janitor::JanitorArgs),
     Verify(verify::VerifyArgs),
+    Quarantine(quarantine::QuarantineArgs),
     Replay(replay::ReplayArgs),
     Retention(retention::RetentionArgs),
     Demo(demo::DemoArgs),
@@ -104,6 +107,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Retire(args) => retire::run(args, settings),
         Command::Janitor(args) => janitor::run(args, settings),
         Command::Verify(args) => verify::run(args, settings),
+        Command::Quarantine(args) => quarantine::run(args, settings),
         Command::Replay(args) => replay::run(args, settings),
         Command::Retention(args) => retention::run(args, settings),
         Command::Demo(args) => demo::run(args),

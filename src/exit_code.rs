@@ -15,6 +15,8 @@ pub(crate) enum ExitCode {
     Usage,
     /// A difference was found, or a check failed.
     Difference,
+    /// Nothing can be said for certain: points may be missing.
+    Inconclusive,
     /// Another process won a race for the same thing.
     Conflict,
     /// What was waited for did not come in time.
@@ -58,14 +60,14 @@ impl ExitCode {
         }
     }
 
-    /// The number that the shell sees. 4 (inconclusive) and 7 (refused as irreversible) are kept for the
-    /// commands that will need them.
+    /// The number that the shell sees. 7 (refused as irreversible) is kept for the commands that will need it.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Internal => 1,
             Self::Usage => 2,
             Self::Difference => 3,
+            Self::Inconclusive => 4,
             Self::Conflict => 5,
             Self::TimedOut => 6,
             Self::TaskTransient => 20,
@@ -90,11 +92,12 @@ mod tests {
     use super::*;
 
     const OPERATIONS: &str = include_str!("../docs/operations.md");
-    const ALL: [ExitCode; 11] = [
+    const ALL: [ExitCode; 12] = [
         ExitCode::Ok,
         ExitCode::Internal,
         ExitCode::Usage,
         ExitCode::Difference,
+        ExitCode::Inconclusive,
         ExitCode::Conflict,
         ExitCode::TimedOut,
         ExitCode::TaskTransient,
@@ -129,6 +132,7 @@ mod tests {
             "internal",
             "usage",
             "difference",
+            "inconclusive",
             "race",
             "timed out",
             "may succeed",

@@ -1,7 +1,9 @@
 //! From stored blocks to the payloads that count, or to quarantine with the reason.
 
+use std::borrow::Cow;
+
 use skein_shared::format::block::{BlockDecoder, Frame};
-use skein_shared::format::compact_plan::{AllowedFrames, Part};
+use skein_shared::format::compact_plan::Part;
 use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::quarantine::QuarantinedRecord;
@@ -12,8 +14,9 @@ use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal};
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::TimeSpan;
 
+use crate::damage::CountingFrames;
 use crate::error::{Error, Result};
-use crate::object_fetch::{BlockRange, OpenedObject};
+use crate::object_fetch::OpenedObject;
 use crate::payload_arena::PayloadArena;
 use crate::seal_history::SealHistory;
 
@@ -27,8 +30,8 @@ pub struct BlockReader<'a> {
     /// Points of windows that do not touch it are left out.
     pub span: TimeSpan,
     /// Which frames count.
-    pub allowed: &'a AllowedFrames,
-    /// Every chain of `allowed`: what orders in the arena mean.
+    pub counting: &'a CountingFrames,
+    /// Every chain of them: what orders in the arena mean.
     pub chains: &'a ChainTable,
     /// Who owns which window of an org.
     pub shard_map: &'a ShardMap,
@@ -53,16 +56,47 @@ pub struct FrameCounts {
     pub quarantined: Vec<QuarantinedRecord>,
 }
 
+/// Where counts stood before a block.
+#[derive(Clone, Copy)]
+struct Mark {
+    records: u64,
+    points: u64,
+    payload_bytes: u64,
+    void: u64,
+    quarantined: usize,
+}
+
 /// What is the same for all frames of one stream in one block.
 struct StreamRule<'a> {
     object: &'a OpenedObject,
     stream: &'a Stream,
-    spans: &'a [Span],
+    spans: Cow<'a, [Span]>,
     chain: ChainIndex,
 }
 
+impl FrameCounts {
+    fn mark(&self) -> Mark {
+        Mark {
+            records: self.records,
+            points: self.points,
+            payload_bytes: self.payload_bytes,
+            void: self.void,
+            quarantined: self.quarantined.len(),
+        }
+    }
+
+    fn go_back(&mut self, to: Mark) {
+        self.records = to.records;
+        self.points = to.points;
+        self.payload_bytes = to.payload_bytes;
+        self.void = to.void;
+        self.quarantined.truncate(to.quarantined);
+    }
+}
+
 impl BlockReader<'_> {
-    /// Reads one block of a range into the arena. CPU work: not for an async thread.
+    /// Reads one block of an object into the arena: all of it, or after an error nothing. CPU work: not for an async
+    /// thread.
     ///
     /// # Errors
     /// Corrupt, with the object and the place, when the block does not read back or does not hold what the
@@ -70,19 +104,32 @@ impl BlockReader<'_> {
     pub fn read(
         &self,
         decoder: &mut BlockDecoder,
-        (range, entry): (&BlockRange, &BlockEntry),
+        (object, entry, bytes): (&OpenedObject, &BlockEntry, &[u8]),
         arena: &mut PayloadArena,
         counts: &mut FrameCounts,
     ) -> Result<()> {
-        let object = range.object.as_ref();
+        let (held, before) = (arena.refs().len(), counts.mark());
+        let read = self.read_frames(decoder, (object, entry, bytes), arena, counts);
+        if read.is_err() {
+            arena.forget_after(held);
+            counts.go_back(before);
+        }
+        read
+    }
+
+    fn read_frames(
+        &self,
+        decoder: &mut BlockDecoder,
+        (object, entry, bytes): (&OpenedObject, &BlockEntry, &[u8]),
+        arena: &mut PayloadArena,
+        counts: &mut FrameCounts,
+    ) -> Result<()> {
         let located = |error: skein_shared::Error| error.moved_by(entry.at).in_object(&object.key);
-        let block = decoder
-            .decode(&object.marker, range.block(entry))
-            .map_err(located)?;
+        let block = decoder.decode(&object.marker, bytes).map_err(located)?;
         let rules: Vec<StreamRule<'_>> = block
             .streams()
             .iter()
-            .map(|stream| self.rule(object, stream))
+            .map(|stream| self.rule(object, entry, stream))
             .collect();
         let mut frames = 0;
         for frame in block.frames() {
@@ -102,11 +149,18 @@ impl BlockReader<'_> {
         })
     }
 
-    fn rule<'b>(&'b self, object: &'b OpenedObject, stream: &'b Stream) -> StreamRule<'b> {
+    fn rule<'b>(
+        &'b self,
+        object: &'b OpenedObject,
+        entry: &BlockEntry,
+        stream: &'b Stream,
+    ) -> StreamRule<'b> {
+        let place = entry.at..entry.at + entry.bytes;
+        let name = (object.flush, object.key.as_str());
         StreamRule {
             object,
             stream,
-            spans: self.allowed.spans(object.flush, stream),
+            spans: self.counting.spans(name, &place, stream),
             // A stream without spans is in no table; none of its frames counts.
             chain: self.chains.index_of(&stream.chain).unwrap_or_default(),
         }
@@ -141,8 +195,8 @@ impl BlockReader<'_> {
                 counts.points += arena.push(payload, &view, order, |window| {
                     let is_ours = window.span().overlaps(self.span)
                         && self.shard_map.owner_of(view.org(), window) == self.shard;
-                    let chain = &rule.stream.chain;
-                    is_ours.then(|| self.seals.rank(window, chain, record.offset))
+                    let place = (rule.object.key.as_str(), &rule.stream.chain, record.offset);
+                    is_ours.then(|| self.seals.rank(window, place))
                 });
             }
             // What has no series belongs to the first part.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use skein_shared::ErrorKind;
+use skein_shared::format::damage::DamageId;
 use skein_shared::ids::{Chain, FlushId, Generation, PlanId, ShardId};
 use skein_shared::offset::Offset;
 
@@ -49,6 +50,35 @@ pub enum Error {
         object: String,
         /// What differs.
         reason: String,
+    },
+    /// State that had been read when it was compacted does not read back now.
+    #[error(
+        "rebuild {shard} is refused: state is damaged; object=`{object}` reason=`{reason}`: restore the object from a \
+         copy or a version; nothing was changed"
+    )]
+    StateDamaged {
+        /// Whose rebuild.
+        shard: ShardId,
+        /// The state object.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another commit has decided about a damage first.
+    #[error("damage `{id}` of {shard} was decided by another: {how}")]
+    Decided {
+        /// Which.
+        id: DamageId,
+        /// Whose.
+        shard: ShardId,
+        /// What was decided, by whom and why.
+        how: String,
+    },
+    /// No manifest names such a damage.
+    #[error("no shard has a damage `{id}`: `skein quarantine ls` shows those that there are")]
+    NoSuchDamage {
+        /// What was asked for.
+        id: DamageId,
     },
     /// The local disk that payloads are spilled to.
     #[error(
@@ -163,10 +193,15 @@ impl Error {
             Self::LedgerGap { .. }
             | Self::VoidFlush { .. }
             | Self::ObjectDiffers { .. }
+            | Self::StateDamaged { .. }
             | Self::Unconserved { .. }
             | Self::RollupDiffers { .. } => ErrorKind::Corrupt,
-            Self::Superseded { .. } | Self::PlanGone { .. } => ErrorKind::Fenced,
-            Self::NoSuchTask { .. } | Self::NotRebuildable { .. } => ErrorKind::Invalid,
+            Self::Superseded { .. } | Self::PlanGone { .. } | Self::Decided { .. } => {
+                ErrorKind::Fenced
+            }
+            Self::NoSuchTask { .. } | Self::NoSuchDamage { .. } | Self::NotRebuildable { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Spill { source, .. } => kind_of_io(source),
             Self::Cancelled | Self::Panicked { .. } | Self::OverBudget { .. } => {
                 ErrorKind::Transient

@@ -14,6 +14,8 @@ pub mod duplicate_rule;
 pub mod merge_policy;
 pub mod plan;
 pub mod plan_input;
+pub mod damage;
+pub mod quarantine_list;
 pub mod seal_history;
 pub mod object_fetch;
 pub mod payload_arena;
@@ -34,6 +36,8 @@ pub mod task_results;
 pub mod planner;
 pub mod planned_task;
 pub mod rebuild;
+pub mod damage_release;
+pub mod backlog;
 pub mod garbage;
 
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::Advance;
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::format::shard_manifest::{LimitsEpoch, SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{LimitsEpoch, SealRef, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
@@ -25,9 +25,21 @@ use crate::error::{Error, Result};
 /// the newest manifest. [`Error::Unconserved`] when points would be lost. The bucket's; of kind `Transient`
 /// it leaves open whether the commit stands, and the next plan sees it.
 pub async fn commit(bucket: &Bucket, base: ShardManifest, delta: &Delta) -> Result<ShardManifest> {
+    commit_next(bucket, base, |base| apply(base, delta)).await
+}
+
+/// Commits what `next` makes of `base`, or of what was committed since.
+///
+/// # Errors
+/// What `next` says, and the bucket's, as [`commit`].
+pub async fn commit_next(
+    bucket: &Bucket,
+    base: ShardManifest,
+    next: impl Fn(&ShardManifest) -> Result<ShardManifest>,
+) -> Result<ShardManifest> {
     let mut base = base;
     loop {
-        let next = apply(&base, delta)?;
+        let next = next(&base)?;
         match manifest_log::commit(bucket, &next, WriteId::random()).await? {
             Committed::Ours => return Ok(next),
             Committed::Lost => {
@@ -83,12 +95,15 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     next.segments
         .sort_by_key(|segment| (segment.window, segment.generation));
     next.quarantine.extend(delta.quarantine.clone());
-    next.seals.extend(delta.seal.clone());
+    let seal = delta.seal.iter().cloned();
+    next.seals
+        .extend(seal.map(|seal| SealRef { generation, ..seal }));
     let live: BTreeSet<Window> = next.raw_segments().map(|segment| segment.window).collect();
     next.seals.retain_mut(|seal| {
         seal.windows.retain(|window| live.contains(window));
         !seal.windows.is_empty()
     });
+    next.damages.extend(delta.damages.clone());
     next.counts.add(delta.counts);
     check_conserved(&next)?;
     Ok(next)
@@ -209,6 +224,7 @@ mod tests {
             seal: None,
             counts: ConservationCounts::default(),
             versions: ManifestVersions::default(),
+            damages: Vec::new(),
         }
     }
 

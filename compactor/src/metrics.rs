@@ -1,7 +1,8 @@
 //! One function for each event: it logs and counts together.
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use skein_shared::format::compact_result::Delta;
+use skein_shared::format::damage::{DamageId, DamageRef};
 use skein_shared::ids::{Generation, PlanId, ShardId};
 use tracing::{debug, error, info, warn};
 
@@ -9,7 +10,9 @@ use crate::error::Error;
 use crate::report::StepReport;
 
 /// A run has begun.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 pub fn run_started(shards: usize, object_bytes: u64) {
+    gauge!("skein_compactor_backlog_bytes").set(object_bytes as f64);
     counter!("skein_compactor_runs_total").increment(1);
     info!(shards, object_bytes, "compaction started");
 }
@@ -42,9 +45,63 @@ pub fn plan_committed(shard: ShardId, generation: Generation, delta: &Delta) {
     counter!("skein_compactor_generations_total").increment(1);
     let counts = delta.counts;
     debug!(%shard, %generation, points_in = counts.points_in, "generation committed");
-    for list in &delta.quarantine {
+    quarantined(shard, delta);
+}
+
+/// A commit has put records and damages into quarantine.
+pub fn quarantined(shard: ShardId, delta: &Delta) {
+    for list in delta.quarantine.iter().filter(|list| list.records > 0) {
         records_quarantined(shard, list.records, &list.key);
     }
+    for damage in &delta.damages {
+        damage_quarantined(shard, damage);
+    }
+}
+
+/// State did not read back, and is fetched once more.
+pub fn damage_read_again(key: &str, error: &Error) {
+    counter!("skein_compactor_reread_blocks_total").increment(1);
+    warn!(object = key, %error, "state does not read back; fetching it again");
+}
+
+/// State is damaged in the bucket; the shard has gone on without it.
+fn damage_quarantined(shard: ShardId, damage: &DamageRef) {
+    counter!("skein_compactor_damaged_blocks_total").increment(1);
+    let DamageRef {
+        id,
+        object,
+        at,
+        bytes,
+        frames,
+        times,
+        ..
+    } = damage;
+    error!(
+        %shard, damage = %id, object, at, bytes, frames, from = %times.from, to = %times.to,
+        "state is damaged and was left out: restore the object from a copy or a version, then \
+         `skein quarantine release {id} --retry`; or `--accept-loss`"
+    );
+}
+
+/// How many damages of all shards nobody has decided about.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub fn damages_undecided(damages: usize) {
+    gauge!("skein_compactor_undecided_damages").set(damages as f64);
+}
+
+/// A shard's rebuild leaves out what its manifest never took in.
+pub fn damages_left_out(shard: ShardId, damages: usize) {
+    info!(
+        %shard,
+        damages,
+        "damaged state that was never taken in is left out: `skein quarantine ls` shows it"
+    );
+}
+
+/// Somebody has decided about a damage.
+pub fn damage_decided(shard: ShardId, id: DamageId, generation: Generation) {
+    counter!("skein_compactor_decided_damages_total").increment(1);
+    info!(%shard, damage = %id, %generation, "damage decided");
 }
 
 /// Something that no read can need was deleted.
@@ -73,7 +130,7 @@ pub fn step_spilled(shard: ShardId, bytes: u64) {
 }
 
 /// Records could not become points and are listed by the shard's manifest.
-pub fn records_quarantined(shard: ShardId, records: u64, key: &str) {
+fn records_quarantined(shard: ShardId, records: u64, key: &str) {
     counter!("skein_compactor_quarantined_records_total").increment(records);
     warn!(%shard, records, object = key, "records were quarantined: `skein cat` lists them");
 }

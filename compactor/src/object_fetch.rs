@@ -1,5 +1,6 @@
 //! Fetches state objects in few large requests, several at a time, and hands whole blocks on in order.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,14 +8,20 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use skein_shared::bucket::Bucket;
-use skein_shared::format::block::SyncMarker;
-use skein_shared::format::compact_plan::{AllowedFrames, PlannedObject};
+use skein_shared::format::block::{StreamSummary, SyncMarker};
+use skein_shared::format::compact_plan::PlannedObject;
+use skein_shared::format::damage::{Damage, LostOffsets};
+use skein_shared::format::frame::RecordTimes;
 use skein_shared::format::state_object::{
-    BlockEntry, HEAD_BYTES, Head, StateFooter, TailRead, read_tail,
+    BlockEntry, BlockSpan, HEAD_BYTES, Head, StateFooter, TailRead, read_tail,
 };
 use skein_shared::ids::{FlushId, ShardId};
+use skein_shared::offset::Span;
+use skein_shared::window::TimeSpan;
 
+use crate::damage::{CountingFrames, FoundDamage, is_damage};
 use crate::error::{Error, Result};
+use crate::metrics;
 
 /// What the first look at the end of a large object fetches: the footer of some hundred blocks.
 const TAIL_BYTES: u64 = 256 * 1024;
@@ -39,6 +46,17 @@ pub struct OpenedObject {
     pub shard: ShardId,
     /// Begins each of its blocks.
     pub marker: SyncMarker,
+    /// What it holds of each stream.
+    pub streams: Vec<StreamSummary>,
+}
+
+/// What comes of an object.
+#[derive(Debug)]
+pub enum Fetched {
+    /// Blocks of it.
+    Blocks(BlockRange),
+    /// Nothing: it is not there, or not what its flush manifest says.
+    Damaged(FoundDamage),
 }
 
 /// Neighbouring blocks of one object, as they are stored.
@@ -50,8 +68,19 @@ pub struct BlockRange {
     pub blocks: Vec<BlockEntry>,
     /// Where `bytes` begins in the object.
     pub at: u64,
-    /// From the first block to the end of the last.
+    /// From the first block to the end of the last; none when they could not be had, which is found out block by block.
     pub bytes: Bytes,
+}
+
+/// What the first look at an object gives.
+#[derive(Debug)]
+enum Looked {
+    /// Its blocks are where its footer says.
+    Opened(Opened),
+    /// No block of it can be trusted.
+    Damaged(FoundDamage),
+    /// All that it holds was lost before.
+    LeftOut,
 }
 
 /// An opened object, its blocks that hold frames that count, and its bytes if it was fetched whole.
@@ -87,20 +116,20 @@ pub async fn sample_block(
 }
 
 /// The blocks of `objects` that hold a frame that counts, in order. At most twice the settings' requests are
-/// under way or waiting to be taken.
+/// under way or waiting to be taken. What is damaged is fetched once more before it is called so.
 pub fn fetch(
     bucket: Bucket,
     settings: FetchSettings,
     objects: Vec<PlannedObject>,
-    allowed: Arc<AllowedFrames>,
-) -> BoxStream<'static, Result<BlockRange>> {
+    counting: Arc<CountingFrames>,
+) -> BoxStream<'static, Result<Fetched>> {
     let for_ranges = bucket.clone();
     futures::stream::iter(objects)
-        .map(move |object| open(bucket.clone(), settings, object, Arc::clone(&allowed)))
+        .map(move |object| open(bucket.clone(), settings, object, Arc::clone(&counting)))
         .buffered(settings.read_concurrency)
-        .map_ok(move |opened| futures::stream::iter(ranges(opened, settings.read_bytes)).map(Ok))
+        .map_ok(move |opened| futures::stream::iter(opened.fetched(settings.read_bytes)).map(Ok))
         .try_flatten()
-        .map_ok(move |range| fill(for_ranges.clone(), range))
+        .map_ok(move |fetched| fill(for_ranges.clone(), fetched))
         .try_buffered(settings.read_concurrency)
         .boxed()
 }
@@ -109,15 +138,42 @@ async fn open(
     bucket: Bucket,
     settings: FetchSettings,
     planned: PlannedObject,
-    allowed: Arc<AllowedFrames>,
+    counting: Arc<CountingFrames>,
+) -> Result<Looked> {
+    if !counting.left_out.is_empty() && counting.lost_with(&planned).is_empty() {
+        return Ok(Looked::LeftOut);
+    }
+    let opened = match open_once(&bucket, settings, &planned, &counting).await {
+        Err(error) if is_damage(&error) => {
+            metrics::damage_read_again(&planned.object.key, &error);
+            open_once(&bucket, settings, &planned, &counting).await
+        }
+        opened => opened,
+    };
+    match opened {
+        Ok(opened) => Ok(Looked::Opened(opened)),
+        Err(error) if is_damage(&error) => {
+            let lost = counting.lost_with(&planned);
+            let found = FoundDamage::of_object(&planned, lost, &error);
+            Ok(Looked::Damaged(found))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn open_once(
+    bucket: &Bucket,
+    settings: FetchSettings,
+    planned: &PlannedObject,
+    counting: &CountingFrames,
 ) -> Result<Opened> {
-    let PlannedObject { flush, object } = planned;
+    let (flush, object) = (planned.flush, &planned.object);
     let key = object.key.as_str();
     let (head, footer, whole);
     if object.object_bytes <= settings.read_bytes {
         let bytes = bucket.get_range(key, 0..object.object_bytes).await?;
         head = Head::decode(&bytes).map_err(|error| error.in_object(key))?;
-        footer = footer_of(&bucket, key, bytes.clone(), object.object_bytes).await?;
+        footer = footer_of(bucket, key, bytes.clone(), object.object_bytes).await?;
         whole = Some(bytes);
     } else {
         let (bytes, tail) = futures::try_join!(
@@ -125,7 +181,7 @@ async fn open(
             bucket.get_tail(key, TAIL_BYTES),
         )?;
         head = Head::decode(&bytes).map_err(|error| error.in_object(key))?;
-        footer = footer_of(&bucket, key, tail.bytes, object.object_bytes).await?;
+        footer = footer_of(bucket, key, tail.bytes, object.object_bytes).await?;
         whole = None;
     }
     let same = head.shard == object.shard
@@ -136,30 +192,88 @@ async fn open(
         && footer.digest() == object.digest;
     if !same {
         return Err(Error::ObjectDiffers {
-            object: object.key,
+            object: key.to_owned(),
             reason: format!("it is not the object that flush {flush} sealed: run `skein verify`"),
         });
     }
     let mut blocks = footer.blocks;
-    let streams = footer.streams;
-    blocks.retain(|block| {
-        block.spans.iter().any(|held| {
-            let spans = allowed.spans(flush, &streams[held.stream].stream);
-            spans
-                .iter()
-                .any(|span| span.from <= held.last && held.first < span.to)
-        })
-    });
+    let object = OpenedObject {
+        key: key.to_owned(),
+        flush,
+        shard: object.shard,
+        marker: head.marker,
+        streams: footer.streams,
+    };
+    blocks.retain(|block| object.is_wanted(block, counting));
     Ok(Opened {
-        object: Arc::new(OpenedObject {
-            key: object.key,
-            flush,
-            shard: object.shard,
-            marker: head.marker,
-        }),
+        object: Arc::new(object),
         blocks,
         whole,
     })
+}
+
+impl OpenedObject {
+    /// Whether a block may hold a frame that counts.
+    fn is_wanted(&self, block: &BlockEntry, counting: &CountingFrames) -> bool {
+        block.spans.iter().any(|held| {
+            let (spans, extent) = self.counting(block, held, counting);
+            spans.iter().any(|span| span.overlap(extent).is_some())
+        })
+    }
+
+    /// What counts of a stream in a block, and between which offsets the block has it.
+    fn counting<'a>(
+        &'a self,
+        block: &BlockEntry,
+        held: &BlockSpan,
+        counting: &'a CountingFrames,
+    ) -> (Cow<'a, [Span]>, Span) {
+        let place = block.at..block.at + block.bytes;
+        let stream = &self.streams[held.stream].stream;
+        let spans = counting.spans((self.flush, &self.key), &place, stream);
+        (spans, Span::new(held.first, held.last.next()))
+    }
+
+    /// The offsets that count and may lie in a block.
+    fn lost_with(&self, block: &BlockEntry, counting: &CountingFrames) -> Vec<LostOffsets> {
+        let mut lost = Vec::new();
+        for held in &block.spans {
+            let (spans, extent) = self.counting(block, held, counting);
+            let spans = spans.iter().filter_map(|span| span.overlap(extent));
+            lost.extend(spans.map(|span| LostOffsets {
+                stream: self.streams[held.stream].stream.clone(),
+                span,
+            }));
+        }
+        lost
+    }
+
+    /// A block that does not read back.
+    pub fn damaged_block(
+        &self,
+        block: &BlockEntry,
+        counting: &CountingFrames,
+        error: &Error,
+    ) -> FoundDamage {
+        let times = block
+            .spans
+            .iter()
+            .map(|held| self.streams[held.stream].times);
+        let times: Option<Vec<RecordTimes>> = times.collect();
+        FoundDamage {
+            damage: Damage {
+                flush: self.flush,
+                object_key: self.key.clone(),
+                at: block.at,
+                bytes: block.bytes,
+                frames: block.frames,
+                times: TimeSpan::ALL,
+                lost: self.lost_with(block, counting),
+                error: error.to_string(),
+            },
+            record_times: times.and_then(|times| times.into_iter().reduce(RecordTimes::union)),
+        }
+    }
 }
 
 async fn footer_of(
@@ -212,19 +326,40 @@ fn fits(range: &BlockRange, next: &BlockEntry, read_bytes: u64) -> bool {
     adjoins && next.at + next.bytes - range.at <= read_bytes
 }
 
-async fn fill(bucket: Bucket, mut range: BlockRange) -> Result<BlockRange> {
-    if range.bytes.is_empty() {
-        let span = range.span();
-        range.bytes = bucket.get_range(&range.object.key, span).await?;
+impl Looked {
+    fn fetched(self, read_bytes: u64) -> Vec<Fetched> {
+        match self {
+            Self::Opened(opened) => {
+                let ranges = ranges(opened, read_bytes).into_iter();
+                ranges.map(Fetched::Blocks).collect()
+            }
+            Self::Damaged(damage) => vec![Fetched::Damaged(damage)],
+            Self::LeftOut => Vec::new(),
+        }
     }
-    Ok(range)
+}
+
+async fn fill(bucket: Bucket, fetched: Fetched) -> Result<Fetched> {
+    let mut range = match fetched {
+        Fetched::Blocks(range) if range.bytes.is_empty() => range,
+        Fetched::Blocks(_) | Fetched::Damaged(_) => return Ok(fetched),
+    };
+    let read = bucket.get_range(&range.object.key, range.span()).await;
+    match read.map_err(Error::from) {
+        Ok(bytes) => range.bytes = bytes,
+        // Each block is then asked for by itself, and what can be had is read.
+        Err(error) if is_damage(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Fetched::Blocks(range))
 }
 
 impl BlockRange {
-    /// One block's bytes.
+    /// One block's bytes; none when they could not be had.
     pub fn block(&self, entry: &BlockEntry) -> &[u8] {
         let start = index(entry.at - self.at);
-        &self.bytes[start..start + index(entry.bytes)]
+        let bytes = self.bytes.get(start..start + index(entry.bytes));
+        bytes.unwrap_or_default()
     }
 
     fn span(&self) -> Range<u64> {

@@ -147,6 +147,12 @@ impl PayloadArena {
         &self.chunks[chunk as usize][start..start + len as usize]
     }
 
+    /// Forgets all references but the first `kept`; the payloads behind the others keep their memory until
+    /// [`PayloadArena::clear`].
+    pub fn forget_after(&mut self, kept: usize) {
+        self.refs.truncate(kept);
+    }
+
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.refs.clear();

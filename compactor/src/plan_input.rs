@@ -43,12 +43,35 @@ pub async fn load(
     watermark_delay: Millis,
     reach: Reach,
 ) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
+    read(bucket, Some(watermark_delay), reach).await
+}
+
+/// As [`load`], of what some shard has not read, and without a watermark: to look, not to plan.
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_unread(
+    bucket: &Bucket,
+) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
+    read(bucket, None, Reach::Unread).await
+}
+
+async fn read(
+    bucket: &Bucket,
+    watermark_delay: Option<Millis>,
+    reach: Reach,
+) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
     loop {
         let Some(shard_map) = shard_map_log::load(bucket).await? else {
             return Ok(None);
         };
-        let gathered = status_log::gather(bucket).await?;
-        let watermark = gathered.completeness(watermark_delay).watermark();
+        let watermark = match watermark_delay {
+            Some(delay) => {
+                let gathered = status_log::gather(bucket).await?;
+                gathered.completeness(delay).watermark()
+            }
+            None => None,
+        };
         let manifests = manifests(bucket, &shard_map).await?;
         let nothing = BTreeMap::new();
         let read = match reach {

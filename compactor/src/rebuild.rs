@@ -4,6 +4,11 @@
 //! one segment each, and one commit puts them in the place of all that was live there. A window whose new segment has
 //! the bytes of its live one is left as it is: that is what a rebuild of sound segments must give (SK-10). Where the
 //! manifest says the same but the live object is not what it says, the new one takes its place.
+//!
+//! Damaged state that the shard has gone past was never taken in: it is left out, mended or not, until its release has
+//! brought it in. State that was sound when it was compacted and is damaged now is not rebuilt from.
+
+mod comparison;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,10 +19,8 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::checksum;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
-use skein_shared::format::digest::ContentDigest;
-use skein_shared::format::shard_manifest::{
-    ConservationCounts, Layer, SegmentEntry, ShardManifest,
-};
+use skein_shared::format::damage::{Damage, DamageRef};
+use skein_shared::format::shard_manifest::{ConservationCounts, Layer, ShardManifest};
 use skein_shared::ids::{Generation, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::payload::Limits;
@@ -28,13 +31,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::manifest_commit;
+use crate::metrics;
 use crate::plan::{ChainInput, PlanInput, next_step};
 use crate::plan_input::{self, Reach};
+use crate::quarantine_list;
 use crate::report::{OnProgress, ProgressCounter};
 use crate::run::{RunOptions, rules_of};
 use crate::seal_history::SealHistory;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
+
+use comparison::compare;
 
 /// Bytes of one request when a live segment is looked at.
 const READ_BYTES: u64 = 8 * MIB;
@@ -97,7 +104,8 @@ pub enum Found {
 ///
 /// # Errors
 /// [`Error::NotRebuildable`] when a shard's records were compacted under other limits than now, or the ledger no longer
-/// reaches as far; not found when state is no longer there; what reading and writing give.
+/// reaches as far; [`Error::StateDamaged`] when state that was taken in is damaged or no longer there; what reading and
+/// writing give.
 pub fn rebuild<'a>(
     settings: &'a CompactorSettings,
     bucket: &'a Bucket,
@@ -131,6 +139,10 @@ pub fn rebuild<'a>(
             ),
         )?;
         context.span = what.span;
+        for (manifest, _) in &work {
+            let missing = left_out(bucket, manifest).await?;
+            context.left_out.insert(manifest.shard, missing);
+        }
         let context = Arc::new(context);
         let mut rows = Vec::new();
         for (manifest, step) in work {
@@ -218,6 +230,18 @@ async fn rebuild_shard(
     };
     let seals = SealHistory::load(&context.bucket, manifest).await?;
     let (mut delta, _) = task::make(context, &bare, (Part::WHOLE, step), seals).await?;
+    if let Some(damage) = delta.damages.first() {
+        let refusal = Error::StateDamaged {
+            shard: manifest.shard,
+            object: damage.object.clone(),
+            reason: format!("{} bytes at {} do not read back", damage.bytes, damage.at),
+        };
+        task::discard(&context.bucket, &delta).await?;
+        return Err(refusal);
+    }
+    // Its records were listed when they were compacted.
+    quarantine_list::discard(&context.bucket, &delta.quarantine).await?;
+    delta.quarantine.clear();
     let mut rows = compare(manifest, &delta.added, what.span);
     for row in &mut rows {
         if row.found == Found::Same && !is_sound(&context.bucket, manifest, row.window).await? {
@@ -257,6 +281,15 @@ async fn rebuild_shard(
     Ok(rows)
 }
 
+/// What the shard has gone past without taking it in.
+async fn left_out(bucket: &Bucket, manifest: &ShardManifest) -> Result<Vec<Damage>> {
+    let damages = quarantine_list::damages(bucket, manifest, DamageRef::is_missing).await?;
+    if !damages.is_empty() {
+        metrics::damages_left_out(manifest.shard, damages.len());
+    }
+    Ok(damages.into_values().collect())
+}
+
 /// Whether every live segment of a window, and every rollup of them, is as the manifest says.
 async fn is_sound(bucket: &Bucket, manifest: &ShardManifest, window: Window) -> Result<bool> {
     let of_window = manifest.segments.iter().filter(|s| s.window == window);
@@ -290,8 +323,6 @@ async fn commit(
 ) -> Result<BTreeSet<Window>> {
     delta.advances.clear();
     delta.fill_advances.clear();
-    // Listed since the records were compacted.
-    delta.quarantine.clear();
     let mut base = manifest.clone();
     while !delta.replaced.is_empty() {
         delta.counts = ConservationCounts::default();
@@ -333,47 +364,6 @@ async fn commit(
 fn keys_in(manifest: &ShardManifest, window: Window) -> Vec<String> {
     let live = manifest.raw_segments().filter(|s| s.window == window);
     live.map(|segment| segment.key.clone()).collect()
-}
-
-/// Every closed window that has live segments or new ones. What is still open is merged again and again anyway.
-fn compare(manifest: &ShardManifest, added: &[SegmentEntry], span: TimeSpan) -> Vec<WindowRow> {
-    let new: Vec<&SegmentEntry> = added.iter().filter(|s| s.resolution.is_raw()).collect();
-    let windows = manifest.raw_segments().chain(new.iter().copied());
-    let windows: BTreeSet<Window> = windows.map(|s| s.window).collect();
-    let row = |window: Window| {
-        let live = manifest.raw_segments().filter(|s| s.window == window);
-        let live: Vec<&SegmentEntry> = live.collect();
-        let is_open = !live.is_empty() && live.iter().all(|s| s.layer != Layer::Base);
-        if is_open || !window.span().overlaps(span) {
-            return None;
-        }
-        let new: Vec<&SegmentEntry> = new.iter().filter(|s| s.window == window).copied().collect();
-        let (before, after) = (sum(&live), sum(&new));
-        let found = match (live.as_slice(), new.as_slice()) {
-            ([live], [new]) if live.summary == new.summary => Found::Same,
-            _ if before == after => Found::OtherBytes,
-            _ => Found::OtherPoints,
-        };
-        Some(WindowRow {
-            shard: manifest.shard,
-            window,
-            segments: live.len(),
-            points_before: before.0,
-            points_after: after.0,
-            found,
-            is_replaced: false,
-        })
-    };
-    windows.into_iter().filter_map(row).collect()
-}
-
-/// Points and digest of segments together.
-fn sum(segments: &[&SegmentEntry]) -> (u64, ContentDigest) {
-    let mut digest = ContentDigest::EMPTY;
-    for segment in segments {
-        digest.add(segment.summary.digest);
-    }
-    (segments.iter().map(|s| s.summary.points).sum(), digest)
 }
 
 impl ChainInput {

@@ -19,6 +19,8 @@ pub struct RunReport {
     pub shards_advanced: usize,
     /// Commits lost to another compactor; their input was planned again.
     pub superseded: u64,
+    /// Damages of all shards about which nobody has decided, old ones and new ones.
+    pub undecided_damages: usize,
     /// Sums over all steps that were committed.
     pub steps: StepReport,
     /// Wall time.

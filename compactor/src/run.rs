@@ -49,6 +49,7 @@ struct ShardOutcome {
     shard: ShardId,
     steps: StepReport,
     superseded: u64,
+    undecided_damages: usize,
     failure: Option<Error>,
 }
 
@@ -156,6 +157,7 @@ impl ShardOutcome {
             shard,
             steps: StepReport::default(),
             superseded: 0,
+            undecided_damages: 0,
             failure: None,
         }
     }
@@ -208,6 +210,7 @@ async fn advance(
 ) -> Result<()> {
     let shard = manifest.shard;
     let mut lost_in_a_row = 0;
+    outcome.undecided_damages = manifest.undecided().count();
     while let Some(step) = next_step(shard, &manifest, input, step_bytes)? {
         if context.cancel.is_cancelled() {
             return Err(Error::Cancelled);
@@ -217,6 +220,7 @@ async fn advance(
             Ok((next, report)) => {
                 outcome.steps.add(&report);
                 manifest = next;
+                outcome.undecided_damages = manifest.undecided().count();
                 lost_in_a_row = 0;
             }
             Err(error @ Error::Superseded { .. }) => {
@@ -247,9 +251,7 @@ async fn run_step(
         ..report
     };
     metrics::generation_committed(manifest.shard, manifest.generation, &report);
-    for list in &delta.quarantine {
-        metrics::records_quarantined(manifest.shard, list.records, &list.key);
-    }
+    metrics::quarantined(manifest.shard, &delta);
     Ok((manifest, report))
 }
 
@@ -262,11 +264,13 @@ fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<
     for outcome in outcomes {
         report.shards_advanced += usize::from(outcome.steps.generations > 0);
         report.superseded += outcome.superseded;
+        report.undecided_damages += outcome.undecided_damages;
         report.steps.add(&outcome.steps);
         if let Some(error) = outcome.failure {
             failures.push((outcome.shard, error));
         }
     }
+    metrics::damages_undecided(report.undecided_damages);
     let failed = failures.len();
     // Stable: of those that failed equally badly it is the first.
     failures.sort_by_key(|(_, error)| Reverse(error.kind()));

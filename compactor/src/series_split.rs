@@ -7,6 +7,7 @@ use skein_shared::format::compact_plan::{Part, PlannedObject, SeriesRange, Step}
 use skein_shared::ids::{MetricId, OrgId, SeriesKey};
 use skein_shared::payload::{Limits, PayloadView};
 
+use crate::damage::is_damage;
 use crate::error::{Error, Result};
 use crate::object_fetch::sample_block;
 
@@ -19,17 +20,28 @@ const RECORD_BYTES: u64 = 64;
 /// The parts of a shard: at most `parts`, fewer when the sample has fewer series. The same objects give the same parts.
 ///
 /// # Errors
-/// The bucket's; corrupt with the object and the place.
+/// The bucket's.
 pub async fn split(bucket: &Bucket, step: &Step, parts: u32) -> Result<Vec<Part>> {
     let stride = step.objects.len().div_ceil(SAMPLED_OBJECTS).max(1);
     let sampled = step.objects.iter().step_by(stride);
     let mut weights: Vec<(SeriesKey, u64)> = futures::stream::iter(sampled)
-        .map(|planned| weights_of(bucket, planned))
+        .map(|planned| sampled_weights(bucket, planned))
         .buffered(4)
         .try_concat()
         .await?;
     weights.sort_unstable();
     Ok(cut(&weights, parts))
+}
+
+/// What does not read back gives no sample: the task that meets it lists it.
+async fn sampled_weights(
+    bucket: &Bucket,
+    planned: &PlannedObject,
+) -> Result<Vec<(SeriesKey, u64)>> {
+    match weights_of(bucket, planned).await {
+        Err(error) if is_damage(&error) => Ok(Vec::new()),
+        weights => weights,
+    }
 }
 
 /// Series and weights of the records of one block.

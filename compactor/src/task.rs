@@ -4,25 +4,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use skein_shared::bucket::Bucket;
 use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::checksum;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::order_column::ChainTable;
-use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
 use skein_shared::format::segment_writer::ENCODER_VERSION;
 use skein_shared::format::shard_manifest::{
-    ConservationCounts, ManifestVersions, QuarantineRef, SealRef, ShardManifest,
+    ConservationCounts, ManifestVersions, SealRef, ShardManifest,
 };
-use skein_shared::ids::WriteId;
+use skein_shared::format::state_object::BlockEntry;
+use skein_shared::ids::{Generation, WriteId};
 use tokio::sync::mpsc;
 
 use crate::block_reader::{BlockReader, FrameCounts};
+use crate::damage::{CountingFrames, FoundDamage, is_damage};
 use crate::error::{Error, Result};
 use crate::metrics;
-use crate::object_fetch::{BlockRange, fetch};
+use crate::object_fetch::{BlockRange, Fetched, fetch};
 use crate::payload_arena::PayloadArena;
+use crate::quarantine_list::{self, Listed};
 use crate::report::{CpuClock, StepReport};
 use crate::seal_history::SealHistory;
 use crate::series_grouper::SeriesGrouper;
@@ -34,11 +37,12 @@ use crate::window_writer::{StepSegments, WindowWriter};
 struct StepOutput {
     frames: FrameCounts,
     segments: StepSegments,
-    quarantine: Option<QuarantineRef>,
+    quarantine: Listed,
     seal: Option<SealRef>,
 }
 
-/// Writes the segments of one step on top of `base`, or of one part of it. They become true with the commit.
+/// Writes the segments of one step on top of `base`, or of one part of it. They become true with the commit. Places of
+/// state that do not read back are listed, and the rest is read as ever.
 ///
 /// # Errors
 /// Whatever reading and writing give. Nothing partial is visible then.
@@ -73,7 +77,8 @@ pub async fn make(
         fill_advances,
         replaced: output.segments.replaced,
         added: output.segments.added,
-        quarantine: output.quarantine.into_iter().collect(),
+        quarantine: output.quarantine.list.into_iter().collect(),
+        damages: output.quarantine.damages,
         seal: output.seal,
         counts,
         versions: ManifestVersions {
@@ -86,6 +91,20 @@ pub async fn make(
     Ok((delta, report))
 }
 
+/// Deletes what a step has written, of which nobody will know.
+///
+/// # Errors
+/// The bucket's.
+pub async fn discard(bucket: &Bucket, delta: &Delta) -> Result<()> {
+    for segment in &delta.added {
+        bucket.delete(&segment.key).await?;
+    }
+    if let Some(seal) = &delta.seal {
+        bucket.delete(&seal.key).await?;
+    }
+    quarantine_list::discard(bucket, &delta.quarantine).await
+}
+
 /// Feeds a thread of its own, which does the CPU work, with blocks from the bucket.
 async fn read_and_write(
     context: &Arc<TaskContext>,
@@ -94,22 +113,26 @@ async fn read_and_write(
     seals: SealHistory,
 ) -> Result<StepOutput> {
     let (blocks, queue) = mpsc::channel(1);
-    let allowed = Arc::new(std::mem::take(&mut step.allowed));
+    let left_out = context.left_out.get(&base.shard);
+    let counting = Arc::new(CountingFrames {
+        allowed: std::mem::take(&mut step.allowed),
+        left_out: left_out.cloned().unwrap_or_default(),
+    });
     let ranges = fetch(
         context.bucket.clone(),
         context.fetch,
         std::mem::take(&mut step.objects),
-        Arc::clone(&allowed),
+        Arc::clone(&counting),
     );
     let worker = {
-        let (context, base, allowed) = (Arc::clone(context), base.clone(), Arc::clone(&allowed));
+        let (context, base) = (Arc::clone(context), base.clone());
         tokio::task::spawn_blocking(move || {
-            let chains = ChainTable::new(allowed.chains());
+            let chains = ChainTable::new(counting.allowed.chains());
             let reader = BlockReader {
                 shard: base.shard,
                 part,
                 span: context.span,
-                allowed: &allowed,
+                counting: &counting,
                 chains: &chains,
                 shard_map: &context.shard_map,
                 limits: &context.limits,
@@ -140,6 +163,7 @@ struct StepWork<'a> {
     spill: Option<Spill>,
     spilled_bytes: u64,
     frames: FrameCounts,
+    damages: Vec<FoundDamage>,
 }
 
 impl<'a> StepWork<'a> {
@@ -159,14 +183,18 @@ impl<'a> StepWork<'a> {
             spill: None,
             spilled_bytes: 0,
             frames: FrameCounts::default(),
+            damages: Vec::new(),
         }
     }
 
-    fn run(mut self, mut queue: mpsc::Receiver<Result<BlockRange>>) -> Result<StepOutput> {
+    fn run(mut self, mut queue: mpsc::Receiver<Result<Fetched>>) -> Result<StepOutput> {
         let clock = CpuClock::start();
         let mut decoder = BlockDecoder::new();
-        while let Some(range) = queue.blocking_recv() {
-            self.read_range(&mut decoder, &range?)?;
+        while let Some(fetched) = queue.blocking_recv() {
+            match fetched? {
+                Fetched::Blocks(range) => self.read_range(&mut decoder, &range)?,
+                Fetched::Damaged(damage) => self.damages.push(damage),
+            }
         }
         let mut grouper = self.group()?;
         self.writer.write(&mut grouper)?;
@@ -190,8 +218,7 @@ impl<'a> StepWork<'a> {
                 return Err(Error::Cancelled);
             }
             let points_before = self.frames.points;
-            self.reader
-                .read(decoder, (range, block), &mut self.arena, &mut self.frames)?;
+            self.read_block(decoder, range, block)?;
             let points = self.frames.points - points_before;
             self.context.progress.add(points, block.bytes);
             self.check_budget()?;
@@ -200,6 +227,43 @@ impl<'a> StepWork<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A block that does not read back is fetched once more: damage on the way here is none in the bucket.
+    fn read_block(
+        &mut self,
+        decoder: &mut BlockDecoder,
+        range: &BlockRange,
+        block: &BlockEntry,
+    ) -> Result<()> {
+        let object = range.object.as_ref();
+        let (arena, counts) = (&mut self.arena, &mut self.frames);
+        let bytes = range.block(block);
+        let read = self
+            .reader
+            .read(decoder, (object, block, bytes), arena, counts);
+        let Err(error) = read else {
+            return Ok(());
+        };
+        if !is_damage(&error) {
+            return Err(error);
+        }
+        metrics::damage_read_again(&object.key, &error);
+        let place = block.at..block.at + block.bytes;
+        let fetch = self.context.bucket.get_range(&object.key, place);
+        let again = self.context.writer.runtime.block_on(fetch);
+        let read = again.map_err(Error::from).and_then(|bytes| {
+            let block = (object, block, &bytes[..]);
+            self.reader.read(decoder, block, arena, counts)
+        });
+        match read {
+            Err(error) if is_damage(&error) => {
+                let damage = object.damaged_block(block, self.reader.counting, &error);
+                self.damages.push(damage);
+                Ok(())
+            }
+            read => read,
+        }
     }
 
     /// A task whose part is far larger than planned is given up early.
@@ -237,33 +301,24 @@ impl<'a> StepWork<'a> {
         }
     }
 
-    /// Writes the list of the records that could not become points.
-    fn write_quarantine(&mut self) -> Result<Option<QuarantineRef>> {
-        let mut records: Vec<QuarantinedRecord> = std::mem::take(&mut self.frames.quarantined);
-        if records.is_empty() {
-            return Ok(None);
-        }
-        records.sort_by(|a, b| a.position.cmp(&b.position));
-        let (shard, generation) = (self.reader.shard, self.writer.expected_generation());
-        let key = ObjectKey::Quarantine {
-            shard,
-            generation,
-            attempt: self.writer.attempt(),
-        };
-        let key = key.to_string();
-        let count = records.len() as u64;
-        let list = QuarantineList {
-            shard,
-            expected_generation: generation,
-            records,
-        };
-        let write_id = WriteId::random();
-        let crc32c = self.put(&key, list.encode(write_id), write_id)?;
-        Ok(Some(QuarantineRef {
-            key,
-            records: count,
-            crc32c,
-        }))
+    /// Writes the list of what could not be read.
+    fn write_quarantine(&mut self) -> Result<Listed> {
+        let (bucket, limits) = (&self.context.bucket, &self.context.limits);
+        let attempt = self.writer.attempt();
+        let name = (
+            self.reader.shard,
+            self.writer.expected_generation(),
+            attempt,
+        );
+        let records = std::mem::take(&mut self.frames.quarantined);
+        let found = std::mem::take(&mut self.damages);
+        self.context.writer.runtime.block_on(async {
+            let mut damages = Vec::with_capacity(found.len());
+            for damage in found {
+                damages.push(damage.with_times(bucket, limits).await?);
+            }
+            quarantine_list::write(bucket, name, records, damages).await
+        })
     }
 }
 
@@ -287,6 +342,8 @@ impl StepWork<'_> {
             key,
             crc32c,
             windows,
+            // Known once it is committed.
+            generation: Generation(0),
         }))
     }
 
@@ -304,7 +361,7 @@ impl StepOutput {
         Self {
             frames: FrameCounts::default(),
             segments: StepSegments::default(),
-            quarantine: None,
+            quarantine: Listed::default(),
             seal: None,
         }
     }
@@ -317,12 +374,14 @@ impl StepOutput {
             self.frames.points + self.segments.points_merged,
             "SK-11: points in are points out, duplicates or not owned"
         );
+        let Listed { list, damages } = &self.quarantine;
         ConservationCounts {
             records: self.frames.records,
-            quarantined_records: self.quarantine.as_ref().map_or(0, |list| list.records),
+            quarantined_records: list.as_ref().map_or(0, |list| list.records),
             points_in: self.frames.points,
             duplicates: merged.duplicates,
             not_owned: merged.not_owned,
+            damaged_frames: damages.iter().map(|damage| damage.frames).sum(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every task of a process shares: the bucket, the rules, and memory.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::PlanRules;
+use skein_shared::format::damage::Damage;
+use skein_shared::ids::ShardId;
 use skein_shared::payload::Limits;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::units::MIB;
@@ -50,6 +53,8 @@ pub struct TaskContext {
     pub span: TimeSpan,
     /// Who owns which window of an org.
     pub shard_map: ShardMap,
+    /// Of each shard the damages whose records are not read, though they may read back: they were never taken in.
+    pub left_out: BTreeMap<ShardId, Vec<Damage>>,
     /// Stops tasks between blocks.
     pub cancel: CancellationToken,
     /// How far the tasks are.
@@ -105,6 +110,7 @@ impl TaskContext {
             limits: rules.limits,
             span: TimeSpan::ALL,
             shard_map,
+            left_out: BTreeMap::new(),
             cancel,
             progress,
         })

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use skein_shared::bucket::{Bucket, Created};
 use skein_shared::format::compact_plan::{Advance, CompactPlan, PlannedTask, Step};
 use skein_shared::format::compact_result::{CompactResult, Delta, TaskOutcome};
+use skein_shared::format::damage::DamageId;
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::{Generation, PlanId, ShardId, WriteId};
@@ -260,17 +261,29 @@ fn parts_of(plan: &CompactPlan, task: u32) -> Range<u32> {
     first..first + part.of
 }
 
-/// Parts that began on different manifests may have merged different segments.
+/// Parts that began on different manifests may have merged different segments, and state may have been damaged or mended
+/// between two of them.
 fn join(whole: &mut Delta, part: Delta, manifest: &ShardManifest) -> Result<()> {
-    if whole.replaced != part.replaced {
+    let differ = if whole.replaced != part.replaced {
+        Some("merged different segments")
+    } else if damages_in(whole).ne(damages_in(&part)) {
+        Some("met different damages")
+    } else {
+        None
+    };
+    if let Some(differ) = differ {
         return Err(Error::Superseded {
             shard: manifest.shard,
             generation: manifest.generation,
-            reason: "parts of it have merged different segments".into(),
+            reason: format!("parts of it have {differ}"),
         });
     }
     whole.join(part);
     Ok(())
+}
+
+fn damages_in(delta: &Delta) -> impl Iterator<Item = DamageId> {
+    delta.damages.iter().map(|damage| damage.id)
 }
 
 /// Whether the manifest no longer stands where `step` was planned from.

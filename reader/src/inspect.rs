@@ -1,10 +1,11 @@
 //! Looking into a bucket: what is there ([`ls`]), what one object says ([`cat`]),
-//! where a segment's bytes go ([`explain`]), how far everything is
+//! where a segment's bytes go ([`explain`]), what could not be read ([`quarantine`]), how far everything is
 //! ([`status`]), and whether all of it is whole ([`verify`]).
 
 pub mod ls;
 pub mod cat;
 pub mod explain;
+pub mod quarantine;
 pub mod finding;
 pub mod status;
 pub mod verify;

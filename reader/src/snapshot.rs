@@ -7,6 +7,7 @@ use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::damage::DamageRef;
 use skein_shared::format::segment_footer::RunFence;
 use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{MetricId, OrgId, SeriesKey, ShardId};
@@ -191,6 +192,17 @@ impl Snapshot {
             .iter()
             .flat_map(|(shard, manifest)| manifest.raw_segments().map(|entry| (*shard, entry)));
         segments.filter(|(_, entry)| wanted(entry)).collect()
+    }
+
+    /// The damages of state about which nobody has decided, and for which points of the selection in `span` may be missing.
+    pub fn incomplete(&self, span: TimeSpan) -> Vec<(ShardId, &DamageRef)> {
+        let damages = self.manifests.iter().flat_map(|(shard, manifest)| {
+            let undecided = manifest.undecided();
+            undecided.map(|damage| (*shard, damage))
+        });
+        damages
+            .filter(|(_, damage)| damage.times.overlaps(span))
+            .collect()
     }
 
     /// [`Snapshot::segments`] with the rollups that can give their buckets of `resolution`. A rollup that does not

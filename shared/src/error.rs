@@ -157,6 +157,13 @@ impl Error {
         }
     }
 
+    /// Whether the bytes are intact, but of a version that this build does not read. That is no damage: a newer build reads
+    /// them.
+    pub fn is_newer_version(&self) -> bool {
+        // Each format says so in its reason, behind the check of its checksum.
+        matches!(self, Self::Decode { reason, .. } if reason.contains("newer"))
+    }
+
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         match self {

@@ -35,6 +35,7 @@ pub mod run_page;
 pub mod segment_footer;
 pub mod segment_writer;
 pub mod segment_reader;
+pub mod damage;
 pub mod quarantine;
 pub mod seal;
 pub mod shard_manifest;

@@ -17,7 +17,7 @@ pub enum Promise {
     BoundedMemory,
     /// SK-7: an object is complete or invisible; every byte is checksummed.
     CompleteOrInvisible,
-    /// SK-8: a poison record never blocks a partition; a corrupt object is never skipped silently.
+    /// SK-8: a poison record never blocks a partition; a corrupt object is quarantined, never skipped silently.
     PoisonNeverBlocks,
     /// SK-9: manifest commits are atomic under concurrent, stalled and repeated compactors.
     AtomicManifest,

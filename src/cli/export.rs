@@ -11,6 +11,7 @@ use skein_shared::format::points_csv::parse_timestamp;
 use skein_shared::ids::OrgId;
 use skein_shared::window::{Resolution, TimestampMs};
 
+use crate::cli::incomplete::{self, Demand};
 use crate::cli::{SettingsArgs, read, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -44,6 +45,8 @@ pub(crate) struct ExportArgs {
     /// Points as they are, or buckets of 5 minutes, an hour or a day
     #[arg(long, value_name = "raw|5m|1h|1d", default_value = "raw")]
     resolution: Resolution,
+    #[command(flatten)]
+    demand: Demand,
     /// Form of the file
     #[arg(long)]
     format: Format,
@@ -71,6 +74,8 @@ pub(crate) fn run(args: &ExportArgs, settings: &SettingsArgs) -> Outcome {
     let (file, done) = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let snapshot = read::select(&bucket, Some(OrgId(args.org)), args.metric.as_deref()).await?;
+        let times = args.resolution.buckets_in(span);
+        incomplete::check(&snapshot, times, args.demand)?;
         let options = ExportOptions {
             format: args.format.into(),
             resolution: args.resolution,

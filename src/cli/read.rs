@@ -20,6 +20,7 @@ use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::segment_fetch::MetadataFetch;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
 
+use crate::cli::incomplete::{self, Demand};
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -66,6 +67,8 @@ pub(crate) struct ReadArgs {
     /// Says what the read cost: requests, bytes, and where buckets came from
     #[arg(long)]
     stats: bool,
+    #[command(flatten)]
+    demand: Demand,
     /// Form of the points
     #[arg(long, default_value = "table")]
     format: PointsFormat,
@@ -107,6 +110,8 @@ pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
 
 async fn read(args: &ReadArgs, span: TimeSpan, bucket: &Bucket) -> Result<Found, Failure> {
     let snapshot = select(bucket, args.org.map(OrgId), args.metric.as_deref()).await?;
+    let times = args.resolution.buckets_in(span);
+    incomplete::check(&snapshot, times, args.demand)?;
     let format = match args.format {
         PointsFormat::Table => OutputFormat::Table,
         PointsFormat::Csv => OutputFormat::Csv(series_names::tag_keys(&snapshot).await?),

@@ -1,9 +1,12 @@
 //! `skein status`: how far is everything, and does something wait for a person?
 
+mod backlog;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
+use serde::Serialize;
 use skein_config::Settings;
 use skein_config::settings::Need as Setting;
 use skein_connector::chain_lookup::ChainLookup;
@@ -19,11 +22,17 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
 
-/// Shows how far each partition is, and what holds the watermark back; exit code 3 when a person is needed
+use backlog::Backlog;
+
+/// Shows how far each partition is, what holds the watermark back, and what waits to be compacted; exit code 3 when a
+/// person is needed
 ///
 /// Works from the bucket alone: Kafka's ends are those that the workers told. With `kafka.brokers` set Kafka
 /// is asked itself; if it does not answer, that is said and the rest is shown. Everything before the watermark
 /// is durable; it lies `compactor.watermark_delay` back, for records that come late and clocks that lead.
+///
+/// The backlog is what a compactor still has to read, in stored bytes, with the age of its oldest record by Kafka's timestamp,
+/// and the *dirty windows*, which have several segments or are not closed yet: they are merged when their time has come.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -41,6 +50,14 @@ pub(crate) struct StatusArgs {
     format: ReportFormat,
 }
 
+/// How far everything is, and what waits; `None` where that cannot be said.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    status: StatusReport,
+    backlog: Option<Backlog>,
+}
+
 /// Runs it.
 pub(crate) fn run(args: &StatusArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start(&[Setting::Bucket])?;
@@ -52,13 +69,16 @@ pub(crate) fn run(args: &StatusArgs, settings: &SettingsArgs) -> Outcome {
     let report = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let kafka_ends = kafka_ends(&settings, &bucket).await?;
-        Ok::<_, Failure>(status(&bucket, &options, &kafka_ends).await?)
+        let mut status = status(&bucket, &options, &kafka_ends).await?;
+        let (backlog, needs) = backlog::look(&bucket).await.unzip();
+        status.needs.extend(needs.into_iter().flatten());
+        Ok::<_, Failure>(Report { status, backlog })
     })?;
     match args.format {
         ReportFormat::Json => output::json(&report)?,
         ReportFormat::Text => output::text(&shown(&report))?,
     }
-    Ok(if report.is_quiet() {
+    Ok(if report.status.is_quiet() {
         ExitCode::Ok
     } else {
         ExitCode::Difference
@@ -88,7 +108,8 @@ async fn kafka_ends(
 /// Needs that a person reads one by one.
 const NEEDS_SHOWN: usize = 20;
 
-fn shown(report: &StatusReport) -> String {
+fn shown(report: &Report) -> String {
+    let (report, backlog) = (&report.status, &report.backlog);
     let head = [
         "partition",
         "ledger end",
@@ -119,6 +140,7 @@ fn shown(report: &StatusReport) -> String {
     let mut text = output::table(&head, rows.collect());
     text.extend(report.partitions.iter().map(gaps));
     text.push_str(&watermark(report));
+    text.extend(backlog.iter().map(Backlog::shown));
     for need in report.needs.iter().take(NEEDS_SHOWN) {
         let _ = writeln!(text, "needs a person: {need}");
     }

@@ -107,6 +107,8 @@ fn shown(report: &VerifyReport) -> Vec<String> {
     let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     let notes = report.notes.iter();
     lines.extend(notes.map(|note| format!("may be under way, check again in an hour: {note}")));
+    let accepted = report.accepted.iter();
+    lines.extend(accepted.map(|known| format!("accepted as lost: {known}")));
     let checked = report.checked;
     lines.push(format!(
         "checked {} chains, {} ledger entries, {} fills, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \

@@ -14,15 +14,15 @@ const CONNECT: [&str; 2] = ["connect", "--until-end"];
 const COMPACT: [&str; 2] = ["compact", "run"];
 
 /// A stack into which one flush was written, and nothing compacted.
-struct World {
+pub(crate) struct World {
     _stack: DevStack,
     _directory: TempDir,
-    bucket: Bucket,
-    skein: Skein,
+    pub(crate) bucket: Bucket,
+    pub(crate) skein: Skein,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let stack = DevStack::start(&DevStackOptions::new(directory.path().to_owned())).unwrap();
         let layers = Layers {
@@ -75,7 +75,7 @@ impl World {
         self.put(key, sound).await;
     }
 
-    async fn put(&self, key: &str, bytes: Bytes) {
+    pub(crate) async fn put(&self, key: &str, bytes: Bytes) {
         let put = self.bucket.put(key, bytes, WriteId::random());
         put.await.unwrap();
     }
@@ -146,21 +146,18 @@ async fn a_compactor_names_a_damaged_object_of_each_kind_that_it_plans_with() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_whose_input_is_damaged_ends_with_a_code_that_no_engine_retries() {
+async fn a_task_whose_plan_is_damaged_ends_with_a_code_that_no_engine_retries() {
     let world = World::new().await;
     let plan = world.skein.report(&["compact", "plan"]).await;
     let id = plan["plan"].as_str().unwrap();
-    for listed in world.bucket.list("", None).await.unwrap() {
-        if listed.key.contains("/state/") {
-            let mut bytes = world.bucket.get(&listed.key).await.unwrap().to_vec();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 0x20;
-            world.put(&listed.key, bytes.into()).await;
-        }
-    }
     let task = ["compact", "task", "--plan", id, "--index", "0"];
-    world.skein.run(&task).await.refused(42, &["/state/"]);
     let missing = world.skein.set("compactor.spill_folder=\"/nowhere\"");
     let refused = missing.run(&task).await;
     refused.refused(2, &["/nowhere", "compactor.spill_folder"]);
+    let key = format!("plans/{id}");
+    let mut bytes = world.bucket.get(&key).await.unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x20;
+    world.put(&key, bytes.into()).await;
+    world.skein.run(&task).await.refused(42, &[&key]);
 }

@@ -9,6 +9,7 @@ mod batches;
 mod demo;
 mod dev_up;
 mod damaged_bucket;
+mod quarantine;
 mod payload_limits;
 mod shard_map;
 mod compact_watch;

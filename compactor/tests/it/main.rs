@@ -16,5 +16,6 @@ mod rebuilds;
 mod seals;
 mod commits;
 mod damage;
+mod damage_release;
 mod shard_maps;
 mod fills;

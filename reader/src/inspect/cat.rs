@@ -9,7 +9,6 @@ use skein_shared::format::flush_manifest::{FlushBody, FlushManifest};
 use skein_shared::format::frame::RecordTimes;
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::format::quarantine::QuarantineList;
 use skein_shared::format::retirement::Retirement;
 use skein_shared::format::shard_manifest::{
     ConservationCounts, Layer, SegmentEntry, ShardManifest,
@@ -20,6 +19,7 @@ use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::WriteId;
 use skein_shared::{Error, Result};
 
+mod quarantine;
 mod compaction;
 mod replay;
 mod segment;
@@ -35,7 +35,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
         let shown = match parsed {
             ObjectKey::State { .. } => state::show(bucket, key, frames).await?,
             ObjectKey::Segment { .. } => segment::show(bucket, key).await?,
-            ObjectKey::Quarantine { .. } => whole(bucket, key, quarantine).await?,
+            ObjectKey::Quarantine { .. } => whole(bucket, key, quarantine::list).await?,
             ObjectKey::Seal { .. } => whole(bucket, key, compaction::seal).await?,
             ObjectKey::Flush(_) => whole(bucket, key, flush).await?,
             ObjectKey::Genesis(_) => whole(bucket, key, genesis).await?,
@@ -235,6 +235,7 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "segments": segments.collect::<Vec<_>>(),
         "quarantine": quarantine.collect::<Vec<_>>(),
         "seals": compaction::seals(&manifest.seals),
+        "damages": manifest.damages.iter().map(quarantine::damage_ref).collect::<Vec<_>>(),
         "counts": conservation(&manifest.counts),
         "versions": {
             "shard_map": manifest.versions.shard_map,
@@ -274,28 +275,8 @@ fn conservation(counts: &ConservationCounts) -> Value {
         "points_in": counts.points_in,
         "duplicates": counts.duplicates,
         "not_owned": counts.not_owned,
+        "damaged_frames": counts.damaged_frames,
     })
-}
-
-fn quarantine(bytes: &[u8]) -> Result<Value> {
-    let (id, list) = QuarantineList::decode(bytes)?;
-    let records = list.records.iter().map(|record| {
-        json!({
-            "chain": text(&record.position.chain),
-            "offset": record.position.offset.0,
-            "flush": text(&record.flush),
-            "object": record.object_key,
-            "reason_code": record.reason_code,
-            "reason": record.reason,
-        })
-    });
-    Ok(json!({
-        "kind": "quarantine list",
-        "write_id": text(&id),
-        "shard": text(&list.shard),
-        "expected_generation": list.expected_generation.0,
-        "records": records.collect::<Vec<_>>(),
-    }))
 }
 
 fn times(times: RecordTimes) -> Value {

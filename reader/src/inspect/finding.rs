@@ -48,6 +48,13 @@ pub(crate) const STATE: Duty = Duty {
     what_to_do: "restore the object from a copy of the bucket; while Kafka still has the offsets, keep them there",
 };
 
+/// A damage that a shard has gone past waits for a person.
+pub(crate) const UNDECIDED: Duty = Duty {
+    promise: Promise::PoisonNeverBlocks,
+    what_to_do: "restore the object from a copy or a version, then `skein quarantine release ID --retry`; if there is none, \
+                 `--accept-loss`",
+};
+
 /// The ledger decides what counts.
 pub(crate) const LEDGER: Duty = Duty {
     promise: Promise::LedgerContiguous,

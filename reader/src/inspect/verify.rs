@@ -10,6 +10,7 @@ mod intake;
 mod metadata;
 mod fills;
 mod manifests;
+mod damages;
 mod unclaimed;
 mod flushes;
 mod truth;
@@ -42,6 +43,8 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// What may be wrong, or only be under way: look again later.
     pub notes: Vec<Finding>,
+    /// What is damaged and was accepted as lost.
+    pub accepted: Vec<Finding>,
     /// What was looked at.
     pub checked: Checked,
     /// Points in the live segments; overlays may hold a point twice until they are merged.
@@ -131,6 +134,8 @@ pub fn verify<'a>(
         let truth = Truth::new(&ledger, histories, shard_map);
         check.expect(&flushes, &manifests);
         let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
+        damages::set_accepted_aside(&mut check, &manifests);
+        damages::check_damages(&mut check, &manifests);
         segments::check_segments(&mut check, &manifests).await?;
         // Else the counts differ for a reason that is reported already.
         if check.input_is_sound() {
@@ -147,6 +152,7 @@ struct Check<'p> {
     bucket: Bucket,
     findings: Vec<Finding>,
     notes: Vec<Finding>,
+    accepted: Vec<Finding>,
     /// Spans of flushes that no ledger entry of the flush covers.
     unclaimed: Vec<UnclaimedSpan>,
     checked: Checked,
@@ -160,6 +166,7 @@ impl<'p> Check<'p> {
             bucket,
             findings: Vec::new(),
             notes: Vec::new(),
+            accepted: Vec::new(),
             unclaimed: Vec::new(),
             checked: Checked::default(),
             progress: Progress::default(),
@@ -212,6 +219,7 @@ impl<'p> Check<'p> {
         VerifyReport {
             findings: self.findings,
             notes: self.notes,
+            accepted: self.accepted,
             checked: self.checked,
             points: manifests.values().map(ShardManifest::live_points).sum(),
             digest: digest.to_string(),

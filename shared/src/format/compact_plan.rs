@@ -189,6 +189,12 @@ impl AllowedFrames {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// The streams of a flush that have frames that count, in order, with their spans.
+    pub fn streams(&self, flush: FlushId) -> impl Iterator<Item = (&Stream, &[Span])> {
+        let streams = self.0.get(&flush).into_iter().flatten();
+        streams.map(|(stream, spans)| (stream, spans.as_slice()))
+    }
+
     /// Every chain that has a frame that counts, in order.
     pub fn chains(&self) -> Vec<Chain> {
         let streams = self.0.values().flat_map(BTreeMap::keys);

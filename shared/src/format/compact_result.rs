@@ -7,6 +7,7 @@ use prost::Message;
 
 use crate::error::{Error, Result};
 use crate::format::compact_plan::{Advance, InputMessage, Step};
+use crate::format::damage::{DamageRef, DamageRefBody};
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
 use crate::format::shard_manifest::{
     ConservationCounts, CountsBody, ManifestVersions, QuarantineBody, QuarantineRef, SealRef,
@@ -60,6 +61,8 @@ pub struct Delta {
     pub counts: ConservationCounts,
     /// The decisions that the step was made with.
     pub versions: ManifestVersions,
+    /// Places of state objects that did not read back.
+    pub damages: Vec<DamageRef>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -87,6 +90,8 @@ struct ResultMessage {
     over_budget_bytes: Option<u64>,
     #[prost(message, optional, tag = "11")]
     seal: Option<SealRefBody>,
+    #[prost(message, repeated, tag = "20")]
+    damages: Vec<DamageRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -116,7 +121,8 @@ impl CompactResult {
 }
 
 impl Delta {
-    /// Takes in what another part of the same shard made; both have replaced the same segments.
+    /// Takes in what another part of the same shard made; both have replaced the same segments and met the same damages,
+    /// which are counted once.
     pub fn join(&mut self, other: Self) {
         self.added.extend(other.added);
         self.quarantine.extend(other.quarantine);
@@ -125,7 +131,9 @@ impl Delta {
             (Some(seal), Some(other)) => seal.windows.extend(other.windows),
             (seal, other) => *seal = seal.take().or(other),
         }
+        let damaged_frames = self.counts.damaged_frames;
         self.counts.add(other.counts);
+        self.counts.damaged_frames = damaged_frames;
     }
 }
 
@@ -162,6 +170,7 @@ impl ResultMessage {
         self.seal = delta.seal.as_ref().map(SealRefBody::from);
         self.counts = Some(CountsBody::from(&delta.counts));
         self.versions = Some(VersionsBody::from(&delta.versions));
+        self.damages = delta.damages.iter().map(DamageRefBody::from).collect();
     }
 
     fn read(self) -> Reading<CompactResult> {
@@ -184,6 +193,7 @@ impl ResultMessage {
         let replaced = replaced.map(|r| (Window::from_number(r.window), r.keys));
         let added = self.added.into_iter().map(SegmentBody::read);
         let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
+        let damages = self.damages.into_iter().map(DamageRefBody::read);
         Ok(Delta {
             advances: positions.advances,
             fill_advances: positions.fill_advances,
@@ -193,6 +203,7 @@ impl ResultMessage {
             seal: self.seal.map(SealRefBody::read).transpose()?,
             counts: wire::required(self.counts, "counts")?.read(),
             versions: wire::required(self.versions, "versions")?.read()?,
+            damages: damages.collect::<Reading<_>>()?,
         })
     }
 }

@@ -272,7 +272,9 @@ mod tests {
         newer[6] = 9;
         let crc = crc_of(&newer);
         newer[CRC_AT..WRITE_ID_AT].copy_from_slice(&crc.to_le_bytes());
-        let error = kind_of(&newer).unwrap_err().to_string();
+        let error = kind_of(&newer).unwrap_err();
+        assert!(error.is_newer_version(), "{error}");
+        let error = error.to_string();
         assert!(error.contains("version 9"), "{error}");
     }
 }

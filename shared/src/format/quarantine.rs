@@ -1,9 +1,11 @@
-//! The compactor's quarantine: records that counted but whose payload could not become points.
+//! The compactor's quarantine: records that counted but whose payload could not become points, and places of state
+//! objects that did not read back.
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::error::{Error, Result};
+use crate::format::damage::{Damage, DamageBody};
 use crate::format::envelope::{self, Kind};
 use crate::format::wire::{self, Reading};
 use crate::ids::{FlushId, Generation, Position, ShardId, WriteId};
@@ -24,7 +26,7 @@ pub struct QuarantinedRecord {
     pub reason: String,
 }
 
-/// The records that one commit of one shard put into quarantine.
+/// What one commit of one shard put into quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantineList {
     /// Whose.
@@ -33,6 +35,8 @@ pub struct QuarantineList {
     pub expected_generation: Generation,
     /// The records, by position.
     pub records: Vec<QuarantinedRecord>,
+    /// The places that did not read back, by object and place.
+    pub damages: Vec<Damage>,
 }
 
 impl QuarantineList {
@@ -42,6 +46,7 @@ impl QuarantineList {
             shard: self.shard.to_string(),
             expected_generation: self.expected_generation.0,
             records: self.records.iter().map(RecordBody::from).collect(),
+            damages: self.damages.iter().map(DamageBody::from).collect(),
         };
         envelope::seal(Kind::Quarantine, write_id, &body)
     }
@@ -65,6 +70,8 @@ struct ListBody {
     expected_generation: u64,
     #[prost(message, repeated, tag = "3")]
     records: Vec<RecordBody>,
+    #[prost(message, repeated, tag = "4")]
+    damages: Vec<DamageBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -99,10 +106,12 @@ impl From<&QuarantinedRecord> for RecordBody {
 impl ListBody {
     fn read(self) -> Reading<QuarantineList> {
         let records = self.records.into_iter().map(RecordBody::read);
+        let damages = self.damages.into_iter().map(DamageBody::read);
         Ok(QuarantineList {
             shard: self.shard.parse()?,
             expected_generation: Generation(self.expected_generation),
             records: records.collect::<Reading<_>>()?,
+            damages: damages.collect::<Reading<_>>()?,
         })
     }
 }
@@ -125,48 +134,96 @@ impl RecordBody {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::ids::{Chain, Incarnation, PartitionId, SourceName, TopicName, WorkerId};
+    use proptest::prelude::*;
 
-    fn list() -> QuarantineList {
+    use super::*;
+    use crate::format::damage::LostOffsets;
+    use crate::format::frame::Stream;
+    use crate::ids::{Chain, Incarnation, PartitionId, SourceName, Tenure, TopicName, WorkerId};
+    use crate::offset::Span;
+    use crate::window::{TimeSpan, TimestampMs};
+
+    fn list(offset: i64, place: [u32; 2], times: [i64; 2]) -> QuarantineList {
         let chain = Chain {
             source: SourceName::new("kafka").unwrap(),
             topic: TopicName::new("points").unwrap(),
             incarnation: Incarnation(1),
             partition: PartitionId(31),
         };
+        let flush = FlushId {
+            worker: WorkerId::random(),
+            counter: 4,
+        };
+        let [at, bytes] = place.map(u64::from);
         QuarantineList {
             shard: ShardId::Dedicated(crate::ids::OrgId(7)),
             expected_generation: Generation(3),
             records: vec![QuarantinedRecord {
                 position: Position {
-                    chain,
-                    offset: Offset(12),
+                    chain: chain.clone(),
+                    offset: Offset(offset),
                 },
-                flush: FlushId {
-                    worker: WorkerId::random(),
-                    counter: 4,
-                },
+                flush,
                 object_key: "a/b".into(),
                 reason_code: 9,
                 reason: "no points".into(),
             }],
+            damages: vec![Damage {
+                flush,
+                object_key: "a/b".into(),
+                at,
+                bytes,
+                frames: bytes / 9,
+                times: TimeSpan {
+                    from: TimestampMs(times[0]),
+                    to: TimestampMs(times[1]),
+                },
+                lost: vec![LostOffsets {
+                    stream: Stream {
+                        chain,
+                        tenure: Tenure(2),
+                    },
+                    span: Span::new(Offset(offset), Offset(offset + 1)),
+                }],
+                error: "crc32c is off".into(),
+            }],
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_reads_back(offset in 0..i64::MAX - 1, place: [u32; 2], times: [i64; 2]) {
+            let (list, write_id) = (list(offset, place, times), WriteId::random());
+            let bytes = list.encode(write_id);
+            prop_assert_eq!(QuarantineList::decode(&bytes).unwrap(), (write_id, list));
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
+            let _ = QuarantineList::decode(&bytes);
         }
     }
 
     #[test]
-    fn a_list_reads_back_and_any_damage_is_refused() {
-        let write_id = WriteId::random();
-        let bytes = list().encode(write_id);
-        let (read_id, read) = QuarantineList::decode(&bytes).unwrap();
-        assert_eq!(read_id, write_id);
-        assert_eq!(read.records.len(), 1);
-        assert_eq!(read.encode(write_id), bytes);
+    fn any_damage_to_a_list_is_refused() {
+        let bytes = list(12, [88, 100], [0, 1]).encode(WriteId::random());
         for at in 0..bytes.len() {
             let mut damaged = bytes.to_vec();
             damaged[at] ^= 4;
             assert!(QuarantineList::decode(&damaged).is_err(), "byte {at}");
             assert!(QuarantineList::decode(&bytes[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn an_id_tells_shards_places_and_offsets_apart() {
+        let damage = |offset, place| list(offset, place, [0, 1]).damages.remove(0);
+        let shard = ShardId::Quarantine;
+        let id = damage(12, [88, 100]).id(shard);
+        assert_eq!(damage(12, [88, 100]).id(shard), id);
+        let other = ShardId::Dedicated(crate::ids::OrgId(7));
+        assert_ne!(damage(12, [88, 100]).id(other), id);
+        assert_ne!(damage(12, [89, 100]).id(shard), id);
+        assert_ne!(damage(13, [88, 100]).id(shard), id);
     }
 }

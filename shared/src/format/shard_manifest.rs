@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::format::damage::DamageRef;
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, Kind};
 use crate::format::segment_writer::SegmentSummary;
@@ -48,6 +49,8 @@ pub struct ShardManifest {
     pub counts: ConservationCounts,
     /// The seals of the windows that have live segments, in the order in which they were made.
     pub seals: Vec<SealRef>,
+    /// Places of state objects that did not read back, and what was decided about them.
+    pub damages: Vec<DamageRef>,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -127,6 +130,8 @@ pub struct SealRef {
     pub crc32c: u32,
     /// The windows that it seals; never none.
     pub windows: BTreeSet<Window>,
+    /// The generation that made it true; set by the commit.
+    pub generation: Generation,
 }
 
 /// Where points went: `points_in = points in live segments + duplicates + not_owned` (SK-11). Records in
@@ -143,6 +148,9 @@ pub struct ConservationCounts {
     pub duplicates: u64,
     /// Points that the org's timeline gives to another pipeline.
     pub not_owned: u64,
+    /// Frames in places of state objects that did not read back and were not released since: no fewer than the records
+    /// that are missing, which are not in `records`.
+    pub damaged_frames: u64,
 }
 
 /// How a rollup and the raw segment that it names do not fit together.
@@ -180,6 +188,7 @@ impl ShardManifest {
             quarantine: Vec::new(),
             counts: ConservationCounts::default(),
             seals: Vec::new(),
+            damages: Vec::new(),
         }
     }
 
@@ -232,6 +241,11 @@ impl ShardManifest {
         } else {
             Ok(())
         }
+    }
+
+    /// The damages of which nobody has decided what becomes of them.
+    pub fn undecided(&self) -> impl Iterator<Item = &DamageRef> {
+        self.damages.iter().filter(|damage| damage.is_undecided())
     }
 
     /// Raw points in all live segments.
@@ -287,6 +301,7 @@ impl ConservationCounts {
         self.points_in += other.points_in;
         self.duplicates += other.duplicates;
         self.not_owned += other.not_owned;
+        self.damaged_frames += other.damaged_frames;
     }
 
     /// Points that must be in the live segments, if nothing was lost (SK-11).

@@ -1,5 +1,6 @@
 //! `skein compact run`: every shard, on this machine.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -37,6 +38,8 @@ struct Report {
     object_bytes: u64,
     records: u64,
     quarantined_records: u64,
+    damaged_frames: u64,
+    undecided_damages: usize,
     void_frames: u64,
     points_in: u64,
     duplicates: u64,
@@ -200,6 +203,8 @@ impl Report {
             object_bytes: steps.object_bytes,
             records: counts.records,
             quarantined_records: counts.quarantined_records,
+            damaged_frames: counts.damaged_frames,
+            undecided_damages: report.undecided_damages,
             void_frames: steps.void_frames,
             points_in: counts.points_in,
             duplicates: counts.duplicates,
@@ -251,6 +256,11 @@ impl Report {
             self.read_requests,
             self.peak_memory_bytes.unwrap_or_default(),
         )];
+        if self.undecided_damages > 0 {
+            let undecided = self.undecided_damages;
+            let words = "damages of state wait for a person: `skein quarantine ls`";
+            let _ = write!(lines[0], "\n{undecided} {words}");
+        }
         for EncodingRow {
             encoding,
             blocks,

@@ -7,7 +7,7 @@ use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
 use skein_shared::format::seal::Seal;
 use skein_shared::format::shard_manifest::SealRef;
 
-use crate::inspect::cat::{conservation, hex, segment_entry, text};
+use crate::inspect::cat::{conservation, hex, quarantine, segment_entry, text};
 
 pub(super) fn seal(bytes: &[u8]) -> Result<Value> {
     let (id, seal) = Seal::decode(bytes)?;
@@ -86,6 +86,7 @@ pub(super) fn result(bytes: &[u8]) -> Result<Value> {
             json!({
                 "added": delta.added.iter().map(segment_entry).collect::<Vec<_>>(),
                 "replaced": replaced.collect::<Map<_, _>>(),
+                "damages": delta.damages.iter().map(quarantine::damage_ref).collect::<Vec<_>>(),
                 "counts": conservation(&delta.counts),
             })
         }

@@ -11,7 +11,7 @@ use super::{ChainView, Told};
 /// One thing that does not mend itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Need {
-    /// Which partition, `<source>/<topic>/<incarnation>/<partition>`.
+    /// Which partition, `<source>/<topic>/<incarnation>/<partition>`, or which shard.
     pub partition: String,
     /// What is wrong.
     pub what: String,

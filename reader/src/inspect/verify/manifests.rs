@@ -176,14 +176,14 @@ async fn check_seals(check: &mut Check<'_>, manifest: &ShardManifest) -> Result<
     let mut sealed: BTreeSet<Window> = BTreeSet::new();
     for named in &manifest.seals {
         sealed.extend(&named.windows);
-        let finding = match read(&check.bucket, &named.key, SEGMENT, Seal::decode).await? {
-            Err(finding) => Some(finding),
-            Ok(_) => {
-                let bytes = check.bucket.get(&named.key).await?;
-                let is_other = checksum::crc32c(&bytes) != named.crc32c;
-                let what = "is another seal than the one that the shard's manifest names";
-                is_other.then(|| SEGMENT.broken(&named.key, None, what.to_owned()))
-            }
+        let read = read(&check.bucket, &named.key, SEGMENT, Seal::decode).await?;
+        let finding = if let Err(finding) = read {
+            Some(finding)
+        } else {
+            let bytes = check.bucket.get(&named.key).await?;
+            let is_other = checksum::crc32c(&bytes) != named.crc32c;
+            let what = "is another seal than the one that the shard's manifest names";
+            is_other.then(|| SEGMENT.broken(&named.key, None, what))
         };
         check.findings.extend(finding);
     }

@@ -50,6 +50,7 @@ impl World {
             points_in: (good.len() * POINTS) as u64,
             duplicates: 0,
             not_owned: 0,
+            damaged_frames: 0,
         });
         manifest.versions = ManifestVersions::default();
         manifest_log::commit(&self.bucket, &manifest, WriteId::random())
@@ -145,6 +146,7 @@ impl World {
             shard,
             expected_generation: generation,
             records: records.collect(),
+            damages: Vec::new(),
         };
         let key = ObjectKey::Quarantine {
             shard,

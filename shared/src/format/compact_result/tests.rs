@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::damage::{DamageId, DamageState};
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
 use crate::format::shard_manifest::Layer;
@@ -8,7 +9,7 @@ use crate::ids::{
     Generation, Incarnation, MetricId, OrgId, PartitionId, SeriesKey, SourceName, TopicName,
 };
 use crate::offset::Offset;
-use crate::window::{Resolution, TimestampMs};
+use crate::window::{Resolution, TimeSpan, TimestampMs};
 
 fn segment(number: u64) -> SegmentEntry {
     let key = |org| SeriesKey {
@@ -36,6 +37,19 @@ fn segment(number: u64) -> SegmentEntry {
             first_series: key(1),
             last_series: key(2),
         },
+    }
+}
+
+fn damage(number: u64) -> DamageRef {
+    DamageRef {
+        id: DamageId(number),
+        list: "q".into(),
+        object: "o".into(),
+        at: 3,
+        bytes: 4,
+        frames: number / 2,
+        times: TimeSpan::ALL,
+        state: DamageState::Undecided,
     }
 }
 
@@ -67,6 +81,7 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 key: format!("seal-{number}"),
                 crc32c: 4,
                 windows: [Window::from_number(number.cast_signed())].into(),
+                generation: Generation(0),
             }),
             quarantine: vec![QuarantineRef {
                 key: "q".into(),
@@ -79,8 +94,10 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 points_in: number,
                 duplicates: 0,
                 not_owned: 2,
+                damaged_frames: number / 2,
             },
             versions: ManifestVersions::default(),
+            damages: vec![damage(number)],
         })),
     }
 }
@@ -116,4 +133,6 @@ fn parts_of_a_shard_add_up() {
     assert_eq!(one.quarantine.len(), 2);
     assert_eq!(one.replaced.len(), 1);
     assert_eq!((one.counts.points_in, one.counts.records), (3, 6));
+    // Both parts have met the same damage.
+    assert_eq!((one.damages.len(), one.counts.damaged_frames), (1, 0));
 }

@@ -8,6 +8,7 @@ use super::{
     ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SealRef, SegmentEntry, ShardManifest,
 };
 use crate::format::chain_groups::{self, ChainGroup};
+use crate::format::damage::DamageRefBody;
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
 use crate::format::wire;
@@ -41,6 +42,8 @@ pub(super) struct ManifestBody {
     earlier_limits: Vec<EpochBody>,
     #[prost(message, repeated, tag = "12")]
     seals: Vec<SealRefBody>,
+    #[prost(message, repeated, tag = "20")]
+    damages: Vec<DamageRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -120,6 +123,8 @@ pub(crate) struct SealRefBody {
     crc32c: u32,
     #[prost(sint64, repeated, tag = "3")]
     windows: Vec<i64>,
+    #[prost(uint64, tag = "4")]
+    generation: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -134,6 +139,8 @@ pub(crate) struct CountsBody {
     duplicates: u64,
     #[prost(uint64, tag = "5")]
     not_owned: u64,
+    #[prost(uint64, tag = "20")]
+    damaged_frames: u64,
 }
 
 impl From<&ShardManifest> for ManifestBody {
@@ -160,6 +167,7 @@ impl From<&ShardManifest> for ManifestBody {
                 .map(EpochBody::from)
                 .collect(),
             seals: manifest.seals.iter().map(SealRefBody::from).collect(),
+            damages: manifest.damages.iter().map(DamageRefBody::from).collect(),
         }
     }
 }
@@ -170,6 +178,7 @@ impl From<&SealRef> for SealRefBody {
             key: seal.key.clone(),
             crc32c: seal.crc32c,
             windows: seal.windows.iter().map(|window| window.number()).collect(),
+            generation: seal.generation.0,
         }
     }
 }
@@ -183,6 +192,7 @@ impl SealRefBody {
             key: self.key,
             crc32c: self.crc32c,
             windows: self.windows.into_iter().map(Window::from_number).collect(),
+            generation: Generation(self.generation),
         })
     }
 }
@@ -221,6 +231,7 @@ impl ManifestBody {
         let segments = self.segments.into_iter().map(SegmentBody::read);
         let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
         let earlier_limits = self.earlier_limits.into_iter().map(EpochBody::read);
+        let damages = self.damages.into_iter().map(DamageRefBody::read);
         Ok(ShardManifest {
             shard: self.shard.parse()?,
             generation: Generation(self.generation),
@@ -241,6 +252,7 @@ impl ManifestBody {
                 .into_iter()
                 .map(SealRefBody::read)
                 .collect::<Result<_, _>>()?,
+            damages: damages.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -363,6 +375,7 @@ impl From<&ConservationCounts> for CountsBody {
             points_in: counts.points_in,
             duplicates: counts.duplicates,
             not_owned: counts.not_owned,
+            damaged_frames: counts.damaged_frames,
         }
     }
 }
@@ -375,6 +388,7 @@ impl CountsBody {
             points_in: self.points_in,
             duplicates: self.duplicates,
             not_owned: self.not_owned,
+            damaged_frames: self.damaged_frames,
         }
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::damage::{DamageId, DamageState, Decision};
 use crate::ids::{Incarnation, MetricId, PartitionId, SeriesKey, SourceName, TopicName};
 use crate::units::{ByteCount, Millis};
 use crate::window::TimestampMs;
@@ -71,15 +72,43 @@ fn limits(sizes: [u32; 7]) -> Limits {
     }
 }
 
+fn damage((id, [from, to, at], state): (u64, [i64; 3], u8)) -> DamageRef {
+    let decision = Decision {
+        actor: "me".into(),
+        reason: "why".into(),
+        time: TimestampMs(at),
+        generation: Generation(7),
+    };
+    DamageRef {
+        id: DamageId(id),
+        list: "q".into(),
+        object: "o".into(),
+        at: id / 2,
+        bytes: id / 3,
+        frames: id / 5,
+        times: TimeSpan {
+            from: TimestampMs(from),
+            to: TimestampMs(to),
+        },
+        state: match state {
+            0 => DamageState::Undecided,
+            1 => DamageState::Accepted(decision),
+            _ => DamageState::Released(decision),
+        },
+    }
+}
+
 prop_compose! {
     fn manifest()(
         generation in 1_u64..,
         positions in proptest::collection::btree_map((0_u8..3, 0_u32..40), 0..i64::MAX, 0..20),
         segments in proptest::collection::vec((1_u64..99, -9_i64..9, 0_u64..1 << 40), 0..5),
-        counts in any::<[u32; 5]>(),
+        counts in any::<[u32; 6]>(),
+        damages in proptest::collection::vec((any::<u64>(), any::<[i64; 3]>(), 0_u8..3), 0..4),
         sizes in any::<[u32; 7]>(),
     ) -> ShardManifest {
-        let [records, quarantined_records, points_in, duplicates, not_owned] = counts.map(u64::from);
+        let [records, quarantined_records, points_in, duplicates, not_owned, damaged_frames] =
+            counts.map(u64::from);
         ShardManifest {
             shard: ShardId::Shared { modulus: 64, remainder: 3 },
             generation: Generation(generation),
@@ -108,12 +137,21 @@ prop_compose! {
             }],
             versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0, limits: limits(sizes) },
             quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
-            counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },
             seals: vec![SealRef {
                 key: "s".into(),
                 crc32c: 3,
                 windows: [-3, 4].map(Window::from_number).into(),
+                generation: Generation(counts[1].into()),
             }],
+            counts: ConservationCounts {
+                records,
+                quarantined_records,
+                points_in,
+                duplicates,
+                not_owned,
+                damaged_frames,
+            },
+            damages: damages.into_iter().map(damage).collect(),
         }
     }
 }
