@@ -16,6 +16,7 @@ mod janitor;
 mod verify;
 mod replay;
 mod retention;
+mod delete;
 mod demo;
 mod dev;
 mod simulate;
@@ -80,6 +81,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Replay(replay::ReplayArgs),
     Retention(retention::RetentionArgs),
+    Delete(delete::DeleteArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Simulate(simulate::SimulateArgs),
@@ -106,6 +108,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Verify(args) => verify::run(args, settings),
         Command::Replay(args) => replay::run(args, settings),
         Command::Retention(args) => retention::run(args, settings),
+        Command::Delete(args) => delete::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Simulate(args) => simulate::run(args),

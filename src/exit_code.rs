@@ -19,6 +19,8 @@ pub(crate) enum ExitCode {
     Conflict,
     /// What was waited for did not come in time.
     TimedOut,
+    /// It could not be undone, and nobody has said that it is meant.
+    Irreversible,
     /// A task failed for a reason that another try may not meet.
     TaskTransient,
     /// Others have done what the task was to do, or something that forbids it.
@@ -58,8 +60,7 @@ impl ExitCode {
         }
     }
 
-    /// The number that the shell sees. 4 (inconclusive) and 7 (refused as irreversible) are kept for the
-    /// commands that will need them.
+    /// The number that the shell sees. 4 (inconclusive) is kept for the commands that will need it.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -68,6 +69,7 @@ impl ExitCode {
             Self::Difference => 3,
             Self::Conflict => 5,
             Self::TimedOut => 6,
+            Self::Irreversible => 7,
             Self::TaskTransient => 20,
             Self::TaskSuperseded => 30,
             Self::TaskPoison => 42,
@@ -90,13 +92,14 @@ mod tests {
     use super::*;
 
     const OPERATIONS: &str = include_str!("../docs/operations.md");
-    const ALL: [ExitCode; 11] = [
+    const ALL: [ExitCode; 12] = [
         ExitCode::Ok,
         ExitCode::Internal,
         ExitCode::Usage,
         ExitCode::Difference,
         ExitCode::Conflict,
         ExitCode::TimedOut,
+        ExitCode::Irreversible,
         ExitCode::TaskTransient,
         ExitCode::TaskSuperseded,
         ExitCode::TaskPoison,
@@ -131,6 +134,7 @@ mod tests {
             "difference",
             "race",
             "timed out",
+            "cannot be undone",
             "may succeed",
             "superseded",
             "damaged",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::compact_plan::{Part, Step};
-use skein_shared::format::compact_result::Delta;
+use skein_shared::format::compact_result::{Delta, DeltaDeletes};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
@@ -17,6 +17,7 @@ use skein_shared::ids::WriteId;
 use tokio::sync::mpsc;
 
 use crate::block_reader::{BlockReader, FrameCounts};
+use crate::delete_plan::applied_without;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::object_fetch::{BlockRange, fetch};
@@ -64,6 +65,14 @@ pub async fn make(
         points_merged: output.segments.points_merged,
         ..output.segments.report
     };
+    let replaced = output.segments.replaced.values().flatten().collect();
+    let known = &context.writer.deletes;
+    let deletes = DeltaDeletes {
+        in_force: known.len() as u64,
+        applied: applied_without(&replaced, base, known),
+        made_on: base.generation,
+        deleted: output.segments.deleted,
+    };
     let delta = Delta {
         advances,
         fill_advances,
@@ -77,6 +86,7 @@ pub async fn make(
             encoder: ENCODER_VERSION,
             limits: context.limits,
         },
+        deletes,
     };
     Ok((delta, report))
 }
@@ -277,7 +287,7 @@ impl StepOutput {
         assert_eq!(
             merged.total(),
             self.frames.points + self.segments.points_merged,
-            "SK-11: points in are points out, duplicates or not owned"
+            "SK-11: points in are points out, duplicates, not owned or deleted"
         );
         ConservationCounts {
             records: self.frames.records,
@@ -285,6 +295,7 @@ impl StepOutput {
             points_in: self.frames.points,
             duplicates: merged.duplicates,
             not_owned: merged.not_owned,
+            deleted: merged.deleted,
         }
     }
 }

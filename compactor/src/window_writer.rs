@@ -5,22 +5,25 @@ use std::sync::Arc;
 
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::compact_plan::{Part, Step};
+use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainIndex, ChainTable};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity};
-use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{Deleted, Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::window::{Resolution, Window};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::delete_plan::may_hold;
 use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::merge_policy::{choose, levels, oldest_first};
+use crate::merge_policy::{Level, Merge, choose, levels, oldest_first, reaching};
 use crate::plan::state_of;
 use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
@@ -47,6 +50,8 @@ pub struct WriterContext {
     pub profile: Profile,
     /// Who writes which point.
     pub timelines: Arc<Timelines>,
+    /// The deletes in force, from the first on.
+    pub deletes: Arc<[DeleteEntry]>,
     /// Ends it between two series.
     pub cancel: CancellationToken,
 }
@@ -76,6 +81,8 @@ pub struct StepSegments {
     pub replaced: BTreeMap<Window, Vec<String>>,
     /// Where the points went.
     pub counts: MergeCounts,
+    /// Those that deletes have taken, by the delete.
+    pub deleted: Deleted,
     /// Points of live segments that were merged again.
     pub points_merged: u64,
     /// Segments written and their bytes and encodings.
@@ -163,6 +170,8 @@ impl<'a> WindowWriter<'a> {
             Layer::Overlay { .. } => &[],
         };
         let uploads = self.start_uploads(identity, rollups);
+        let touching = |delete: &&DeleteEntry| delete.selector.span.overlaps(window.span());
+        let mask = DeleteMask::new(context.deletes.iter().filter(touching), &chains);
         let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
@@ -173,6 +182,7 @@ impl<'a> WindowWriter<'a> {
             rollups,
             profile: context.profile,
             timelines: &context.timelines,
+            mask: &mask,
             cancel: &context.cancel,
         };
         let part_bytes = context.part_bytes;
@@ -182,6 +192,9 @@ impl<'a> WindowWriter<'a> {
             })?;
         self.written.counts.add(counts);
         self.written.points_merged += live.points();
+        for (delete, points) in self.scratch.take_deleted() {
+            *self.written.deleted.entry(delete).or_default() += points;
+        }
         let raw_key = uploads[0].1.key().to_owned();
         for ((resolution, upload), finished) in uploads.into_iter().zip(finished) {
             let identity = SegmentIdentity {
@@ -221,6 +234,7 @@ impl<'a> WindowWriter<'a> {
         let levels = levels(live.iter().copied());
         let state = state_of(self.step, window);
         let merge = choose(&levels, state, self.context.max_overlays);
+        let merge = self.reach_deleted(merge, &levels, &live);
         let kept = levels[..levels.len() - merge.newest].iter();
         let merged = &live[kept.map(|level| level.segments).sum()..];
         if !merged.is_empty() {
@@ -235,8 +249,22 @@ impl<'a> WindowWriter<'a> {
         Ok((merge.layer, files))
     }
 
-    /// The chains of the window's records and of the segments that are merged in: the segment's bytes must
-    /// depend on nothing else.
+    /// A merge that also takes in every segment that points have to be deleted from.
+    fn reach_deleted(&self, merge: Merge, levels: &[Level], live: &[&SegmentEntry]) -> Merge {
+        let (deletes, due) = (&self.context.deletes, self.step.deletes_due);
+        let holds_deleted = |segment: &&SegmentEntry| may_hold(deletes, self.base, segment, due);
+        let Some(oldest) = live.iter().position(holds_deleted) else {
+            return merge;
+        };
+        let mut seen = 0;
+        let level = levels.iter().position(|level| {
+            seen += level.segments;
+            oldest < seen
+        });
+        reaching(merge, levels, level.unwrap_or(levels.len()))
+    }
+
+    /// The chains of the window's records and of the segments that are merged in.
     fn chains_of(&self, fresh: &[ChainIndex], files: &[Arc<SegmentFile>]) -> ChainTable {
         let fresh = fresh.iter();
         let fresh = fresh.filter_map(|index| self.chains.get(*index).cloned());
@@ -284,6 +312,7 @@ impl<'a> WindowWriter<'a> {
             generation: self.expected_generation(),
             write_id: upload.write_id(),
             summary: finished.summary,
+            deletes_applied: self.context.deletes.len() as u64,
         });
         self.closing.push_back(upload.close(finished.rest));
     }

@@ -1,10 +1,11 @@
 //! Looking into a bucket: what is there ([`ls`]), what one object says ([`cat`]),
 //! where a segment's bytes go ([`explain`]), how far everything is
-//! ([`status`]), and whether all of it is whole ([`verify`]).
+//! ([`status`]), what is deleted ([`deletes`](mod@deletes)), and whether all of it is whole ([`verify`]).
 
 pub mod ls;
 pub mod cat;
 pub mod explain;
 pub mod finding;
 pub mod status;
+pub mod deletes;
 pub mod verify;

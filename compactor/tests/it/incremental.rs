@@ -13,10 +13,10 @@ use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, NOON, Record, World, flush_of, record, settings};
 
 /// The same numbers for the same seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn roll(&mut self, below: u32) -> u32 {
+    pub(crate) fn roll(&mut self, below: u32) -> u32 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -24,7 +24,7 @@ impl Dice {
         u32::try_from(self.0 >> 32).unwrap() % below
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.roll(u32::try_from(from.len()).unwrap()) as usize]
     }
 }

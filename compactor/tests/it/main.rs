@@ -17,3 +17,4 @@ mod commits;
 mod damage;
 mod shard_maps;
 mod fills;
+mod deletes;

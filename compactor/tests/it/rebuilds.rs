@@ -16,7 +16,7 @@ use crate::incremental::{records, summaries};
 use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, NOON, Record, World, flush_of, settings};
 
-async fn rebuilt(world: &World, span: TimeSpan, mode: Mode) -> Vec<WindowRow> {
+pub(crate) async fn rebuilt(world: &World, span: TimeSpan, mode: Mode) -> Vec<WindowRow> {
     try_rebuild(world, Limits::default(), span, mode)
         .await
         .unwrap()

@@ -21,6 +21,7 @@ use skein_shared::ids::WriteId;
 use skein_shared::{Error, Result};
 
 mod compaction;
+mod deletes;
 mod replay;
 mod segment;
 mod state;
@@ -50,6 +51,8 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
             ObjectKey::Status(_) => whole(bucket, key, status).await?,
             ObjectKey::Retirement { .. } => whole(bucket, key, retirement).await?,
+            ObjectKey::Delete(_) => whole(bucket, key, deletes::delete).await?,
+            ObjectKey::DeleteReceipt(_) => whole(bucket, key, deletes::receipt).await?,
         };
         Ok(shown)
     })
@@ -234,6 +237,8 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "segments": segments.collect::<Vec<_>>(),
         "quarantine": quarantine.collect::<Vec<_>>(),
         "counts": conservation(&manifest.counts),
+        "deletes_applied": manifest.deletes_applied,
+        "deleted": manifest.deleted,
         "versions": {
             "shard_map": manifest.versions.shard_map,
             "timeline": manifest.versions.timeline,
@@ -262,6 +267,7 @@ fn segment_entry(entry: &SegmentEntry) -> Value {
         "digest": text(&entry.summary.digest),
         "first_timestamp": text(&entry.summary.first_timestamp),
         "last_timestamp": text(&entry.summary.last_timestamp),
+        "deletes_applied": entry.deletes_applied,
     })
 }
 
@@ -272,6 +278,7 @@ fn conservation(counts: &ConservationCounts) -> Value {
         "points_in": counts.points_in,
         "duplicates": counts.duplicates,
         "not_owned": counts.not_owned,
+        "deleted": counts.deleted,
     })
 }
 

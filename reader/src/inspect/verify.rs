@@ -10,6 +10,7 @@ mod intake;
 mod metadata;
 mod fills;
 mod manifests;
+mod deletes;
 mod unclaimed;
 mod flushes;
 mod truth;
@@ -131,7 +132,8 @@ pub fn verify<'a>(
         let truth = Truth::new(&ledger, histories, shard_map);
         check.expect(&flushes, &manifests);
         let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
-        segments::check_segments(&mut check, &manifests).await?;
+        let deletes = deletes::check_deletes(&mut check, &manifests).await?;
+        segments::check_segments(&mut check, &manifests, &deletes).await?;
         // Else the counts differ for a reason that is reported already.
         if check.input_is_sound() {
             conservation::check_recounts(&mut check, &manifests, &recounts);

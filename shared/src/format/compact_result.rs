@@ -9,11 +9,11 @@ use crate::error::{Error, Result};
 use crate::format::compact_plan::{Advance, InputMessage, Step};
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
 use crate::format::shard_manifest::{
-    ConservationCounts, CountsBody, ManifestVersions, QuarantineBody, QuarantineRef, SegmentBody,
-    SegmentEntry, VersionsBody,
+    ConservationCounts, CountsBody, Deleted, DeletedBody, ManifestVersions, QuarantineBody,
+    QuarantineRef, SegmentBody, SegmentEntry, VersionsBody,
 };
 use crate::format::wire::{self, Reading};
-use crate::ids::{Chain, Hole, PlanId, ShardId, WriteId};
+use crate::ids::{Chain, Generation, Hole, PlanId, ShardId, WriteId};
 use crate::window::Window;
 
 /// A task's segments, and what they change.
@@ -58,6 +58,21 @@ pub struct Delta {
     pub counts: ConservationCounts,
     /// The decisions that the step was made with.
     pub versions: ManifestVersions,
+    /// What it knows of deletes.
+    pub deletes: DeltaDeletes,
+}
+
+/// What a step knows of deletes, and did to them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeltaDeletes {
+    /// It was made with those up to this number.
+    pub in_force: u64,
+    /// No segment that is live after it holds any point of those up to this number, if none has come since `made_on`.
+    pub applied: u64,
+    /// The manifest that it was made on.
+    pub made_on: Generation,
+    /// Points that each has taken.
+    pub deleted: Deleted,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -80,9 +95,23 @@ struct ResultMessage {
     counts: Option<CountsBody>,
     #[prost(message, optional, tag = "9")]
     versions: Option<VersionsBody>,
-    /// Present when the task was over budget; then all from 4 to 9 is absent.
+    /// Present when the task was over budget; then all else but 1 to 3 is absent.
     #[prost(uint64, optional, tag = "10")]
     over_budget_bytes: Option<u64>,
+    #[prost(message, optional, tag = "21")]
+    deletes: Option<DeletesMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DeletesMessage {
+    #[prost(uint64, tag = "1")]
+    in_force: u64,
+    #[prost(uint64, tag = "2")]
+    applied: u64,
+    #[prost(uint64, tag = "3")]
+    made_on: u64,
+    #[prost(message, repeated, tag = "4")]
+    deleted: Vec<DeletedBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,6 +146,38 @@ impl Delta {
         self.added.extend(other.added);
         self.quarantine.extend(other.quarantine);
         self.counts.add(other.counts);
+        self.deletes.join(other.deletes);
+    }
+}
+
+impl DeltaDeletes {
+    /// Parts are made with the same deletes; the oldest manifest says how much is known of what has come since.
+    fn join(&mut self, other: Self) {
+        self.applied = self.applied.min(other.applied);
+        self.made_on = self.made_on.min(other.made_on);
+        for (delete, points) in other.deleted {
+            *self.deleted.entry(delete).or_default() += points;
+        }
+    }
+}
+
+impl DeletesMessage {
+    fn of(deletes: &DeltaDeletes) -> Self {
+        Self {
+            in_force: deletes.in_force,
+            applied: deletes.applied,
+            made_on: deletes.made_on.0,
+            deleted: DeletedBody::of(&deletes.deleted),
+        }
+    }
+
+    fn read(self) -> DeltaDeletes {
+        DeltaDeletes {
+            in_force: self.in_force,
+            applied: self.applied,
+            made_on: Generation(self.made_on),
+            deleted: self.deleted.into_iter().map(DeletedBody::read).collect(),
+        }
     }
 }
 
@@ -152,6 +213,7 @@ impl ResultMessage {
         self.quarantine = delta.quarantine.iter().map(QuarantineBody::from).collect();
         self.counts = Some(CountsBody::from(&delta.counts));
         self.versions = Some(VersionsBody::from(&delta.versions));
+        self.deletes = Some(DeletesMessage::of(&delta.deletes));
     }
 
     fn read(self) -> Reading<CompactResult> {
@@ -182,6 +244,7 @@ impl ResultMessage {
             quarantine: quarantine.collect(),
             counts: wire::required(self.counts, "counts")?.read(),
             versions: wire::required(self.versions, "versions")?.read()?,
+            deletes: wire::required(self.deletes, "deletes")?.read(),
         })
     }
 }

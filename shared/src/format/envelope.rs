@@ -57,10 +57,14 @@ pub enum Kind {
     CompactPlan = 16,
     /// What one of them made.
     CompactResult = 17,
+    /// Points that are to be gone.
+    DeleteEntry = 21,
+    /// That they are.
+    DeleteReceipt = 22,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -78,6 +82,8 @@ impl Kind {
         Self::ReplayCancel,
         Self::CompactPlan,
         Self::CompactResult,
+        Self::DeleteEntry,
+        Self::DeleteReceipt,
     ];
 
     /// The name that errors and reports use.
@@ -100,6 +106,8 @@ impl Kind {
             Self::ReplayCancel => "replay cancellation",
             Self::CompactPlan => "compaction plan",
             Self::CompactResult => "compaction result",
+            Self::DeleteEntry => "delete",
+            Self::DeleteReceipt => "delete receipt",
         }
     }
 

@@ -109,6 +109,10 @@ pub enum ObjectKey {
         /// Where it ended.
         end: Offset,
     },
+    /// `deletes/<number, 20 digits>`
+    Delete(u64),
+    /// `deletes/<number, 20 digits>/receipt`
+    DeleteReceipt(u64),
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.
@@ -167,6 +171,8 @@ impl Prefix {
     pub const STATUS: &str = "status/";
     /// Every retired partition.
     pub const RETIRED: &str = "retired/";
+    /// Every delete, oldest first, each followed by its receipt.
+    pub const DELETES: &str = "deletes/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
 
@@ -229,7 +235,9 @@ impl ObjectKey {
             | Self::ShardMap(_)
             | Self::Manifest { .. }
             | Self::Status(_)
-            | Self::Retirement { .. } => false,
+            | Self::Retirement { .. }
+            | Self::Delete(_)
+            | Self::DeleteReceipt(_) => false,
         }
     }
 
@@ -282,6 +290,8 @@ impl ObjectKey {
             Self::Retirement { chain, end } => {
                 format!("{}{chain}/{:020}", Prefix::RETIRED, end.0)
             }
+            Self::Delete(number) => format!("{}{number:020}", Prefix::DELETES),
+            Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A shard's list of live segments, and the input positions that they hold.
 
 mod versions_body;
+mod deleted_body;
 mod body;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
 pub(crate) use body::{CountsBody, QuarantineBody, SegmentBody, SeriesBody};
+pub(crate) use deleted_body::DeletedBody;
 pub(crate) use versions_body::{LimitsBody, VersionsBody};
 
 /// What is true of a shard from one commit to the next.
@@ -46,6 +48,10 @@ pub struct ShardManifest {
     pub quarantine: Vec<QuarantineRef>,
     /// Where the points of all input went, from the first generation on.
     pub counts: ConservationCounts,
+    /// No live segment holds any point of the deletes up to this number, and none that does is ever taken in.
+    pub deletes_applied: u64,
+    /// Points that each delete has taken, from the first generation on.
+    pub deleted: Deleted,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -91,6 +97,8 @@ pub struct SegmentEntry {
     pub write_id: WriteId,
     /// Sizes, counts, digest and bounds.
     pub summary: SegmentSummary,
+    /// It was made with the deletes up to this number, and holds none of their points.
+    pub deletes_applied: u64,
 }
 
 /// What a segment is among those of its window. Readers merge them all; the compactor decides by it what to rewrite.
@@ -116,7 +124,10 @@ pub struct QuarantineRef {
     pub crc32c: u32,
 }
 
-/// Where points went: `points_in = points in live segments + duplicates + not_owned` (SK-11). Records in
+/// Points taken, by the number of the first delete that takes them.
+pub type Deleted = BTreeMap<u64, u64>;
+
+/// Where points went: `points_in = points in live segments + duplicates + not_owned + deleted` (SK-11). Records in
 /// quarantine never became points and are counted as records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConservationCounts {
@@ -130,6 +141,8 @@ pub struct ConservationCounts {
     pub duplicates: u64,
     /// Points that the org's timeline gives to another pipeline.
     pub not_owned: u64,
+    /// Points that deletes have taken.
+    pub deleted: u64,
 }
 
 /// How a rollup and the raw segment that it names do not fit together.
@@ -166,6 +179,8 @@ impl ShardManifest {
             versions: ManifestVersions::default(),
             quarantine: Vec::new(),
             counts: ConservationCounts::default(),
+            deletes_applied: 0,
+            deleted: Deleted::new(),
         }
     }
 
@@ -273,13 +288,15 @@ impl ConservationCounts {
         self.points_in += other.points_in;
         self.duplicates += other.duplicates;
         self.not_owned += other.not_owned;
+        self.deleted += other.deleted;
     }
 
     /// Points that must be in the live segments, if nothing was lost (SK-11).
     pub fn expected_points(&self) -> Option<u64> {
         self.points_in
             .checked_sub(self.duplicates)?
-            .checked_sub(self.not_owned)
+            .checked_sub(self.not_owned)?
+            .checked_sub(self.deleted)
     }
 }
 

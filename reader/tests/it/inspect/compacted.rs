@@ -50,6 +50,7 @@ impl World {
             points_in: (good.len() * POINTS) as u64,
             duplicates: 0,
             not_owned: 0,
+            deleted: 0,
         });
         manifest.versions = ManifestVersions::default();
         manifest_log::commit(&self.bucket, &manifest, WriteId::random())
@@ -121,6 +122,7 @@ impl World {
             generation,
             write_id: WriteId::random(),
             summary: finished.summary,
+            deletes_applied: 0,
         }
     }
 

@@ -36,6 +36,7 @@ fn segment(number: u64) -> SegmentEntry {
             first_series: key(1),
             last_series: key(2),
         },
+        deletes_applied: number,
     }
 }
 
@@ -74,8 +75,15 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 points_in: number,
                 duplicates: 0,
                 not_owned: 2,
+                deleted: 5,
             },
             versions: ManifestVersions::default(),
+            deletes: DeltaDeletes {
+                in_force: number,
+                applied: number / 2,
+                made_on: Generation(number),
+                deleted: BTreeMap::from([(number, 3), (1, 2)]),
+            },
         })),
     }
 }

@@ -7,7 +7,7 @@ use crate::format::order_column::Order;
 use crate::format::profile::Profile;
 use crate::format::segment_footer::{self, FooterRead, SegmentFooter};
 use crate::format::segment_writer::{
-    BLOCK_POINTS, FinishedSegment, SegmentWriter, SeriesMetadata, SeriesPoints,
+    BLOCK_POINTS, FinishedSegment, SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
 };
 use crate::ids::{
     Chain, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, TopicName,
@@ -116,7 +116,7 @@ pub(super) fn footer(object: &[u8]) -> Result<SegmentFooter> {
 /// Reads an object as its users do: everything in it.
 fn read(object: &[u8], span: TimeSpan) -> Result<Vec<Series>> {
     let footer = footer(object)?;
-    let context = RunContext::new(&footer.identity, &footer.chains, &footer.chains);
+    let context = RunContext::new(&footer, &footer.chains);
     let part = |range: std::ops::Range<u64>| {
         let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
         object[range].to_vec()

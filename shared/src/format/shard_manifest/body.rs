@@ -3,6 +3,7 @@
 use prost::Message;
 use uuid::Uuid;
 
+use super::deleted_body::DeletedBody;
 use super::versions_body::{LimitsBody, VersionsBody};
 use super::{ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest};
 use crate::format::chain_groups::{self, ChainGroup};
@@ -37,6 +38,10 @@ pub(super) struct ManifestBody {
     void_before: u64,
     #[prost(message, repeated, tag = "11")]
     earlier_limits: Vec<EpochBody>,
+    #[prost(uint64, tag = "21")]
+    deletes_applied: u64,
+    #[prost(message, repeated, tag = "22")]
+    deleted: Vec<DeletedBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -88,6 +93,8 @@ pub(crate) struct SegmentBody {
     rollup_of: Option<String>,
     #[prost(uint64, tag = "18")]
     steps: u64,
+    #[prost(uint64, tag = "21")]
+    deletes_applied: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -120,6 +127,8 @@ pub(crate) struct CountsBody {
     duplicates: u64,
     #[prost(uint64, tag = "5")]
     not_owned: u64,
+    #[prost(uint64, tag = "21")]
+    deleted: u64,
 }
 
 impl From<&ShardManifest> for ManifestBody {
@@ -145,6 +154,8 @@ impl From<&ShardManifest> for ManifestBody {
                 .iter()
                 .map(EpochBody::from)
                 .collect(),
+            deletes_applied: manifest.deletes_applied,
+            deleted: DeletedBody::of(&manifest.deleted),
         }
     }
 }
@@ -198,6 +209,8 @@ impl ManifestBody {
             versions: versions.read()?,
             quarantine: quarantine.collect(),
             counts: self.counts.unwrap_or_default().read(),
+            deletes_applied: self.deletes_applied,
+            deleted: self.deleted.into_iter().map(DeletedBody::read).collect(),
         })
     }
 }
@@ -231,6 +244,7 @@ impl From<&SegmentEntry> for SegmentBody {
                 summary.raw_points
             },
             rollup_of: entry.rollup_of.clone(),
+            deletes_applied: entry.deletes_applied,
         }
     }
 }
@@ -270,6 +284,7 @@ impl SegmentBody {
                 last_series: self.last_series.ok_or("last series is missing")?.read(),
             },
             key: self.key,
+            deletes_applied: self.deletes_applied,
         })
     }
 }
@@ -320,6 +335,7 @@ impl From<&ConservationCounts> for CountsBody {
             points_in: counts.points_in,
             duplicates: counts.duplicates,
             not_owned: counts.not_owned,
+            deleted: counts.deleted,
         }
     }
 }
@@ -332,6 +348,7 @@ impl CountsBody {
             points_in: self.points_in,
             duplicates: self.duplicates,
             not_owned: self.not_owned,
+            deleted: self.deleted,
         }
     }
 }

@@ -45,6 +45,7 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
             first_series: series(number),
             last_series: series(number + 1),
         },
+        deletes_applied: number / 2,
     }
 }
 
@@ -76,10 +77,11 @@ prop_compose! {
         generation in 1_u64..,
         positions in proptest::collection::btree_map((0_u8..3, 0_u32..40), 0..i64::MAX, 0..20),
         segments in proptest::collection::vec((1_u64..99, -9_i64..9, 0_u64..1 << 40), 0..5),
-        counts in any::<[u32; 5]>(),
+        counts in any::<[u32; 6]>(),
+        deleted in proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..4),
         sizes in any::<[u32; 7]>(),
     ) -> ShardManifest {
-        let [records, quarantined_records, points_in, duplicates, not_owned] = counts.map(u64::from);
+        let [records, quarantined_records, points_in, duplicates, not_owned, by_deletes] = counts.map(u64::from);
         ShardManifest {
             shard: ShardId::Shared { modulus: 64, remainder: 3 },
             generation: Generation(generation),
@@ -108,7 +110,16 @@ prop_compose! {
             }],
             versions: ManifestVersions { shard_map: 2, timeline: 1, encoder: 0, limits: limits(sizes) },
             quarantine: vec![QuarantineRef { key: "q".into(), records: 2, crc32c: 9 }],
-            counts: ConservationCounts { records, quarantined_records, points_in, duplicates, not_owned },
+            counts: ConservationCounts {
+                records,
+                quarantined_records,
+                points_in,
+                duplicates,
+                not_owned,
+                deleted: by_deletes,
+            },
+            deletes_applied: by_deletes / 2,
+            deleted,
         }
     }
 }
@@ -200,11 +211,12 @@ fn conservation_counts_what_must_be_live() {
         points_in: 10,
         duplicates: 3,
         not_owned: 1,
+        deleted: 2,
         ..ConservationCounts::default()
     };
-    assert_eq!(counts.expected_points(), Some(6));
+    assert_eq!(counts.expected_points(), Some(4));
     counts.add(ConservationCounts {
-        duplicates: 7,
+        deleted: 5,
         ..ConservationCounts::default()
     });
     assert_eq!(counts.expected_points(), None);
