@@ -1,6 +1,7 @@
 //! The deletes in the bucket: one after the other, whoever makes them, and never less than were made.
 
 use skein_shared::ErrorKind;
+use skein_shared::bucket::Created;
 use skein_shared::delete_log::{self, NewDelete};
 use skein_shared::format::delete_entry::{DeleteSelector, Statement};
 use skein_shared::format::delete_receipt::{DeleteReceipt, ShardReceipt};
@@ -109,7 +110,8 @@ async fn a_missing_or_changed_delete_is_found() {
     let mut forged = log.entries.pop().unwrap();
     forged.number = 2;
     let id = WriteId::random();
-    bucket.create(&key, forged.encode(id), id).await.unwrap();
+    let created = bucket.create(&key, forged.encode(id), id).await;
+    assert_eq!(created.unwrap(), Created::Ours);
     let error = delete_log::load(&bucket).await.unwrap_err();
     assert!(
         error.to_string().contains("after another delete"),
