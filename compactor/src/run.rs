@@ -101,10 +101,14 @@ pub fn run<'a>(
             (memory.tasks, settings.step_bytes.0),
         );
         let outcomes = outcomes.await;
-        if has_deletes {
-            receipts::keep(bucket).await?;
-        }
+        // A shard that fails keeps nobody's receipt back.
+        let kept = if has_deletes {
+            receipts::keep(bucket).await
+        } else {
+            Ok(0)
+        };
         let report = summarize(outcomes, &cancel)?;
+        kept?;
         Ok(RunReport {
             elapsed: started.elapsed(),
             requests: bucket.requests(),

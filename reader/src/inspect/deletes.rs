@@ -180,9 +180,10 @@ pub fn deletes(
                 delete,
                 shards.iter().filter_map(|shard| manifests.get(shard)),
             );
-            let receipt = match log.receipts.contains(&delete.number) {
-                true => delete_log::receipt(bucket, delete.number).await?,
-                false => None,
+            let receipt = if log.receipts.contains(&delete.number) {
+                delete_log::receipt(bucket, delete.number).await?
+            } else {
+                None
             };
             if let Some(receipt) = &receipt {
                 row.state = DeleteState::Gone;
