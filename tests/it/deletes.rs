@@ -23,7 +23,7 @@ async fn compacted() -> (tempfile::TempDir, DevStack, Skein) {
 async fn first_org(skein: &Skein) -> (String, u64, u64) {
     let all = skein.run(&["read", "--all", "--format", "json"]).await;
     let first: Value = serde_json::from_str(all.stdout.lines().next().unwrap()).unwrap();
-    let org = first["org"].to_string();
+    let org = first["org"].as_str().unwrap().to_owned();
     (
         org.clone(),
         points(skein, Some(&org)).await,
