@@ -18,6 +18,7 @@ mod verify;
 mod quarantine;
 mod replay;
 mod retention;
+mod delete;
 mod demo;
 mod dev;
 mod simulate;
@@ -83,6 +84,7 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     Replay(replay::ReplayArgs),
     Retention(retention::RetentionArgs),
+    Delete(delete::DeleteArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Simulate(simulate::SimulateArgs),
@@ -110,6 +112,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Quarantine(args) => quarantine::run(args, settings),
         Command::Replay(args) => replay::run(args, settings),
         Command::Retention(args) => retention::run(args, settings),
+        Command::Delete(args) => delete::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Simulate(args) => simulate::run(args),

@@ -21,6 +21,8 @@ pub(crate) enum ExitCode {
     Conflict,
     /// What was waited for did not come in time.
     TimedOut,
+    /// It could not be undone, and nobody has said that it is meant.
+    Irreversible,
     /// A task failed for a reason that another try may not meet.
     TaskTransient,
     /// Others have done what the task was to do, or something that forbids it.
@@ -60,7 +62,7 @@ impl ExitCode {
         }
     }
 
-    /// The number that the shell sees. 7 (refused as irreversible) is kept for the commands that will need it.
+    /// The number that the shell sees.
     pub(crate) fn number(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -70,6 +72,7 @@ impl ExitCode {
             Self::Inconclusive => 4,
             Self::Conflict => 5,
             Self::TimedOut => 6,
+            Self::Irreversible => 7,
             Self::TaskTransient => 20,
             Self::TaskSuperseded => 30,
             Self::TaskPoison => 42,
@@ -100,6 +103,7 @@ mod tests {
         ExitCode::Inconclusive,
         ExitCode::Conflict,
         ExitCode::TimedOut,
+        ExitCode::Irreversible,
         ExitCode::TaskTransient,
         ExitCode::TaskSuperseded,
         ExitCode::TaskPoison,
@@ -135,6 +139,7 @@ mod tests {
             "inconclusive",
             "race",
             "timed out",
+            "cannot be undone",
             "may succeed",
             "superseded",
             "damaged",

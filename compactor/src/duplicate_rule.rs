@@ -1,10 +1,15 @@
 //! Of points with equal `(org, metric, timestamp)` the last write wins.
 //!
+//! Points that a delete takes go before that, whatever they competed with.
+//!
 //! The total order of writes is: record timestamp, position, index in the payload. Identical values
 //! collapse too, and what is left keeps the highest order, so that any later merge decides the same.
 
+use skein_shared::delete_rule::{DeleteMask, PointColumns};
 use skein_shared::format::order_column::{Order, OrderRun};
 use skein_shared::format::segment_reader::SeriesBuffer;
+use skein_shared::format::shard_manifest::Deleted;
+use skein_shared::ids::SeriesKey;
 
 /// The points of one series, gathered piece by piece from payloads and segments; memory is kept from one
 /// series to the next.
@@ -18,7 +23,7 @@ pub struct SeriesMerge {
     keys: Vec<Key>,
 }
 
-/// Where the points of a merge went: all that were gathered are in exactly one of the three.
+/// Where the points of a merge went: all that were gathered are in exactly one of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MergeCounts {
     /// Points that are left.
@@ -27,6 +32,8 @@ pub struct MergeCounts {
     pub duplicates: u64,
     /// Points that another pipeline writes.
     pub not_owned: u64,
+    /// Points that a delete has taken.
+    pub deleted: u64,
 }
 
 /// Sorts points by time, then by the order of writes.
@@ -77,6 +84,27 @@ impl SeriesMerge {
         self.timestamps_ms.extend_from_slice(&series.timestamps_ms);
         self.values.extend_from_slice(&series.values);
         self.pieces.extend_from_slice(&series.orders);
+    }
+
+    /// Takes the deleted points out of what was gathered, which is of `key`, and counts them in `deleted` by the delete.
+    /// Comes before [`SeriesMerge::merge_into`], which knows nothing of them.
+    ///
+    /// # Panics
+    /// If an order means no chain of the mask's.
+    pub fn drop_deleted(
+        &mut self,
+        mask: &DeleteMask,
+        key: SeriesKey,
+        deleted: &mut Deleted,
+    ) -> u64 {
+        let before = self.values.len();
+        let columns = PointColumns {
+            timestamps_ms: &mut self.timestamps_ms,
+            values: &mut self.values,
+            orders: &mut self.pieces,
+        };
+        mask.drop_points(key, columns, deleted);
+        (before - self.values.len()) as u64
     }
 
     /// Writes what is left, in ascending time, to `out`, and counts where the other points went. `owned`
@@ -173,7 +201,7 @@ impl SeriesMerge {
 impl MergeCounts {
     /// All points that were gathered.
     pub fn total(&self) -> u64 {
-        self.kept + self.duplicates + self.not_owned
+        self.kept + self.duplicates + self.not_owned + self.deleted
     }
 
     /// Takes another series' counts in.
@@ -181,6 +209,7 @@ impl MergeCounts {
         self.kept += other.kept;
         self.duplicates += other.duplicates;
         self.not_owned += other.not_owned;
+        self.deleted += other.deleted;
     }
 }
 

@@ -66,23 +66,23 @@ impl LiveSegments {
         Ok(least)
     }
 
-    /// Gives `take` what every segment has of `key`, and moves on.
+    /// Gives `take` what every segment has of `key`, with the place of the segment's file, and moves on.
     ///
     /// # Errors
     /// As [`LiveSegments::least`].
     pub fn take(
         &mut self,
         key: SeriesKey,
-        mut take: impl FnMut(&SeriesBuffer, Option<SeriesMetadata>),
+        mut take: impl FnMut(usize, &mut SeriesBuffer, Option<SeriesMetadata>),
     ) -> Result<()> {
-        for cursor in &mut self.cursors {
+        for (file, cursor) in self.cursors.iter_mut().enumerate() {
             if self.runtime.block_on(cursor.peek())? != Some(key) {
                 continue;
             }
             let next = self.runtime.block_on(cursor.next(&mut self.buffer))?;
             if let Some((_, metadata)) = next {
                 self.points += self.buffer.values.len() as u64;
-                take(&self.buffer, metadata);
+                take(file, &mut self.buffer, metadata);
             }
         }
         Ok(())

@@ -105,8 +105,24 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     });
     next.damages.extend(delta.damages.clone());
     next.counts.add(delta.counts);
+    next.deletes_applied = deletes_applied(base, delta);
+    for (delete, points) in &delta.deletes.deleted {
+        *next.deleted.entry(*delete).or_default() += points;
+    }
     check_conserved(&next)?;
     Ok(next)
+}
+
+/// Up to which delete no live segment holds any point: as far as the delta says, unless a segment has come since it was
+/// made that knows of fewer deletes.
+fn deletes_applied(base: &ShardManifest, delta: &Delta) -> u64 {
+    let deletes = &delta.deletes;
+    let since = base
+        .raw_segments()
+        .filter(|s| s.generation > deletes.made_on);
+    let known = since.map(|segment| segment.deletes_applied).min();
+    let applied = deletes.applied.min(known.unwrap_or(u64::MAX));
+    base.deletes_applied.max(applied)
 }
 
 fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
@@ -120,6 +136,11 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
         .any(|made_for| made_for < base.void_before)
     {
         let reason = "a collection of garbage has declared its segments void";
+        return Err(superseded(base, reason));
+    }
+    // What is said to be gone must not come back.
+    if delta.deletes.in_force < base.deletes_applied {
+        let reason = "it was made without deletes whose points are gone";
         return Err(superseded(base, reason));
     }
     for (chain, advance) in &delta.advances {
@@ -198,6 +219,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use skein_shared::format::compact_result::DeltaDeletes;
     use skein_shared::format::shard_manifest::{ConservationCounts, ManifestVersions};
     use skein_shared::ids::{Chain, Incarnation, PartitionId, ShardId, SourceName, TopicName};
 
@@ -225,6 +247,7 @@ mod tests {
             counts: ConservationCounts::default(),
             versions: ManifestVersions::default(),
             damages: Vec::new(),
+            deletes: DeltaDeletes::default(),
         }
     }
 
@@ -259,6 +282,21 @@ mod tests {
             apply(&first(), &delta),
             Err(Error::Superseded { .. })
         ));
+    }
+
+    #[test]
+    fn a_delta_that_knows_nothing_of_a_delete_that_is_done_is_superseded() {
+        let mut theirs = advance(1, 10);
+        theirs.deletes.in_force = 3;
+        theirs.deletes.applied = 2;
+        let base = apply(&first(), &theirs).unwrap();
+        assert_eq!(base.deletes_applied, 2);
+        let mut ours = advance(2, 5);
+        ours.deletes.in_force = 1;
+        let error = apply(&base, &ours).unwrap_err();
+        assert!(matches!(error, Error::Superseded { .. }), "{error}");
+        ours.deletes.in_force = 2;
+        assert_eq!(apply(&base, &ours).unwrap().deletes_applied, 2);
     }
 
     #[test]

@@ -89,6 +89,27 @@ pub fn choose(live: &[Level], state: WindowState, most_overlays: u32) -> Merge {
     }
 }
 
+/// As much of `merge` as it takes to reach the level at `oldest`, whose segments have to be rewritten.
+pub fn reaching(merge: Merge, live: &[Level], oldest: usize) -> Merge {
+    if live.len() - merge.newest <= oldest {
+        return merge;
+    }
+    let merged = &live[oldest..];
+    let steps = merged
+        .iter()
+        .map(|level| steps_in(level.layer))
+        .sum::<u64>();
+    let has_base = merged.iter().any(|level| level.layer == Layer::Base);
+    Merge {
+        newest: merged.len(),
+        layer: if has_base {
+            Layer::Base
+        } else {
+            Layer::Overlay { steps: steps + 1 }
+        },
+    }
+}
+
 /// Whether a window has to be rewritten although nothing new has come for it.
 pub fn must_close(live: &[Level]) -> bool {
     !live.iter().any(|segment| segment.layer == Layer::Base)
@@ -187,6 +208,32 @@ mod tests {
         assert_eq!(shelf.live[0].layer, Layer::Base);
         assert!(shelf.written < 4 * 144_000, "{}", shelf.written);
         assert!(opened < 6 * 144, "a read opens fewer than six on average");
+    }
+
+    #[test]
+    fn a_merge_reaches_as_far_as_it_has_to_and_a_base_stays_one() {
+        let level = |layer| Level {
+            layer,
+            segments: 1,
+            points: 10,
+        };
+        let overlay = |steps| Layer::Overlay { steps };
+        let live = [level(Layer::Base), level(overlay(3)), level(overlay(1))];
+        let merge = Merge {
+            newest: 1,
+            layer: overlay(2),
+        };
+        assert_eq!(reaching(merge, &live, 2), merge);
+        let further = Merge {
+            newest: 2,
+            layer: overlay(5),
+        };
+        assert_eq!(reaching(merge, &live, 1), further);
+        let all = Merge {
+            newest: 3,
+            layer: Layer::Base,
+        };
+        assert_eq!(reaching(merge, &live, 0), all);
     }
 
     #[test]

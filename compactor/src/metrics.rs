@@ -26,6 +26,7 @@ pub fn generation_committed(shard: ShardId, generation: Generation, step: &StepR
         .increment(step.counts.duplicates);
     counter!("skein_compactor_points_total", "went" => "not-owned")
         .increment(step.counts.not_owned);
+    counter!("skein_compactor_points_total", "went" => "deleted").increment(step.counts.deleted);
     counter!("skein_compactor_records_total").increment(step.counts.records);
     counter!("skein_compactor_segments_total").increment(step.segments);
     counter!("skein_compactor_segment_bytes_total").increment(step.segment_bytes);
@@ -102,6 +103,12 @@ pub fn damages_left_out(shard: ShardId, damages: usize) {
 pub fn damage_decided(shard: ShardId, id: DamageId, generation: Generation) {
     counter!("skein_compactor_decided_damages_total").increment(1);
     info!(%shard, damage = %id, %generation, "damage decided");
+}
+
+/// No live segment holds any point of a delete any more.
+pub fn delete_done(number: u64) {
+    counter!("skein_compactor_deletes_done_total").increment(1);
+    info!(delete = number, "delete done: its receipt is kept");
 }
 
 /// Something that no read can need was deleted.

@@ -25,6 +25,7 @@ use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::{TimestampMs, Window};
 
+use crate::delete_plan::DeleteInput;
 use crate::error::{Error, Result};
 use crate::merge_policy::{Level, WindowState, choose, levels, must_close, oldest_first};
 
@@ -41,6 +42,8 @@ pub struct PlanInput {
     pub flushes: BTreeMap<FlushId, FlushContents>,
     /// What was read before the ledger: everything before it is in the chains. `None` when nothing can be said.
     pub watermark: Option<TimestampMs>,
+    /// What is deleted.
+    pub deletes: DeleteInput,
 }
 
 /// One chain of the ledger, or the fills of one hole.
@@ -52,7 +55,8 @@ pub struct ChainInput {
     pub entries: Vec<LedgerEntry>,
 }
 
-/// What `shard` does next; `None` when its manifest has reached the ledger's end and no window has to be closed.
+/// What `shard` does next; `None` when its manifest has reached the ledger's end, no window has to be closed and no delete
+/// is due.
 ///
 /// A step takes whole flushes, in the order of every chain, until their frames would pass `step_bytes`; it
 /// takes at least one. Flushes without records for the shard cost nothing and ride along.
@@ -91,6 +95,9 @@ pub fn next_step(
     if queues.next_origin().is_none() {
         step.complete_to = input.watermark;
         step.rewrites = to_close(manifest, input.watermark);
+        step.deletes_due = input.deletes.due_in(manifest, &input.shard_map);
+        let clears = input.deletes.windows_to_clear(manifest, step.deletes_due);
+        step.rewrites.extend(clears);
     }
     Ok((!step.is_empty()).then_some(step))
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, TryStreamExt};
+use skein_config::compactor::CompactorSettings;
 use skein_shared::bucket::Bucket;
 use skein_shared::fills::Fills;
+use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManifest};
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
@@ -13,9 +15,10 @@ use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
-use skein_shared::units::Millis;
-use skein_shared::{manifest_log, shard_map_log, status_log};
+use skein_shared::window::TimestampMs;
+use skein_shared::{delete_log, manifest_log, shard_map_log, status_log};
 
+use crate::delete_plan::DeleteInput;
 use crate::error::{Error, Result};
 use crate::plan::{ChainInput, PlanInput};
 
@@ -34,19 +37,20 @@ pub enum Reach {
 /// there is nothing to compact.
 ///
 /// The order of reading matters: the watermark first, so that the ledger holds what lies before it; then manifests, so
-/// that the ledger reaches at least as far as any of them; fills behind them; the map once more at the end, so that it is at least as new as any flush that was made with it.
+/// that the ledger reaches at least as far as any of them; fills behind them; deletes behind all of these, so that none is
+/// missed that was made before a record of theirs; the map once more at the end, so that it is at least as new as any flush that was made with it.
 ///
 /// # Errors
 /// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].
 pub async fn load(
     bucket: &Bucket,
-    watermark_delay: Millis,
+    settings: &CompactorSettings,
     reach: Reach,
 ) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
-    read(bucket, Some(watermark_delay), reach).await
+    read(bucket, Some(settings), reach).await
 }
 
-/// As [`load`], of what some shard has not read, and without a watermark: to look, not to plan.
+/// As [`load`], of what some shard has not read, and without a watermark and deletes: to look, not to plan.
 ///
 /// # Errors
 /// As [`load`].
@@ -58,17 +62,17 @@ pub async fn load_unread(
 
 async fn read(
     bucket: &Bucket,
-    watermark_delay: Option<Millis>,
+    settings: Option<&CompactorSettings>,
     reach: Reach,
 ) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
     loop {
         let Some(shard_map) = shard_map_log::load(bucket).await? else {
             return Ok(None);
         };
-        let watermark = match watermark_delay {
-            Some(delay) => {
+        let watermark = match settings {
+            Some(settings) => {
                 let gathered = status_log::gather(bucket).await?;
-                gathered.completeness(delay).watermark()
+                gathered.completeness(settings.watermark_delay).watermark()
             }
             None => None,
         };
@@ -81,6 +85,10 @@ async fn read(
         let chains = chains(bucket, read).await?;
         let fills = fills(bucket, read).await?;
         let flushes = flushes(bucket, chains.values().chain(fills.values())).await?;
+        let deletes = match settings {
+            Some(settings) => deletes(bucket, settings).await?,
+            None => DeleteInput::default(),
+        };
         if shard_map_log::load(bucket).await?.as_ref() != Some(&shard_map) {
             continue;
         }
@@ -90,9 +98,29 @@ async fn read(
             fills,
             flushes,
             watermark,
+            deletes,
         };
         return Ok(Some((input, manifests)));
     }
+}
+
+/// Every delete. How old one is, is asked of the bucket's clock, and only where there are any.
+async fn deletes(bucket: &Bucket, settings: &CompactorSettings) -> Result<DeleteInput> {
+    let entries = delete_log::load(bucket).await?.entries;
+    let mut due = 0;
+    if !entries.is_empty() {
+        let now = bucket.now().await?;
+        let waits_until = |at: TimestampMs| at.0.saturating_add_unsigned(settings.delete_after.0);
+        let has_waited = |entry: &&DeleteEntry| waits_until(entry.at) <= now.0;
+        due = entries
+            .iter()
+            .rfind(has_waited)
+            .map_or(0, |entry| entry.number);
+    }
+    Ok(DeleteInput {
+        entries: entries.into(),
+        due,
+    })
 }
 
 /// The newest manifest of every shard of the map, and of every other shard that has one. Quarantined records

@@ -8,9 +8,11 @@ use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::{CompactPlan, PlannedTask};
 use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
+use skein_shared::format::delete_entry::DeleteEntry;
+use skein_shared::format::object_key::Prefix;
 use skein_shared::ids::{Generation, PlanId};
 use skein_shared::shard_map::ShardMap;
-use skein_shared::{manifest_log, shard_map_log};
+use skein_shared::{delete_log, manifest_log, shard_map_log};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
@@ -54,10 +56,11 @@ pub fn run_task<'a>(
         } else {
             let progress = ProgressCounter::new(progress, 1, task.step.object_bytes());
             let shard_map = shard_map_of(bucket, &plan, &task).await?;
+            let deletes = deletes_of(bucket, &plan).await?;
             let mut context = TaskContext::new(
                 (settings, TaskMemory::of_one(settings)),
                 bucket,
-                (&plan.rules, timelines),
+                (&plan.rules, timelines, deletes),
                 shard_map,
                 (cancel, progress),
             )?;
@@ -124,6 +127,25 @@ async fn make(
         outcome,
     };
     Ok((result, report))
+}
+
+/// The deletes that the plan was made with: what has come since waits for the next plan.
+async fn deletes_of(bucket: &Bucket, plan: &CompactPlan) -> Result<Arc<[DeleteEntry]>> {
+    let log = delete_log::load(bucket).await?;
+    let known = log.entries.into_iter();
+    let in_force = known.filter(|delete| delete.number <= plan.rules.deletes);
+    let in_force: Arc<[DeleteEntry]> = in_force.collect();
+    if in_force.len() as u64 == plan.rules.deletes {
+        return Ok(in_force);
+    }
+    let planned = plan.rules.deletes;
+    Err(Error::ObjectDiffers {
+        object: Prefix::DELETES.to_owned(),
+        reason: format!(
+            "it has {} deletes, the plan was made with {planned}",
+            in_force.len()
+        ),
+    })
 }
 
 /// The map that the plan was made with.

@@ -13,6 +13,7 @@ use skein_shared::ids::{PlanId, WriteId};
 use crate::error::Result;
 use crate::plan::{PlanInput, next_step, rewrite_with_parts};
 use crate::plan_input::{self, Reach};
+use crate::receipts;
 use crate::run::{RunOptions, rules_of};
 use crate::series_split::split;
 use crate::task_results::{self, Unfinished};
@@ -44,11 +45,14 @@ pub fn plan<'a>(
 ) -> LocalBoxFuture<'a, Result<Planned>> {
     Box::pin(async move {
         let unfinished = task_results::finish_earlier_plans(bucket).await?;
-        let input = plan_input::load(bucket, settings.watermark_delay, Reach::Unread).await?;
+        let input = plan_input::load(bucket, settings, Reach::Unread).await?;
         let Some((input, manifests)) = input else {
             let plan = None;
             return Ok(Planned { plan, unfinished });
         };
+        if !input.deletes.entries.is_empty() {
+            receipts::keep(bucket).await?;
+        }
         let mut shards = Vec::new();
         for (shard, manifest) in &manifests {
             let least = unfinished.splits.get(shard).copied().unwrap_or(1);

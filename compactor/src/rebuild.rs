@@ -29,6 +29,7 @@ use skein_shared::window::{TimeSpan, TimestampMs, Window};
 use skein_shared::{ErrorKind, manifest_log};
 use tokio_util::sync::CancellationToken;
 
+use crate::delete_plan::may_hold;
 use crate::error::{Error, Result};
 use crate::manifest_commit;
 use crate::metrics;
@@ -83,6 +84,8 @@ pub struct WindowRow {
     pub points_after: u64,
     /// How the two compare.
     pub found: Found,
+    /// Whether a delete has not been carried out on the live segments: then other points are what is to be.
+    pub waits_for_deletes: bool,
     /// Whether what was made anew is live now.
     pub is_replaced: bool,
 }
@@ -114,8 +117,7 @@ pub fn rebuild<'a>(
     (cancel, progress): (CancellationToken, OnProgress),
 ) -> LocalBoxFuture<'a, Result<Vec<WindowRow>>> {
     Box::pin(async move {
-        let delay = settings.watermark_delay;
-        let loaded = plan_input::load(bucket, delay, Reach::Everything).await?;
+        let loaded = plan_input::load(bucket, settings, Reach::Everything).await?;
         let Some((input, manifests)) = loaded else {
             return Ok(Vec::new());
         };
@@ -131,7 +133,7 @@ pub fn rebuild<'a>(
         let mut context = TaskContext::new(
             (settings, TaskMemory::of_one(settings)),
             bucket,
-            (&rules, options.timelines),
+            (&rules, options.timelines, input.deletes.entries.clone()),
             input.shard_map.clone(),
             (
                 cancel.clone(),
@@ -176,6 +178,8 @@ fn step_of(manifest: &ShardManifest, input: &PlanInput, limits: &Limits) -> Resu
         fills: BTreeMap::new(),
         ..input.clone()
     };
+    // Segments made from nothing hold nothing to be taken out.
+    taken_in.deletes.due = 0;
     for (chain, ledger) in &input.chains {
         let to = manifest.positions.get(chain).copied();
         let until = ledger.until(to.unwrap_or(ledger.start));
@@ -242,13 +246,22 @@ async fn rebuild_shard(
     // Its records were listed when they were compacted.
     quarantine_list::discard(&context.bucket, &delta.quarantine).await?;
     delta.quarantine.clear();
+    // Of the windows that are left as they are nothing is known.
+    delta.deletes.applied = 0;
+    delta.deletes.deleted.clear();
     let mut rows = compare(manifest, &delta.added, what.span);
+    for row in &mut rows {
+        let deletes = &context.writer.deletes;
+        let mut live = manifest.raw_segments().filter(|s| s.window == row.window);
+        row.waits_for_deletes = live.any(|s| may_hold(deletes, manifest, s, u64::MAX));
+    }
     for row in &mut rows {
         if row.found == Found::Same && !is_sound(&context.bucket, manifest, row.window).await? {
             row.found = Found::Damaged;
         }
         row.is_replaced = match (what.mode, row.found) {
-            (Mode::Compare, _) | (_, Found::Same) | (Mode::Replace, Found::OtherPoints) => false,
+            (Mode::Compare, _) | (_, Found::Same) => false,
+            (Mode::Replace, Found::OtherPoints) => row.waits_for_deletes,
             (Mode::Replace | Mode::ReplaceOtherPoints, _) => true,
         };
     }
@@ -330,12 +343,18 @@ async fn commit(
             .iter()
             .filter(|row| delta.replaced.contains_key(&row.window))
         {
-            let merged = row.points_before.checked_sub(row.points_after);
-            delta.counts.duplicates += merged.ok_or(Error::Unconserved {
+            let gone = row.points_before.checked_sub(row.points_after);
+            let gone = gone.ok_or(Error::Unconserved {
                 shard: row.shard,
                 expected: row.points_before,
                 live: row.points_after,
             })?;
+            // Where both come together nobody has counted them apart.
+            if row.waits_for_deletes {
+                delta.counts.deleted += gone;
+            } else {
+                delta.counts.duplicates += gone;
+            }
         }
         match manifest_commit::commit(&context.bucket, base.clone(), &delta).await {
             Ok(_) => break,

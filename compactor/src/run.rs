@@ -25,6 +25,7 @@ use crate::manifest_commit;
 use crate::metrics;
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input::{self, Reach};
+use crate::receipts;
 use crate::report::{ProgressCounter, RunReport, StepReport};
 use crate::seal_history::SealHistory;
 use crate::task;
@@ -72,12 +73,8 @@ pub fn run<'a>(
 ) -> LocalBoxFuture<'a, Result<RunReport>> {
     Box::pin(async move {
         let started = Instant::now();
-        let Some((input, manifests)) = Box::pin(plan_input::load(
-            bucket,
-            settings.watermark_delay,
-            Reach::Unread,
-        ))
-        .await?
+        let Some((input, manifests)) =
+            Box::pin(plan_input::load(bucket, settings, Reach::Unread)).await?
         else {
             return Ok(RunReport {
                 elapsed: started.elapsed(),
@@ -94,17 +91,26 @@ pub fn run<'a>(
         let context = Arc::new(TaskContext::new(
             (settings, memory),
             bucket,
-            (&rules, options.timelines),
+            (&rules, options.timelines, input.deletes.entries.clone()),
             input.shard_map.clone(),
             (cancel.clone(), progress),
         )?);
+        let has_deletes = !input.deletes.entries.is_empty();
         let outcomes = run_shards(
             &context,
             Arc::new(input),
             backlog.into_iter().map(|(_, manifest)| manifest),
             (memory.tasks, settings.step_bytes.0),
         );
-        let report = summarize(outcomes.await, &cancel)?;
+        let outcomes = outcomes.await;
+        // A shard that fails keeps nobody's receipt back.
+        let kept = if has_deletes {
+            receipts::keep(bucket).await
+        } else {
+            Ok(0)
+        };
+        let report = summarize(outcomes, &cancel)?;
+        kept?;
         Ok(RunReport {
             elapsed: started.elapsed(),
             requests: bucket.requests(),
@@ -300,6 +306,7 @@ pub fn rules_of(
         max_overlays: settings.max_overlays,
         rollups: settings.rollups.clone(),
         limits: options.limits,
+        deletes: input.deletes.entries.len() as u64,
     }
 }
 

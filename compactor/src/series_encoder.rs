@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use skein_config::cutover::owner::writers;
 use skein_config::cutover::timeline::{Pipeline, Timelines};
+use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
-use skein_shared::format::shard_manifest::Layer;
+use skein_shared::format::shard_manifest::{Deleted, Layer};
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::window::{Resolution, TimestampMs, Window};
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,10 @@ pub struct SegmentInput<'a> {
     pub profile: Profile,
     /// Who writes which point.
     pub timelines: &'a Timelines,
+    /// Which points deletes take of the payloads; of orders that mean `chains`, as the next.
+    pub mask: &'a DeleteMask,
+    /// Which points deletes take of each of the live segments.
+    pub live_masks: &'a [DeleteMask],
     /// Ends it between two series.
     pub cancel: &'a CancellationToken,
 }
@@ -51,9 +56,15 @@ pub struct SegmentInput<'a> {
 pub struct Scratch {
     merge: SeriesMerge,
     merged: SeriesBuffer,
+    deleted: Deleted,
 }
 
 impl Scratch {
+    /// What deletes have taken since it was asked last.
+    pub fn take_deleted(&mut self) -> Deleted {
+        std::mem::take(&mut self.deleted)
+    }
+
     /// Merges what was gathered of a series of `org` in `window` and leaves the points that are ours to write.
     fn merge_owned(&mut self, timelines: &Timelines, org: OrgId, window: Window) -> MergeCounts {
         match timelines.of(org).phase_over(window.span()) {
@@ -104,11 +115,18 @@ pub fn encode_segment(
         if next_fresh == Some(key)
             && let Some(group) = fresh.take_series()?
         {
-            metadata = gather(group, input.chain_indexes, &mut scratch.merge);
+            let says = |order| !input.mask.takes_record(key, order, identity.window);
+            metadata = gather(group, input.chain_indexes, &mut scratch.merge, says);
         }
-        live.take(key, |points, theirs| {
-            scratch.merge.gather_segment(points);
-            keep_newest(&mut metadata, theirs);
+        let (merge, deleted) = (&mut scratch.merge, &mut scratch.deleted);
+        counts.deleted += merge.drop_deleted(input.mask, key, deleted);
+        live.take(key, |file, points, theirs| {
+            let mask = &input.live_masks[file];
+            counts.deleted += mask.drop_of_segment(key, points, deleted);
+            merge.gather_segment(points);
+            let says =
+                |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, identity.window);
+            keep_newest(&mut metadata, theirs.filter(says));
         })?;
         counts.add(scratch.merge_owned(input.timelines, key.org, input.identity.window));
         segments.push(key, &scratch.merged, metadata.as_ref());
@@ -117,11 +135,12 @@ pub fn encode_segment(
 }
 
 /// Gathers a series' points, with orders of the segment's chains, and answers its last written metadata. A payload without
-/// any says nothing.
+/// any says nothing, and neither does one that `says` is false of.
 fn gather(
     group: SeriesGroup<'_>,
     chain_indexes: &[ChainIndex],
     merge: &mut SeriesMerge,
+    says: impl Fn(Order) -> bool,
 ) -> Option<SeriesMetadata> {
     let arena = group.arena();
     let mut newest: Option<(Order, &PayloadRef)> = None;
@@ -134,7 +153,7 @@ fn gather(
             points.decode_into(timestamps, values);
         });
         let is_newer = newest.is_none_or(|(newest, _)| newest < order);
-        if is_newer && points.metadata().next().is_some() {
+        if is_newer && points.metadata().next().is_some() && says(order) {
             newest = Some((order, reference));
         }
     }

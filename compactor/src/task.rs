@@ -8,7 +8,7 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::checksum;
 use skein_shared::format::compact_plan::{Part, Step};
-use skein_shared::format::compact_result::Delta;
+use skein_shared::format::compact_result::{Delta, DeltaDeletes};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_writer::ENCODER_VERSION;
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::block_reader::{BlockReader, FrameCounts};
 use crate::damage::{CountingFrames, FoundDamage, is_damage};
+use crate::delete_plan::applied_without;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::object_fetch::{BlockRange, Fetched, fetch};
@@ -72,6 +73,14 @@ pub async fn make(
         points_merged: output.segments.points_merged,
         ..output.segments.report
     };
+    let replaced = output.segments.replaced.values().flatten().collect();
+    let known = &context.writer.deletes;
+    let deletes = DeltaDeletes {
+        in_force: known.len() as u64,
+        applied: applied_without(&replaced, base, known),
+        made_on: base.generation,
+        deleted: output.segments.deleted,
+    };
     let delta = Delta {
         advances,
         fill_advances,
@@ -87,6 +96,7 @@ pub async fn make(
             encoder: ENCODER_VERSION,
             limits: context.limits,
         },
+        deletes,
     };
     Ok((delta, report))
 }
@@ -372,7 +382,7 @@ impl StepOutput {
         assert_eq!(
             merged.total(),
             self.frames.points + self.segments.points_merged,
-            "SK-11: points in are points out, duplicates or not owned"
+            "SK-11: points in are points out, duplicates, not owned or deleted"
         );
         let Listed { list, damages } = &self.quarantine;
         ConservationCounts {
@@ -382,6 +392,7 @@ impl StepOutput {
             duplicates: merged.duplicates,
             not_owned: merged.not_owned,
             damaged_frames: damages.iter().map(|damage| damage.frames).sum(),
+            deleted: merged.deleted,
         }
     }
 }

@@ -10,6 +10,7 @@ use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::PlanRules;
 use skein_shared::format::damage::Damage;
+use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::ids::ShardId;
 use skein_shared::payload::Limits;
 use skein_shared::shard_map::ShardMap;
@@ -75,14 +76,14 @@ pub struct TaskMemory {
 }
 
 impl TaskContext {
-    /// For tasks that take `rules`, each with a share of `memory`.
+    /// For tasks that take `rules`, each with a share of `memory`; `deletes` are those that the rules number.
     ///
     /// # Errors
     /// [`Error::Spill`](crate::Error::Spill) when there is no folder to spill to.
     pub fn new(
         (settings, memory): (&CompactorSettings, TaskMemory),
         bucket: &Bucket,
-        (rules, timelines): (&PlanRules, Timelines),
+        (rules, timelines, deletes): (&PlanRules, Timelines, Arc<[DeleteEntry]>),
         shard_map: ShardMap,
         (cancel, progress): (CancellationToken, ProgressCounter),
     ) -> Result<Self> {
@@ -100,6 +101,7 @@ impl TaskContext {
                 rollups: rules.rollups.clone(),
                 profile: rules.profile,
                 timelines: Arc::new(timelines),
+                deletes,
                 cancel: cancel.clone(),
             },
             arena_bytes: memory.arena_bytes,

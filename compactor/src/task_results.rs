@@ -167,7 +167,7 @@ async fn commit(bucket: &Bucket, manifest: ShardManifest, delta: &Delta) -> Resu
     }
 }
 
-/// Whether the manifest stands exactly where `delta` leads.
+/// Whether the manifest stands where the delta would have moved it: of one without segments nothing else tells.
 fn stands_behind(manifest: &ShardManifest, delta: &Delta) -> bool {
     let mut chains = delta.advances.iter();
     let mut fills = delta.fill_advances.iter();
@@ -293,14 +293,18 @@ pub fn has_passed(manifest: &ShardManifest, step: &Step) -> bool {
     let mut fills = step.fill_advances.iter();
     chains.any(|(chain, advance)| moved(manifest.positions.get(chain), advance))
         || fills.any(|(hole, advance)| moved(manifest.fills.get(hole), advance))
-        || only_closes(step) && is_closed(manifest, step)
+        || only_rewrites(step) && is_rewritten(manifest, step)
 }
 
-fn only_closes(step: &Step) -> bool {
+fn only_rewrites(step: &Step) -> bool {
     step.advances.is_empty() && step.fill_advances.is_empty()
 }
 
-fn is_closed(manifest: &ShardManifest, step: &Step) -> bool {
+/// Whether another commit has done what the step is for: its deletes, or, where it has none, closing a window.
+fn is_rewritten(manifest: &ShardManifest, step: &Step) -> bool {
+    if step.deletes_due > 0 {
+        return manifest.deletes_applied >= step.deletes_due;
+    }
     let mut windows = step.rewrites.iter();
     windows.any(|window| {
         let live = manifest.raw_segments().filter(|s| s.window == *window);

@@ -5,23 +5,26 @@ use std::sync::Arc;
 
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::compact_plan::{Part, Step};
+use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::{ChainIndex, ChainTable};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::seal::Seal;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity};
-use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{Deleted, Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::window::{Resolution, Window};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::delete_plan::may_hold;
 use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::merge_policy::{choose, levels, oldest_first};
+use crate::merge_policy::{Level, Merge, choose, levels, oldest_first, reaching};
 use crate::plan::state_of;
 use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
@@ -48,6 +51,8 @@ pub struct WriterContext {
     pub profile: Profile,
     /// Who writes which point.
     pub timelines: Arc<Timelines>,
+    /// The deletes in force, from the first on.
+    pub deletes: Arc<[DeleteEntry]>,
     /// Ends it between two series.
     pub cancel: CancellationToken,
 }
@@ -79,6 +84,8 @@ pub struct StepSegments {
     pub sealed: BTreeSet<Window>,
     /// Where the points went.
     pub counts: MergeCounts,
+    /// Those that deletes have taken, by the delete.
+    pub deleted: Deleted,
     /// Points of live segments that were merged again.
     pub points_merged: u64,
     /// Segments written and their bytes and encodings.
@@ -172,7 +179,7 @@ impl<'a> WindowWriter<'a> {
             window,
             resolution: Resolution::Raw,
         };
-        let (layer, files) = self.files_to_merge(window)?;
+        let (layer, files, applied) = self.files_to_merge(window)?;
         let chains = self.chains_of(&fresh.chains_in(window), &files);
         let indexes: Vec<ChainIndex> = self
             .chains
@@ -188,6 +195,14 @@ impl<'a> WindowWriter<'a> {
             Layer::Overlay { .. } => &[],
         };
         let uploads = self.start_uploads(identity, rollups);
+        let touching = |delete: &&DeleteEntry| delete.selector.span.overlaps(window.span());
+        let touching = || context.deletes.iter().filter(touching);
+        let mask = DeleteMask::new(touching(), &chains);
+        let mask_of = |applied: &u64| {
+            let unapplied = touching().filter(|delete| delete.number > *applied);
+            DeleteMask::new(unapplied, &chains)
+        };
+        let live_masks: Vec<DeleteMask> = applied.iter().map(mask_of).collect();
         let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
@@ -199,6 +214,8 @@ impl<'a> WindowWriter<'a> {
             rollups,
             profile: context.profile,
             timelines: &context.timelines,
+            mask: &mask,
+            live_masks: &live_masks,
             cancel: &context.cancel,
         };
         let part_bytes = context.part_bytes;
@@ -208,6 +225,9 @@ impl<'a> WindowWriter<'a> {
             })?;
         self.written.counts.add(counts);
         self.written.points_merged += live.points();
+        for (delete, points) in self.scratch.take_deleted() {
+            *self.written.deleted.entry(delete).or_default() += points;
+        }
         let raw_key = uploads[0].1.key().to_owned();
         for ((resolution, upload), finished) in uploads.into_iter().zip(finished) {
             let identity = SegmentIdentity {
@@ -240,13 +260,18 @@ impl<'a> WindowWriter<'a> {
         resolutions.map(start).collect()
     }
 
-    /// What the window's new segment is, and the live ones that the policy has merged into it: they count as replaced.
-    fn files_to_merge(&mut self, window: Window) -> Result<(Layer, Vec<Arc<SegmentFile>>)> {
+    /// What the window's new segment is, and the live ones that the policy has merged into it: they count as replaced; and which
+    /// deletes each of these is free of.
+    fn files_to_merge(
+        &mut self,
+        window: Window,
+    ) -> Result<(Layer, Vec<Arc<SegmentFile>>, Vec<u64>)> {
         let of_window = self.base.raw_segments().filter(|s| s.window == window);
         let live = oldest_first(of_window);
         let levels = levels(live.iter().copied());
         let state = state_of(self.step, window);
         let merge = choose(&levels, state, self.context.max_overlays);
+        let merge = self.reach_deleted(merge, &levels, &live);
         let kept = levels[..levels.len() - merge.newest].iter();
         let merged = &live[kept.map(|level| level.segments).sum()..];
         if !merged.is_empty() {
@@ -258,11 +283,28 @@ impl<'a> WindowWriter<'a> {
             let file = SegmentFile::open(&self.context.bucket, segment);
             files.push(Arc::new(self.context.runtime.block_on(file)?));
         }
-        Ok((merge.layer, files))
+        let applied = merged
+            .iter()
+            .map(|segment| segment.deletes_applied.max(self.base.deletes_applied));
+        Ok((merge.layer, files, applied.collect()))
     }
 
-    /// The chains of the window's records and of the segments that are merged in: the segment's bytes must
-    /// depend on nothing else.
+    /// A merge that also takes in every segment that points have to be deleted from.
+    fn reach_deleted(&self, merge: Merge, levels: &[Level], live: &[&SegmentEntry]) -> Merge {
+        let (deletes, due) = (&self.context.deletes, self.step.deletes_due);
+        let holds_deleted = |segment: &&SegmentEntry| may_hold(deletes, self.base, segment, due);
+        let Some(oldest) = live.iter().position(holds_deleted) else {
+            return merge;
+        };
+        let mut seen = 0;
+        let level = levels.iter().position(|level| {
+            seen += level.segments;
+            oldest < seen
+        });
+        reaching(merge, levels, level.unwrap_or(levels.len()))
+    }
+
+    /// The chains of the window's records and of the segments that are merged in.
     fn chains_of(&self, fresh: &[ChainIndex], files: &[Arc<SegmentFile>]) -> ChainTable {
         let fresh = fresh.iter();
         let fresh = fresh.filter_map(|index| self.chains.get(*index).cloned());
@@ -313,6 +355,7 @@ impl<'a> WindowWriter<'a> {
             generation: self.expected_generation(),
             write_id: upload.write_id(),
             summary: finished.summary,
+            deletes_applied: self.context.deletes.len() as u64,
         });
         self.closing.push_back(upload.close(finished.rest));
     }

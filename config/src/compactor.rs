@@ -39,6 +39,10 @@ pub struct CompactorSettings {
     /// How much later than its own timestamp a record may come into Kafka, plus how far the clock of any producer may
     /// lead.
     pub watermark_delay: Millis,
+    /// How long a delete waits for others, so that segments are rewritten once for many; its points are masked at once.
+    pub delete_after: Millis,
+    /// How long after a delete its points must be gone from all segments.
+    pub delete_deadline: Millis,
 }
 
 impl CompactorSettings {
@@ -82,6 +86,13 @@ impl CompactorSettings {
             "watermark_delay",
             &self.watermark_delay,
             Millis(0)..=Millis::seconds(30 * 86_400),
+        );
+        let year = Millis::seconds(366 * 86_400);
+        bounds.range("delete_after", &self.delete_after, Millis(0)..=year);
+        bounds.range(
+            "delete_deadline",
+            &self.delete_deadline,
+            self.delete_after..=year,
         );
     }
 }

@@ -294,6 +294,8 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::ShardMap(_)
         | ObjectKey::Manifest { .. }
         | ObjectKey::Status(_)
-        | ObjectKey::Retirement { .. } => None,
+        | ObjectKey::Retirement { .. }
+        | ObjectKey::Delete(_)
+        | ObjectKey::DeleteReceipt(_) => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Looking into a bucket: what is there ([`ls`]), what one object says ([`cat`]),
 //! where a segment's bytes go ([`explain`]), what could not be read ([`quarantine`]), how far everything is
-//! ([`status`]), and whether all of it is whole ([`verify`]).
+//! ([`status`]), what is deleted ([`deletes`](mod@deletes)), and whether all of it is whole ([`verify`]).
 
 pub mod ls;
 pub mod cat;
@@ -8,4 +8,5 @@ pub mod explain;
 pub mod quarantine;
 pub mod finding;
 pub mod status;
+pub mod deletes;
 pub mod verify;

@@ -2,13 +2,14 @@
 //!
 //! # Flow
 //! `snapshot → timeline → owner → segment scan → stitch → output`: a read pins the newest manifests, asks
-//! the cutover timelines which points of an org are visible, scans the segments that hold them in
+//! the cutover timelines which points of an org are visible, masks what is deleted, scans the segments that hold them in
 //! `(org, metric, timestamp)` order, and stitches what several segments say about the same instant into
 //! what one system would have returned (SK-13).
 
 pub mod error;
 pub mod metrics;
 pub mod snapshot;
+pub mod masked_cursor;
 pub mod visible;
 pub mod stitch;
 pub mod segment_scan;

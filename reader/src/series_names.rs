@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::LocalBoxFuture;
 use skein_shared::format::points_csv::Metric;
 use skein_shared::format::series_metadata::SeriesMetadata;
-use skein_shared::ids::{MetricId, OrgId};
+use skein_shared::ids::{MetricId, OrgId, SeriesKey};
 use skein_shared::series::{SERIES_METADATA_KEY, Series};
 use skein_shared::window::TimeSpan;
 
@@ -71,7 +71,7 @@ pub fn find<'a>(
     })
 }
 
-/// The named series of the snapshot's selection, by name and tags.
+/// The named series of the snapshot's selection, by name and tags, without those that are deleted.
 ///
 /// # Errors
 /// The bucket's, or corrupt with the object's key and the place.
@@ -88,10 +88,15 @@ pub fn list(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Series>>>
                 .file
                 .metadata_of(selection.first(), selection.last())
                 .await?;
-            let named = rows
-                .iter()
-                .filter_map(text_of)
-                .filter_map(|text| text.parse().ok());
+            let mask = snapshot.mask(&segment, selection, segment.file.chains());
+            let window = segment.file.footer().identity.window;
+            let named = rows.iter().filter_map(|(org, metadata)| {
+                let series: Series = text_of(metadata)?.parse().ok()?;
+                let (org, metric) = (*org, series.id());
+                let is_deleted =
+                    mask.takes_record(SeriesKey { org, metric }, metadata.order, window);
+                (!is_deleted).then_some(series)
+            });
             all.extend(named.filter(is_meant));
         }
         Ok(all)

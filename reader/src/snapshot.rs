@@ -1,4 +1,5 @@
-//! What a read pins at its start: the shard map, the timelines and the newest manifests.
+//! What a read pins at its start: the shard map, the timelines, the newest manifests and the deletes that they have not
+//! carried out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,14 +8,17 @@ use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::damage::DamageRef;
+use skein_shared::format::delete_entry::DeleteEntry;
+use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_footer::RunFence;
 use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{MetricId, OrgId, SeriesKey, ShardId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::{Resolution, TimeSpan};
-use skein_shared::{manifest_log, shard_map_log};
+use skein_shared::{delete_log, manifest_log, shard_map_log};
 
 use crate::error::Result;
 use crate::metrics;
@@ -41,6 +45,7 @@ pub struct Snapshot {
     timelines: Timelines,
     shard_map: Option<Arc<ShardMap>>,
     manifests: Arc<BTreeMap<ShardId, ShardManifest>>,
+    deletes: Arc<[DeleteEntry]>,
     opened: Arc<Mutex<BTreeMap<String, Arc<SegmentFile>>>>,
 }
 
@@ -62,6 +67,8 @@ pub struct OpenSegment {
     pub shard: ShardId,
     /// The segment.
     pub file: Arc<SegmentFile>,
+    /// It holds no point of the deletes up to this number.
+    pub deletes_applied: u64,
 }
 
 impl Selection {
@@ -93,7 +100,8 @@ impl Selection {
 }
 
 impl Snapshot {
-    /// Reads the shard map and the manifests of every shard that may hold points of the selection.
+    /// Reads the shard map, the manifests of every shard that may hold points of the selection, and then the deletes: those
+    /// that were made by now are masked.
     ///
     /// # Errors
     /// The bucket's, or corrupt where something stored is damaged.
@@ -109,7 +117,7 @@ impl Snapshot {
                 (Some(map), Some(org)) => map.shards_of(org).into_iter().collect(),
                 (Some(_), None) => manifest_log::shards(bucket).await?,
             };
-            let manifests = stream::iter(shards)
+            let manifests: BTreeMap<ShardId, ShardManifest> = stream::iter(shards)
                 .map(async |shard| {
                     let manifest = manifest_log::newest(bucket, shard).await?;
                     Ok::<_, crate::Error>((shard, manifest))
@@ -117,12 +125,18 @@ impl Snapshot {
                 .buffer_unordered(CONCURRENT_GETS)
                 .try_collect()
                 .await?;
+            let applied = manifests.values().map(|m| m.deletes_applied).min();
+            let deletes = match applied {
+                Some(applied) => delete_log::load_after(bucket, applied).await?.entries,
+                None => Vec::new(),
+            };
             Ok(Self {
                 bucket: bucket.clone(),
                 selection,
                 timelines,
                 shard_map: shard_map.map(Arc::new),
                 manifests: Arc::new(manifests),
+                deletes: deletes.into(),
                 opened: Arc::default(),
             })
         })
@@ -259,7 +273,12 @@ impl Snapshot {
             stream::iter(entries)
                 .map(async |(shard, entry)| {
                     let file = self.open(entry).await?;
-                    Ok(OpenSegment { shard, file })
+                    let of_shard = self.manifests.get(&shard).map(|m| m.deletes_applied);
+                    Ok(OpenSegment {
+                        shard,
+                        file,
+                        deletes_applied: entry.deletes_applied.max(of_shard.unwrap_or(0)),
+                    })
                 })
                 .buffered(CONCURRENT_GETS)
                 .try_collect()
@@ -273,6 +292,39 @@ impl Snapshot {
     /// The bucket's, or corrupt with the object's key.
     pub fn open_segments(&self, span: TimeSpan) -> LocalBoxFuture<'_, Result<Vec<OpenSegment>>> {
         self.open_all(self.segments(span))
+    }
+
+    /// The deletes that may have points of `selection` in the segment, for orders that mean `chains`.
+    pub fn mask(
+        &self,
+        segment: &OpenSegment,
+        selection: Selection,
+        chains: &ChainTable,
+    ) -> DeleteMask {
+        DeleteMask::new(self.pending(segment, selection), chains)
+    }
+
+    /// Whether [`Snapshot::mask`] may take anything.
+    pub fn is_masked(&self, segment: &OpenSegment, selection: Selection) -> bool {
+        self.pending(segment, selection).next().is_some()
+    }
+
+    fn pending(
+        &self,
+        segment: &OpenSegment,
+        selection: Selection,
+    ) -> impl Iterator<Item = &DeleteEntry> {
+        let (applied, window) = (
+            segment.deletes_applied,
+            segment.file.footer().identity.window,
+        );
+        self.deletes.iter().filter(move |delete| {
+            let (first, last) = delete.selector.series();
+            delete.number > applied
+                && first <= selection.last()
+                && selection.first() <= last
+                && delete.selector.span.overlaps(window.span())
+        })
     }
 
     /// The runs of a segment that count for the selection: those of orgs whose segments of that window

@@ -41,5 +41,7 @@ pub mod seal;
 pub mod shard_manifest;
 pub mod compact_plan;
 pub mod compact_result;
+pub mod delete_entry;
+pub mod delete_receipt;
 pub mod replay_job;
 pub mod replay_step;

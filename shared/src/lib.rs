@@ -23,6 +23,8 @@
 //! - **window**: half-open event-time span. **segment**: immutable file of encoded series of one
 //!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
 //!   they hold. **generation**: number of a shard's manifest.
+//! - **delete**: a selector of points and the positions below which records count as deleted; permanent. **receipt**:
+//!   that no live segment holds any of them.
 //! - **bucket** (of points): 5 minutes, an hour or a day of one series, summed up. **rollup**: buckets of a
 //!   resolution, and the segment that holds them.
 //!
@@ -41,6 +43,7 @@ pub mod rollup;
 pub mod shard_map;
 pub mod payload;
 pub mod format;
+pub mod delete_rule;
 pub mod telemetry;
 pub mod http_client;
 pub mod admin_http;
@@ -55,6 +58,7 @@ pub mod completeness;
 pub mod status_log;
 pub mod fills;
 pub mod manifest_log;
+pub mod delete_log;
 pub mod state_fetch;
 pub mod segment_fetch;
 

@@ -12,7 +12,7 @@ use crate::format::segment_footer::{FooterRead, RunFence, SegmentFooter};
 use crate::format::segment_reader::{self, Run, RunContext};
 use crate::format::series_metadata::SeriesMetadata;
 use crate::format::shard_manifest::SegmentEntry;
-use crate::ids::SeriesKey;
+use crate::ids::{OrgId, SeriesKey};
 use crate::units::MIB;
 
 pub use self::cursor::{CursorRange, MetadataFetch, SegmentCursor};
@@ -118,7 +118,7 @@ impl SegmentFile {
     }
 
     /// Fetches the metadata of all series between `first` and `last`, both included, with few GETs. Rows
-    /// of other series of the same runs come along.
+    /// of other series of the same runs come along. Each with its org; orders carry the indexes of the segment's chains.
     ///
     /// # Errors
     /// The bucket's, or corrupt with the object's key and the place.
@@ -126,20 +126,21 @@ impl SegmentFile {
         &self,
         first: SeriesKey,
         last: SeriesKey,
-    ) -> Result<Vec<SeriesMetadata>> {
+    ) -> Result<Vec<(OrgId, SeriesMetadata)>> {
         let context = self.context(&self.footer.chains);
         let mut all = Vec::new();
         for group in groups(self.footer.runs_within(first, last), FETCH_BYTES * 8) {
             for (fence, bytes) in group.iter().zip(self.fetch_metadata(group).await?) {
                 let rows = segment_reader::read_metadata(fence, &bytes, &context);
-                all.extend(self.located(rows)?.into_iter().map(|row| row.metadata));
+                let rows = self.located(rows)?.into_iter();
+                all.extend(rows.map(|row| (fence.org, row.metadata)));
             }
         }
         Ok(all)
     }
 
     fn context(&self, chains: &ChainTable) -> RunContext {
-        RunContext::new(&self.footer.identity, &self.footer.chains, chains)
+        RunContext::new(&self.footer, chains)
     }
 
     /// Fetches neighbouring runs with one GET.

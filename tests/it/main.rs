@@ -19,6 +19,7 @@ mod simulate;
 mod csv_round_trip;
 mod json_lines;
 mod exports;
+mod deletes;
 mod kill;
 mod janitor;
 mod status;

@@ -43,6 +43,7 @@ fn input(flushes: &[(Vec<(u32, i64)>, u64)]) -> PlanInput {
         fills: BTreeMap::new(),
         flushes: BTreeMap::new(),
         watermark: None,
+        deletes: DeleteInput::default(),
     };
     for (counter, (spans, raw_bytes)) in (0..).zip(flushes) {
         let flush = flush_id(counter);

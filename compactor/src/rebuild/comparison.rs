@@ -38,6 +38,7 @@ pub(super) fn compare(
             points_before: before.0,
             points_after: after.0,
             found,
+            waits_for_deletes: false,
             is_replaced: false,
         })
     };

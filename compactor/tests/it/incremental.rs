@@ -24,7 +24,7 @@ impl Dice {
         u32::try_from(self.0 >> 32).unwrap() % below
     }
 
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.roll(u32::try_from(from.len()).unwrap()) as usize]
     }
 }

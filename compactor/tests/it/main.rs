@@ -19,3 +19,4 @@ mod damage;
 mod damage_release;
 mod shard_maps;
 mod fills;
+mod deletes;

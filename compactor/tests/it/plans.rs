@@ -20,7 +20,7 @@ use crate::incremental::{records, summaries};
 use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, NOON, World, flush_of, settings};
 
-async fn plan(world: &World, settings: &CompactorSettings) -> Planned {
+pub(crate) async fn plan(world: &World, settings: &CompactorSettings) -> Planned {
     let options = RunOptions {
         limits: Limits::default(),
         timelines: Timelines::new_owns_everything(),

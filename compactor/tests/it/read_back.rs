@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use skein_shared::bucket::Bucket;
+use skein_shared::format::delete_entry::{DeleteEntry, DeleteSelector};
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_reader::SeriesBuffer;
@@ -26,6 +27,23 @@ pub(crate) type Points = BTreeMap<Place, (u64, Option<Written>)>;
 
 /// Last write wins, one map insert for each point.
 pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Points {
+    expected_without(records, &[])
+}
+
+/// As [`expected`], of what is left of all points once those that the deletes take are struck out one by one.
+pub(crate) fn expected_without<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    deletes: &[DeleteEntry],
+) -> Points {
+    let is_deleted = |(series, ms): Place, (_, chain, offset): &Written| {
+        deletes.iter().any(|delete| {
+            let DeleteSelector { org, metric, span } = delete.selector;
+            series.org == org
+                && metric.is_none_or(|metric| metric == series.metric)
+                && span.contains(TimestampMs(ms))
+                && delete.positions.get(chain).is_some_and(|end| offset < end)
+        })
+    };
     let mut writes = Vec::new();
     for record in records {
         let Ok(view) = PayloadView::parse(&record.value, &Limits::default(), None) else {
@@ -43,7 +61,9 @@ pub(crate) fn expected<'a>(records: impl IntoIterator<Item = &'a Record>) -> Poi
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         view.points().decode_into(&mut timestamps, &mut values);
         for (index, (ms, value)) in timestamps.into_iter().zip(values).enumerate() {
-            writes.push((written.clone(), index, (series, ms), value.to_bits()));
+            if !is_deleted((series, ms), &written) {
+                writes.push((written.clone(), index, (series, ms), value.to_bits()));
+            }
         }
     }
     writes.sort();

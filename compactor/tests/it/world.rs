@@ -10,7 +10,9 @@ use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
 use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials, Encryption};
+use skein_shared::delete_log::NewDelete;
 use skein_shared::format::block::{BlockBuffer, StreamSummary, SyncMarker, merge_streams};
+use skein_shared::format::delete_entry::{DeleteEntry, DeleteSelector, Statement};
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
 };
@@ -31,7 +33,7 @@ use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::units::{ByteCount, Millis};
 use skein_shared::window::{Resolution, TimestampMs};
-use skein_shared::{shard_map_log, status_log};
+use skein_shared::{delete_log, shard_map_log, status_log};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const DAY: i64 = 86_400_000;
@@ -206,6 +208,16 @@ impl World {
             .unwrap();
     }
 
+    /// Deletes what the selector names in all that is durable.
+    pub(crate) async fn delete(&self, selector: DeleteSelector) -> DeleteEntry {
+        let new = NewDelete {
+            selector,
+            stated: Statement::default(),
+            deadline_after: Millis(0),
+        };
+        delete_log::append(&self.bucket, new).await.unwrap()
+    }
+
     pub(crate) async fn compact(&self) -> RunReport {
         self.compact_with(&settings()).await.unwrap()
     }
@@ -242,6 +254,8 @@ pub(crate) fn settings() -> CompactorSettings {
     CompactorSettings {
         reader_pin: Millis(0),
         watermark_delay: Millis::seconds(300),
+        delete_after: Millis(0),
+        delete_deadline: Millis::seconds(86_400),
         memory_budget: ByteCount::mib(256),
         threads: 2,
         read_bytes: ByteCount::mib(8),

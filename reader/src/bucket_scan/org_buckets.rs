@@ -8,16 +8,15 @@ use skein_config::cutover::timeline::{Pipeline, Timelines};
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::segment_fetch::{
-    CursorRange, FETCH_BYTES, SegmentCursor, SegmentFile, SeriesLookup,
-};
+use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES, SegmentCursor, SeriesLookup};
 use skein_shared::window::Window;
 
 use super::window_buckets::{RollupSource, WindowBuckets, WindowSources};
 use super::{BucketOptions, OpenSource};
 use crate::error::Result;
+use crate::masked_cursor::MaskedCursor;
 use crate::segment_scan::CURSOR_BYTES;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{OpenSegment, Selection, Snapshot};
 
 /// One org's series, each window by window.
 #[derive(Debug)]
@@ -33,7 +32,7 @@ pub(super) struct OrgBuckets {
 struct WindowFiles<'a> {
     sources: Vec<&'a OpenSource>,
     /// The raw segments that must be open: all of them, unless a rollup is the window's only source.
-    raw: BTreeMap<&'a str, Arc<SegmentFile>>,
+    raw: BTreeMap<&'a str, OpenSegment>,
     use_of_rollups: UseOfRollups,
 }
 
@@ -43,7 +42,7 @@ enum UseOfRollups {
     /// They are read.
     #[default]
     Serve,
-    /// The org has points in them that readers do not see.
+    /// The org has points in them that readers do not see: another pipeline's, or deleted ones.
     PassOver,
 }
 
@@ -56,7 +55,7 @@ impl OrgBuckets {
     ) -> Result<Self> {
         let windows = window_files(snapshot, sources, org).await?;
         let raw = || windows.values().flat_map(|files| files.raw.values());
-        let chains = raw().flat_map(|file| file.chains().chains().iter().cloned());
+        let chains = raw().flat_map(|raw| raw.file.chains().chains().iter().cloned());
         let chains = ChainTable::new(chains.collect());
         let count: usize = windows.values().map(|files| files.sources.len()).sum();
         let selection = snapshot.selection_of(org);
@@ -67,7 +66,7 @@ impl OrgBuckets {
             fetch_bytes: (CURSOR_BYTES / 2 / count.max(1) as u64).min(FETCH_BYTES),
             metadata: options.metadata,
         };
-        let open = |files: &WindowFiles<'_>| files.sources(&chains, range);
+        let open = |files: &WindowFiles<'_>| files.sources((snapshot, selection), &chains, range);
         Ok(Self {
             windows: windows.values().map(open).collect(),
             current: None,
@@ -102,12 +101,13 @@ impl OrgBuckets {
 
     /// Finds the smallest series that a cursor stands at, and its newest metadata.
     async fn begin_series(&mut self) -> Result<Option<SeriesKey>> {
-        let cursors = self.windows.iter_mut().flat_map(WindowSources::cursors_mut);
-        let peeked = try_join_all(cursors.map(SegmentCursor::peek)).await?;
-        let key = peeked.iter().flatten().min().copied();
-        let cursors = self.windows.iter().flat_map(WindowSources::cursors);
-        let standing = cursors.zip(&peeked).filter(|(_, peeked)| **peeked == key);
-        let metadata = standing.filter_map(|(cursor, _)| cursor.peeked_metadata());
+        let windows = self.windows.iter_mut().map(WindowSources::least);
+        let least = try_join_all(windows).await?;
+        let key = least.into_iter().flatten().min();
+        let metadata = self
+            .windows
+            .iter()
+            .flat_map(|window| window.metadata_of(key));
         self.metadata = metadata.max_by_key(|metadata| metadata.order).cloned();
         Ok(key)
     }
@@ -128,10 +128,13 @@ async fn window_files<'a>(
         }
     }
     let timeline = snapshot.timelines().of(org);
+    let selection = snapshot.selection_of(org);
     let mut entries = Vec::new();
     for (window, files) in &mut windows {
         let phase = timeline.phase_over(window.span());
-        if phase.is_none_or(|phase| phase.visible != Pipeline::New) {
+        let mut opened = files.sources.iter().map(|source| &source.opened);
+        let has_deleted = opened.any(|opened| snapshot.is_masked(opened, selection));
+        if has_deleted || phase.is_none_or(|phase| phase.visible != Pipeline::New) {
             files.use_of_rollups = UseOfRollups::PassOver;
         }
         let is_enough = |source: &OpenSource| source.is_rollup() && files.sources.len() == 1;
@@ -148,28 +151,32 @@ async fn window_files<'a>(
     {
         let (opened, (_, raw)) = opened;
         let files = windows.entry(raw.window).or_default();
-        files.raw.insert(&raw.key, Arc::clone(&opened.file));
+        files.raw.insert(&raw.key, opened.clone());
     }
     Ok(windows)
 }
 
 impl WindowFiles<'_> {
-    fn sources(&self, chains: &ChainTable, range: CursorRange) -> WindowSources {
+    fn sources(
+        &self,
+        (snapshot, selection): (&Snapshot, Selection),
+        chains: &ChainTable,
+        range: CursorRange,
+    ) -> WindowSources {
         let mut opened = WindowSources::default();
         for source in &self.sources {
-            let raw = self.raw.get(source.raw.key.as_str()).map(Arc::clone);
-            let file = Arc::clone(&source.opened.file);
+            let raw = self.raw.get(source.raw.key.as_str());
             match (self.use_of_rollups, raw) {
                 (UseOfRollups::Serve, raw) if source.is_rollup() => {
+                    let file = Arc::clone(&source.opened.file);
                     let cursor = SegmentCursor::within(file, &ChainTable::default(), range);
-                    let raw = raw.map(|raw| SeriesLookup::new(raw, chains));
+                    let raw = raw.map(|raw| SeriesLookup::new(Arc::clone(&raw.file), chains));
                     opened.rollups.push(RollupSource::new(cursor, raw));
                 }
                 (UseOfRollups::Serve | UseOfRollups::PassOver, raw) => {
-                    let raw = raw.unwrap_or(file);
-                    opened
-                        .points
-                        .push(SegmentCursor::within(raw, chains, range));
+                    let raw = raw.unwrap_or(&source.opened);
+                    let cursor = MaskedCursor::new(snapshot, raw, selection, (chains, range));
+                    opened.points.push(cursor);
                 }
             }
         }

@@ -1,12 +1,15 @@
 //! The buckets of one series in one window, out of all segments that hold any of its points there.
 
+use futures::future::{try_join, try_join_all};
 use skein_config::cutover::timeline::Timelines;
+use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::SeriesKey;
 use skein_shared::rollup::{Bucket, Rollup};
 use skein_shared::segment_fetch::{SegmentCursor, SeriesLookup};
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
 
 use crate::error::Result;
+use crate::masked_cursor::MaskedCursor;
 use crate::stitch::Stitch;
 use crate::visible::keep_visible;
 
@@ -14,7 +17,7 @@ use crate::visible::keep_visible;
 #[derive(Debug, Default)]
 pub(super) struct WindowSources {
     /// Segments that are read point by point.
-    pub(super) points: Vec<SegmentCursor>,
+    pub(super) points: Vec<MaskedCursor>,
     /// Segments with a rollup.
     pub(super) rollups: Vec<RollupSource>,
 }
@@ -23,6 +26,7 @@ pub(super) struct WindowSources {
 #[derive(Debug)]
 pub(super) struct RollupSource {
     cursor: SegmentCursor,
+    peeked: Option<SeriesKey>,
     /// The segment itself; absent where it is the only one of its window.
     raw: Option<SeriesLookup>,
     stored: Rollup,
@@ -42,14 +46,32 @@ pub(super) struct WindowBuckets {
 }
 
 impl WindowSources {
-    pub(super) fn cursors(&self) -> impl Iterator<Item = &SegmentCursor> {
-        let rollups = self.rollups.iter().map(|source| &source.cursor);
-        self.points.iter().chain(rollups)
+    /// The least series that any of them has next.
+    pub(super) async fn least(&mut self) -> Result<Option<SeriesKey>> {
+        let points = try_join_all(self.points.iter_mut().map(MaskedCursor::peek));
+        let rollups = self.rollups.iter_mut();
+        let rollups = try_join_all(rollups.map(RollupSource::peek));
+        let (points, rollups) = try_join(points, rollups).await?;
+        Ok(points.into_iter().chain(rollups).flatten().min())
     }
 
-    pub(super) fn cursors_mut(&mut self) -> impl Iterator<Item = &mut SegmentCursor> {
-        let rollups = self.rollups.iter_mut().map(|source| &mut source.cursor);
-        self.points.iter_mut().chain(rollups)
+    /// The metadata of `key` in those that stand at it.
+    pub(super) fn metadata_of(
+        &self,
+        key: Option<SeriesKey>,
+    ) -> impl Iterator<Item = &SeriesMetadata> {
+        let points = self
+            .points
+            .iter()
+            .filter(move |source| source.peeked() == key);
+        let rollups = self
+            .rollups
+            .iter()
+            .filter(move |source| source.peeked == key);
+        let rollups = rollups.filter_map(|source| source.cursor.peeked_metadata());
+        points
+            .filter_map(MaskedCursor::peeked_metadata)
+            .chain(rollups)
     }
 }
 
@@ -57,10 +79,16 @@ impl RollupSource {
     pub(super) fn new(cursor: SegmentCursor, raw: Option<SeriesLookup>) -> Self {
         Self {
             cursor,
+            peeked: None,
             raw,
             stored: Rollup::default(),
             joined: Rollup::default(),
         }
+    }
+
+    async fn peek(&mut self) -> Result<Option<SeriesKey>> {
+        self.peeked = self.cursor.peek().await?;
+        Ok(self.peeked)
     }
 
     async fn read(&mut self, key: SeriesKey, resolution: Resolution) -> Result<()> {

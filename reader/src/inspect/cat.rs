@@ -21,6 +21,7 @@ use skein_shared::{Error, Result};
 
 mod quarantine;
 mod compaction;
+mod deletes;
 mod replay;
 mod segment;
 mod state;
@@ -51,6 +52,8 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::Manifest { .. } => whole(bucket, key, manifest).await?,
             ObjectKey::Status(_) => whole(bucket, key, status).await?,
             ObjectKey::Retirement { .. } => whole(bucket, key, retirement).await?,
+            ObjectKey::Delete(_) => whole(bucket, key, deletes::delete).await?,
+            ObjectKey::DeleteReceipt(_) => whole(bucket, key, deletes::receipt).await?,
         };
         Ok(shown)
     })
@@ -237,6 +240,8 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "seals": compaction::seals(&manifest.seals),
         "damages": manifest.damages.iter().map(quarantine::damage_ref).collect::<Vec<_>>(),
         "counts": conservation(&manifest.counts),
+        "deletes_applied": manifest.deletes_applied,
+        "deleted": manifest.deleted,
         "versions": {
             "shard_map": manifest.versions.shard_map,
             "timeline": manifest.versions.timeline,
@@ -265,6 +270,7 @@ fn segment_entry(entry: &SegmentEntry) -> Value {
         "digest": text(&entry.summary.digest),
         "first_timestamp": text(&entry.summary.first_timestamp),
         "last_timestamp": text(&entry.summary.last_timestamp),
+        "deletes_applied": entry.deletes_applied,
     })
 }
 
@@ -276,6 +282,7 @@ fn conservation(counts: &ConservationCounts) -> Value {
         "duplicates": counts.duplicates,
         "not_owned": counts.not_owned,
         "damaged_frames": counts.damaged_frames,
+        "deleted": counts.deleted,
     })
 }
 

@@ -61,6 +61,8 @@ pub struct ShardRow {
     pub duplicates: u64,
     /// Points that another pipeline owns.
     pub not_owned: u64,
+    /// Points that deletes have taken.
+    pub deleted: u64,
     /// Offsets of the ledger that are not compacted yet, over all chains.
     pub behind_offsets: u64,
 }
@@ -269,6 +271,7 @@ fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>
         points_in: manifest.counts.points_in,
         duplicates: manifest.counts.duplicates,
         not_owned: manifest.counts.not_owned,
+        deleted: manifest.counts.deleted,
         behind_offsets: behind.sum(),
     }
 }

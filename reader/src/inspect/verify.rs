@@ -11,6 +11,7 @@ mod metadata;
 mod fills;
 mod manifests;
 mod damages;
+mod deletes;
 mod unclaimed;
 mod flushes;
 mod truth;
@@ -136,7 +137,8 @@ pub fn verify<'a>(
         let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
         damages::set_accepted_aside(&mut check, &manifests);
         damages::check_damages(&mut check, &manifests);
-        segments::check_segments(&mut check, &manifests).await?;
+        let deletes = deletes::check_deletes(&mut check, &manifests).await?;
+        segments::check_segments(&mut check, &manifests, &deletes).await?;
         // Else the counts differ for a reason that is reported already.
         if check.input_is_sound() {
             conservation::check_recounts(&mut check, &manifests, &recounts);

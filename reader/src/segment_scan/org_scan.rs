@@ -1,24 +1,24 @@
 //! All series of one org, over the windows of its segments.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use futures::future::try_join_all;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES, SegmentCursor, SegmentFile};
+use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES};
 use skein_shared::window::Window;
 
 use super::{CURSOR_BYTES, ScanOptions};
 use crate::error::Result;
+use crate::masked_cursor::MaskedCursor;
 use crate::snapshot::{OpenSegment, Snapshot};
 use crate::stitch::Stitch;
 
 /// One org's series, each window by window.
 #[derive(Debug)]
 pub(super) struct OrgScan {
-    windows: Vec<Vec<SegmentCursor>>,
+    windows: Vec<Vec<MaskedCursor>>,
     /// The series that is being read, and which window comes next.
     current: Option<(SeriesKey, usize)>,
     metadata: Option<SeriesMetadata>,
@@ -31,30 +31,31 @@ impl OrgScan {
         org: OrgId,
         options: ScanOptions,
     ) -> Self {
-        let mut by_window: BTreeMap<Window, Vec<&Arc<SegmentFile>>> = BTreeMap::new();
+        let mut by_window: BTreeMap<Window, Vec<&OpenSegment>> = BTreeMap::new();
         for segment in segments {
             if snapshot.counting_runs(segment).any(|run| run.org == org) {
                 let window = segment.file.footer().identity.window;
-                by_window.entry(window).or_default().push(&segment.file);
+                by_window.entry(window).or_default().push(segment);
             }
         }
-        let files = || by_window.values().flatten();
-        let chains = files().flat_map(|file| file.chains().chains().iter().cloned());
+        let all = || by_window.values().flatten();
+        let chains = all().flat_map(|segment| segment.file.chains().chains().iter().cloned());
         let chains = ChainTable::new(chains.collect());
         let selection = snapshot.selection_of(org);
         let range = CursorRange {
             first: selection.first(),
             last: selection.last(),
             span: options.span,
-            fetch_bytes: (CURSOR_BYTES / 2 / files().count().max(1) as u64).min(FETCH_BYTES),
+            fetch_bytes: (CURSOR_BYTES / 2 / all().count().max(1) as u64).min(FETCH_BYTES),
             metadata: options.metadata,
         };
-        let cursor =
-            |file: &Arc<SegmentFile>| SegmentCursor::within(Arc::clone(file), &chains, range);
+        let cursor = |segment: &OpenSegment| {
+            MaskedCursor::new(snapshot, segment, selection, (&chains, range))
+        };
         let windows = by_window.values();
         Self {
             windows: windows
-                .map(|files| files.iter().map(|file| cursor(file)).collect())
+                .map(|segments| segments.iter().map(|segment| cursor(segment)).collect())
                 .collect(),
             current: None,
             metadata: None,
@@ -89,7 +90,7 @@ impl OrgScan {
     /// Finds the smallest series that a cursor stands at, and its newest metadata.
     async fn begin_series(&mut self) -> Result<Option<SeriesKey>> {
         let cursors = self.windows.iter_mut().flatten();
-        let peeked = try_join_all(cursors.map(SegmentCursor::peek)).await?;
+        let peeked = try_join_all(cursors.map(MaskedCursor::peek)).await?;
         let key = peeked.iter().flatten().min().copied();
         let cursors = self.windows.iter().flatten();
         let standing = cursors.zip(&peeked).filter(|(_, peeked)| **peeked == key);

@@ -15,17 +15,17 @@ use crate::world::{World, Written, key, rolled};
 
 const WINDOW: Window = Window::from_number(19_700);
 const DAY_MS: i64 = 86_400_000;
-const BUCKETS: [Resolution; 3] = [
+pub(crate) const BUCKETS: [Resolution; 3] = [
     Resolution::FiveMinutes,
     Resolution::OneHour,
     Resolution::OneDay,
 ];
 
 /// A bucket with floats as bits, so that NaNs compare.
-type Bits = (SeriesKey, i64, u64, u64, [u64; 6]);
+pub(crate) type Bits = (SeriesKey, i64, u64, u64, [u64; 6]);
 
 /// A segment of a random history: which buckets it touches, and which rollups it has.
-struct Layered {
+pub(crate) struct Layered {
     rollups: Vec<Resolution>,
     times: BTreeSet<(SeriesKey, i64)>,
 }
@@ -44,7 +44,7 @@ fn bits(key: SeriesKey, bucket: &Bucket) -> Bits {
     (key, bucket.start_ms, bucket.count, bucket.nans, floats)
 }
 
-async fn scan(
+pub(crate) async fn scan(
     snapshot: Snapshot,
     span: TimeSpan,
     resolution: Resolution,
@@ -68,7 +68,7 @@ async fn scan(
 }
 
 /// What the raw points, as they are read, roll into.
-async fn expected(
+pub(crate) async fn expected(
     world: &World,
     selection: Selection,
     span: TimeSpan,
@@ -158,7 +158,7 @@ async fn add_random(
     };
 }
 
-async fn random_world(rng: &mut fastrand::Rng) -> (World, Vec<Layered>) {
+pub(crate) async fn random_world(rng: &mut fastrand::Rng) -> (World, Vec<Layered>) {
     let (mut world, mut history) = (World::new().await, Vec::new());
     for number in [0, 1, 2] {
         let window = Window::from_number(WINDOW.number() + number);
@@ -174,7 +174,7 @@ async fn random_world(rng: &mut fastrand::Rng) -> (World, Vec<Layered>) {
     (world, history)
 }
 
-fn random_span(rng: &mut fastrand::Rng) -> TimeSpan {
+pub(crate) fn random_span(rng: &mut fastrand::Rng) -> TimeSpan {
     let mut at =
         || TimestampMs(WINDOW.start().0 + rng.i64(-DAY_MS / 50_000..4 * DAY_MS / 50_000) * 50_000);
     let (a, b) = (at(), at());

@@ -12,3 +12,5 @@ mod names;
 mod buckets;
 #[cfg(test)]
 mod exports;
+#[cfg(test)]
+mod deletes;

@@ -43,7 +43,7 @@ pub(crate) struct Written {
 }
 
 /// Place of a record in the order of writes.
-type Place = (i64, u32, i64);
+pub(crate) type Place = (i64, u32, i64);
 
 /// An embedded bucket and everything that was put into it.
 pub(crate) struct World {
@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) shard_map: ShardMap,
     pub(crate) manifests: BTreeMap<ShardId, ShardManifest>,
     expected: BTreeMap<(SeriesKey, i64), (Place, u64)>,
+    /// Every point of every record.
+    pub(crate) written: Vec<(SeriesKey, i64, Place, u64)>,
 }
 
 /// What a scan gave.
@@ -68,7 +70,7 @@ pub(crate) fn key(org: u64, metric: u64) -> SeriesKey {
     }
 }
 
-fn chain(partition: u32) -> Chain {
+pub(crate) fn chain(partition: u32) -> Chain {
     Chain {
         source: SourceName::new("kafka").unwrap(),
         topic: TopicName::new("points").unwrap(),
@@ -110,6 +112,7 @@ impl World {
             shard_map,
             manifests: BTreeMap::new(),
             expected: BTreeMap::new(),
+            written: Vec::new(),
         }
     }
 
@@ -121,6 +124,7 @@ impl World {
             for (ts, value) in &record.points {
                 let place = (record.record_ms, record.partition, record.offset);
                 let point = (place, value.to_bits());
+                self.written.push((record.key, *ts, place, value.to_bits()));
                 let best = self.expected.entry((record.key, *ts)).or_insert(point);
                 *best = (*best).max(point);
             }
@@ -307,6 +311,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         generation: Generation(0),
         write_id: WriteId::random(),
         summary: finished.summary,
+        deletes_applied: 0,
     };
     (finished.rest.to_vec(), entry)
 }
@@ -353,6 +358,7 @@ fn rollup_segment(
         generation: Generation(0),
         write_id: WriteId::random(),
         summary: finished.summary,
+        deletes_applied: 0,
     };
     (finished.rest.to_vec(), entry)
 }

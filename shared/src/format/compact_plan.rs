@@ -44,6 +44,8 @@ pub struct PlanRules {
     pub rollups: Vec<Resolution>,
     /// What a payload may hold.
     pub limits: Limits,
+    /// The deletes up to this number are in force.
+    pub deletes: u64,
 }
 
 /// One task: a shard, or the part of it that lies in a range of series.
@@ -95,6 +97,9 @@ pub struct Step {
     pub complete_to: Option<TimestampMs>,
     /// Windows whose live segments are merged although nothing new may have come for them.
     pub rewrites: BTreeSet<Window>,
+    /// The points of all deletes up to this number are to be gone after the step, from whichever segment holds them; 0 of
+    /// a step that rewrites nothing for their sake.
+    pub deletes_due: u64,
 }
 
 /// How far a step moves a shard's position in one chain.
@@ -176,7 +181,10 @@ impl Step {
 
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.advances.is_empty() && self.fill_advances.is_empty() && self.rewrites.is_empty()
+        self.advances.is_empty()
+            && self.fill_advances.is_empty()
+            && self.rewrites.is_empty()
+            && self.deletes_due == 0
     }
 }
 

@@ -10,11 +10,11 @@ use crate::format::compact_plan::{Advance, InputMessage, Step};
 use crate::format::damage::{DamageRef, DamageRefBody};
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
 use crate::format::shard_manifest::{
-    ConservationCounts, CountsBody, ManifestVersions, QuarantineBody, QuarantineRef, SealRef,
-    SealRefBody, SegmentBody, SegmentEntry, VersionsBody,
+    ConservationCounts, CountsBody, Deleted, DeletedBody, ManifestVersions, QuarantineBody,
+    QuarantineRef, SealRef, SealRefBody, SegmentBody, SegmentEntry, VersionsBody,
 };
 use crate::format::wire::{self, Reading};
-use crate::ids::{Chain, Hole, PlanId, ShardId, WriteId};
+use crate::ids::{Chain, Generation, Hole, PlanId, ShardId, WriteId};
 use crate::window::Window;
 
 /// A task's segments, and what they change.
@@ -63,6 +63,21 @@ pub struct Delta {
     pub versions: ManifestVersions,
     /// Places of state objects that did not read back.
     pub damages: Vec<DamageRef>,
+    /// What it knows of deletes.
+    pub deletes: DeltaDeletes,
+}
+
+/// What a step knows of deletes, and did to them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeltaDeletes {
+    /// It was made with those up to this number.
+    pub in_force: u64,
+    /// No segment that is live after it holds any point of those up to this number, if none has come since `made_on`.
+    pub applied: u64,
+    /// The manifest that it was made on.
+    pub made_on: Generation,
+    /// Points that each has taken.
+    pub deleted: Deleted,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -92,6 +107,20 @@ struct ResultMessage {
     seal: Option<SealRefBody>,
     #[prost(message, repeated, tag = "20")]
     damages: Vec<DamageRefBody>,
+    #[prost(message, optional, tag = "21")]
+    deletes: Option<DeletesMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct DeletesMessage {
+    #[prost(uint64, tag = "1")]
+    in_force: u64,
+    #[prost(uint64, tag = "2")]
+    applied: u64,
+    #[prost(uint64, tag = "3")]
+    made_on: u64,
+    #[prost(message, repeated, tag = "4")]
+    deleted: Vec<DeletedBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -134,6 +163,38 @@ impl Delta {
         let damaged_frames = self.counts.damaged_frames;
         self.counts.add(other.counts);
         self.counts.damaged_frames = damaged_frames;
+        self.deletes.join(other.deletes);
+    }
+}
+
+impl DeltaDeletes {
+    /// Parts are made with the same deletes; the oldest manifest says how much is known of what has come since.
+    fn join(&mut self, other: Self) {
+        self.applied = self.applied.min(other.applied);
+        self.made_on = self.made_on.min(other.made_on);
+        for (delete, points) in other.deleted {
+            *self.deleted.entry(delete).or_default() += points;
+        }
+    }
+}
+
+impl DeletesMessage {
+    fn of(deletes: &DeltaDeletes) -> Self {
+        Self {
+            in_force: deletes.in_force,
+            applied: deletes.applied,
+            made_on: deletes.made_on.0,
+            deleted: DeletedBody::of(&deletes.deleted),
+        }
+    }
+
+    fn read(self) -> DeltaDeletes {
+        DeltaDeletes {
+            in_force: self.in_force,
+            applied: self.applied,
+            made_on: Generation(self.made_on),
+            deleted: self.deleted.into_iter().map(DeletedBody::read).collect(),
+        }
     }
 }
 
@@ -171,6 +232,7 @@ impl ResultMessage {
         self.counts = Some(CountsBody::from(&delta.counts));
         self.versions = Some(VersionsBody::from(&delta.versions));
         self.damages = delta.damages.iter().map(DamageRefBody::from).collect();
+        self.deletes = Some(DeletesMessage::of(&delta.deletes));
     }
 
     fn read(self) -> Reading<CompactResult> {
@@ -204,6 +266,7 @@ impl ResultMessage {
             counts: wire::required(self.counts, "counts")?.read(),
             versions: wire::required(self.versions, "versions")?.read()?,
             damages: damages.collect::<Reading<_>>()?,
+            deletes: wire::required(self.deletes, "deletes")?.read(),
         })
     }
 }

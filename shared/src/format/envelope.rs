@@ -59,10 +59,14 @@ pub enum Kind {
     CompactResult = 17,
     /// Up to where the bases of a shard were merged.
     Seal = 18,
+    /// Points that are to be gone.
+    DeleteEntry = 21,
+    /// That they are.
+    DeleteReceipt = 22,
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -81,6 +85,8 @@ impl Kind {
         Self::CompactPlan,
         Self::CompactResult,
         Self::Seal,
+        Self::DeleteEntry,
+        Self::DeleteReceipt,
     ];
 
     /// The name that errors and reports use.
@@ -104,6 +110,8 @@ impl Kind {
             Self::CompactPlan => "compaction plan",
             Self::CompactResult => "compaction result",
             Self::Seal => "seal",
+            Self::DeleteEntry => "delete",
+            Self::DeleteReceipt => "delete receipt",
         }
     }
 

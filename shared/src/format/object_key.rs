@@ -118,6 +118,10 @@ pub enum ObjectKey {
         /// Where it ended.
         end: Offset,
     },
+    /// `deletes/<number, 20 digits>`
+    Delete(u64),
+    /// `deletes/<number, 20 digits>/receipt`
+    DeleteReceipt(u64),
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.
@@ -176,6 +180,8 @@ impl Prefix {
     pub const STATUS: &str = "status/";
     /// Every retired partition.
     pub const RETIRED: &str = "retired/";
+    /// Every delete, oldest first, each followed by its receipt.
+    pub const DELETES: &str = "deletes/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
 
@@ -241,7 +247,9 @@ impl ObjectKey {
             | Self::ShardMap(_)
             | Self::Manifest { .. }
             | Self::Status(_)
-            | Self::Retirement { .. } => false,
+            | Self::Retirement { .. }
+            | Self::Delete(_)
+            | Self::DeleteReceipt(_) => false,
         }
     }
 
@@ -299,6 +307,8 @@ impl ObjectKey {
             Self::Retirement { chain, end } => {
                 format!("{}{chain}/{:020}", Prefix::RETIRED, end.0)
             }
+            Self::Delete(number) => format!("{}{number:020}", Prefix::DELETES),
+            Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
         }
     }
 }

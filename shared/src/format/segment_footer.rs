@@ -15,7 +15,7 @@ use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::checksum::crc32c;
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, Kind};
-use crate::format::order_column::ChainTable;
+use crate::format::order_column::{ChainIndex, ChainTable};
 use crate::format::wire::Reading;
 use crate::ids::{MetricId, OrgId, SeriesKey, ShardId, WriteId};
 use crate::window::{Resolution, TimestampMs, Window};
@@ -68,6 +68,8 @@ pub struct SegmentFooter {
     pub digest: ContentDigest,
     /// The chains that orders mean; none of a rollup.
     pub chains: ChainTable,
+    /// For each number that orders carry in the segment its place among the chains: numbers are given by first use.
+    pub chain_numbers: Vec<ChainIndex>,
     /// The stretches of the object, in order and without gaps, each with its checksum.
     pub sections: Vec<Section>,
     /// The runs, in order of their series.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::checksum::crc32c;
 use crate::format::order_column::{self, ChainIndex, ChainTable, Order, OrderRun, OrderShape};
 use crate::format::run_page::{PageBlock, PageOrders, RunPage};
-use crate::format::segment_footer::{RunFence, SegmentIdentity};
+use crate::format::segment_footer::{RunFence, SegmentFooter};
 use crate::format::series_metadata::{self, RunMetadata};
 use crate::format::timestamp_column;
 use crate::format::value_column;
@@ -55,22 +55,24 @@ pub struct RunContext {
     pub resolution: Resolution,
     /// Begin of the segment's window.
     pub window_start: TimestampMs,
-    /// For each chain of the segment the index that orders shall carry; a segment without chains has no orders.
+    /// For each number of a chain in the segment the index that orders shall carry; a segment without chains has no
+    /// orders.
     pub chains: Vec<ChainIndex>,
 }
 
 impl RunContext {
-    /// For a segment of `identity` with `own` chains, whose orders shall mean the chains of `target`.
+    /// For a segment with this footer, whose orders shall mean the chains of `target`.
     ///
     /// # Panics
     /// If `target` lacks a chain of the segment: orders of several segments could not be compared.
-    pub fn new(identity: &SegmentIdentity, own: &ChainTable, target: &ChainTable) -> Self {
+    pub fn new(footer: &SegmentFooter, target: &ChainTable) -> Self {
+        let indexes = footer.chains.indexes_in(target);
+        let indexes = indexes.expect("the target table is a union that holds the segment's chains");
+        let numbers = footer.chain_numbers.iter();
         Self {
-            resolution: identity.resolution,
-            window_start: identity.window.start(),
-            chains: own
-                .indexes_in(target)
-                .expect("the target table is a union that holds the segment's chains"),
+            resolution: footer.identity.resolution,
+            window_start: footer.identity.window.start(),
+            chains: numbers.map(|number| indexes[number.0 as usize]).collect(),
         }
     }
 }

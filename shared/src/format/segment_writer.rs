@@ -3,6 +3,7 @@
 //! `head | runs | metadata | footer | trailer`; see `docs/formats.md`. The bytes are a pure function of
 //! the input (SK-10): no write id, time or attempt is inside.
 
+mod chain_use;
 mod run_builder;
 
 use std::collections::BTreeMap;
@@ -24,12 +25,14 @@ pub use crate::format::run_page::BLOCK_POINTS;
 pub use crate::format::segment_footer::SegmentIdentity;
 pub use crate::format::series_metadata::SeriesMetadata;
 
+use self::chain_use::ChainUse;
 use self::run_builder::{
     BlockEncoder, BlockPoints, BlockValues, OrderCursor, RUN_BUCKETS, RUN_POINTS, RunBuilder,
+    block_ranges,
 };
 
 /// Version of the choices that the encoder takes; the same input and version give the same bytes.
-pub const ENCODER_VERSION: u32 = 1;
+pub const ENCODER_VERSION: u32 = 2;
 
 /// The points of one series, in strictly ascending time.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +105,7 @@ pub struct FinishedSegment {
 #[derive(Debug)]
 pub struct SegmentWriter {
     footer: SegmentFooter,
+    chains: ChainUse,
     run: RunBuilder,
     metadata: Vec<u8>,
     runs_hash: SectionHash,
@@ -123,8 +127,8 @@ impl fmt::Debug for SectionHash {
 }
 
 impl SegmentWriter {
-    /// Begins a segment. `chains` are the chains that the orders' indexes mean: exactly those whose
-    /// records are in the segment, so that the bytes depend on nothing else; of a base there are none, and no orders.
+    /// Begins a segment. `chains` are the chains that the orders' indexes mean; those that are not used do not show. Of a
+    /// base there are none, and no orders.
     pub fn new(identity: SegmentIdentity, chains: ChainTable, profile: Profile) -> Self {
         let mut writer = Self {
             footer: SegmentFooter {
@@ -135,10 +139,12 @@ impl SegmentWriter {
                 raw_points: 0,
                 series: 0,
                 digest: ContentDigest::EMPTY,
-                chains,
+                chains: ChainTable::default(),
+                chain_numbers: Vec::new(),
                 sections: Vec::new(),
                 runs: Vec::new(),
             },
+            chains: ChainUse::new(chains),
             run: RunBuilder::default(),
             metadata: Vec::new(),
             runs_hash: SectionHash::default(),
@@ -223,7 +229,7 @@ impl SegmentWriter {
     }
 
     fn has_orders(&self) -> bool {
-        !self.footer.chains.chains().is_empty()
+        !self.chains.is_empty()
     }
 
     /// Without chains an order's position would mean nothing.
@@ -299,6 +305,7 @@ impl SegmentWriter {
         for run in &mut self.footer.runs {
             run.metadata_offset += runs_end;
         }
+        (self.footer.chains, self.footer.chain_numbers) = self.chains.table();
         let tail = self.footer.encode();
         self.append(&tail);
         self.encoder.encodings.count("footer", 0, tail.len());
@@ -344,9 +351,8 @@ impl SegmentWriter {
     fn end_run(&mut self) {
         let run = std::mem::take(&mut self.run);
         self.encoder.begin_run();
-        let chain_count = self.footer.chains.chains().len();
         let window_start = self.footer.identity.window.start();
-        let Some(ended) = run.end(window_start.0, chain_count) else {
+        let Some(ended) = run.end(window_start.0, &mut self.chains) else {
             return;
         };
         self.footer.runs.push(RunFence {
@@ -397,10 +403,4 @@ impl EncodingBytes {
         sum.points += points as u64;
         sum.bytes += bytes as u64;
     }
-}
-
-/// Cuts `points` into as few blocks as there may be, of equal size but for one point.
-fn block_ranges(points: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let blocks = points.div_ceil(BLOCK_POINTS);
-    (0..blocks).map(move |index| points * index / blocks..points * (index + 1) / blocks)
 }

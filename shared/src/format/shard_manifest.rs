@@ -1,6 +1,7 @@
 //! A shard's list of live segments, and the input positions that they hold.
 
 mod versions_body;
+mod deleted_body;
 mod body;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
 pub(crate) use body::{CountsBody, QuarantineBody, SealRefBody, SegmentBody, SeriesBody};
+pub(crate) use deleted_body::DeletedBody;
 pub(crate) use versions_body::{LimitsBody, VersionsBody};
 
 /// What is true of a shard from one commit to the next.
@@ -51,6 +53,10 @@ pub struct ShardManifest {
     pub seals: Vec<SealRef>,
     /// Places of state objects that did not read back, and what was decided about them.
     pub damages: Vec<DamageRef>,
+    /// No live segment holds any point of the deletes up to this number, and none that does is ever taken in.
+    pub deletes_applied: u64,
+    /// Points that each delete has taken, from the first generation on.
+    pub deleted: Deleted,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -96,6 +102,8 @@ pub struct SegmentEntry {
     pub write_id: WriteId,
     /// Sizes, counts, digest and bounds.
     pub summary: SegmentSummary,
+    /// It was made with the deletes up to this number, and holds none of their points.
+    pub deletes_applied: u64,
 }
 
 /// What a segment is among those of its window. Readers merge them all; the compactor decides by it what to rewrite.
@@ -134,7 +142,10 @@ pub struct SealRef {
     pub generation: Generation,
 }
 
-/// Where points went: `points_in = points in live segments + duplicates + not_owned` (SK-11). Records in
+/// Points taken, by the number of the first delete that takes them.
+pub type Deleted = BTreeMap<u64, u64>;
+
+/// Where points went: `points_in = points in live segments + duplicates + not_owned + deleted` (SK-11). Records in
 /// quarantine never became points and are counted as records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConservationCounts {
@@ -151,6 +162,8 @@ pub struct ConservationCounts {
     /// Frames in places of state objects that did not read back and were not released since: no fewer than the records
     /// that are missing, which are not in `records`.
     pub damaged_frames: u64,
+    /// Points that deletes have taken.
+    pub deleted: u64,
 }
 
 /// How a rollup and the raw segment that it names do not fit together.
@@ -189,6 +202,8 @@ impl ShardManifest {
             counts: ConservationCounts::default(),
             seals: Vec::new(),
             damages: Vec::new(),
+            deletes_applied: 0,
+            deleted: Deleted::new(),
         }
     }
 
@@ -302,13 +317,15 @@ impl ConservationCounts {
         self.duplicates += other.duplicates;
         self.not_owned += other.not_owned;
         self.damaged_frames += other.damaged_frames;
+        self.deleted += other.deleted;
     }
 
     /// Points that must be in the live segments, if nothing was lost (SK-11).
     pub fn expected_points(&self) -> Option<u64> {
         self.points_in
             .checked_sub(self.duplicates)?
-            .checked_sub(self.not_owned)
+            .checked_sub(self.not_owned)?
+            .checked_sub(self.deleted)
     }
 }
 

@@ -153,7 +153,9 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::ShardMap(_)
         | ObjectKey::Manifest { .. }
         | ObjectKey::Status(_)
-        | ObjectKey::Retirement { .. } => {
+        | ObjectKey::Retirement { .. }
+        | ObjectKey::Delete(_)
+        | ObjectKey::DeleteReceipt(_) => {
             Err(Error::decode(FORMAT, 0, "is no ledger entry").in_object(key))
         }
     }

@@ -8,4 +8,6 @@ mod bucket;
 mod ledger;
 #[cfg(test)]
 mod shard_map_log;
+#[cfg(test)]
+mod delete_log;
 mod layering;

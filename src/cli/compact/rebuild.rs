@@ -55,7 +55,7 @@ struct Row {
     segments: usize,
     points_before: u64,
     points_after: u64,
-    /// `same`, `damaged`, `other bytes` or `other points`.
+    /// `same`, `damaged`, `other bytes`, `other points` or `deletes to carry out`.
     found: &'static str,
     replaced: bool,
 }
@@ -91,7 +91,8 @@ pub(super) fn run(args: &RebuildArgs, settings: &SettingsArgs) -> Outcome {
         Ok::<_, Failure>(rows.await?)
     })?;
     let is_wrong = |row: &WindowRow| match row.found {
-        Found::Damaged | Found::OtherPoints => !row.is_replaced,
+        Found::Damaged => !row.is_replaced,
+        Found::OtherPoints => !row.is_replaced && !row.waits_for_deletes,
         Found::Same | Found::OtherBytes => false,
     };
     let is_left_wrong = rows.iter().any(is_wrong);
@@ -130,6 +131,7 @@ impl Row {
                 Found::Same => "same",
                 Found::Damaged => "damaged",
                 Found::OtherBytes => "other bytes",
+                Found::OtherPoints if row.waits_for_deletes => "deletes to carry out",
                 Found::OtherPoints => "other points",
             },
             replaced: row.is_replaced,

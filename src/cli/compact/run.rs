@@ -44,6 +44,7 @@ struct Report {
     points_in: u64,
     duplicates: u64,
     not_owned: u64,
+    deleted: u64,
     points_merged: u64,
     points_out: u64,
     segments: u64,
@@ -209,6 +210,7 @@ impl Report {
             points_in: counts.points_in,
             duplicates: counts.duplicates,
             not_owned: counts.not_owned,
+            deleted: counts.deleted,
             points_merged: steps.points_merged,
             points_out: steps.points_out,
             segments: steps.segments,
@@ -233,7 +235,7 @@ impl Report {
         let rate = self.points_per_core_second.unwrap_or_default();
         let density = self.bytes_per_point.unwrap_or_default();
         let mut lines = vec![format!(
-            "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} quarantined
+            "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} deleted, {} quarantined
 {} segments, {} points, {} bytes, {density:.3} bytes/point, {rate:.0} points/s each core
 {} rollups, {} buckets, {} bytes; {} bytes went over the local disk
 {} write and {} read requests, peak memory {} bytes",
@@ -244,6 +246,7 @@ impl Report {
             self.points_in,
             self.duplicates,
             self.not_owned,
+            self.deleted,
             self.quarantined_records,
             self.segments,
             self.points_out,

@@ -48,6 +48,7 @@ pub(super) fn plan(bytes: &[u8]) -> Result<Value> {
         "rollups": plan.rules.rollups.iter().map(text).collect::<Vec<_>>(),
         "shard_map_versions": plan.rules.shard_map_versions,
         "timeline": plan.rules.timeline,
+        "deletes": plan.rules.deletes,
         "tasks": tasks.map(task).collect::<Vec<_>>(),
     }))
 }
@@ -72,6 +73,7 @@ fn task((index, task): (u32, &PlannedTask)) -> Value {
         "most_bytes": task.most_bytes,
         "advances": advances.collect::<Map<_, _>>(),
         "complete_to": step.complete_to.map(|time| text(&time)),
+        "deletes_due": step.deletes_due,
         "rewrites": step.rewrites.iter().map(text).collect::<Vec<_>>(),
     })
 }
@@ -88,6 +90,9 @@ pub(super) fn result(bytes: &[u8]) -> Result<Value> {
                 "replaced": replaced.collect::<Map<_, _>>(),
                 "damages": delta.damages.iter().map(quarantine::damage_ref).collect::<Vec<_>>(),
                 "counts": conservation(&delta.counts),
+                "deletes_in_force": delta.deletes.in_force,
+                "deletes_applied": delta.deletes.applied,
+                "deleted": delta.deletes.deleted,
             })
         }
     };

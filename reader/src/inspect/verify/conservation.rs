@@ -1,4 +1,4 @@
-//! Conservation (SK-11): `points in = live points + duplicates + not owned`, and what came in is what state
+//! Conservation (SK-11): `points in = live points + duplicates + not owned + deleted`, and what came in is what state
 //! holds.
 
 use skein_shared::format::shard_manifest::ShardManifest;
@@ -15,14 +15,18 @@ pub(super) fn check_counts(check: &mut Check<'_>, manifests: &Manifests) {
         let live = manifest.live_points();
         if manifest.counts.expected_points() != Some(live) {
             let counts = &manifest.counts;
-            let (points_in, duplicates, not_owned) =
-                (counts.points_in, counts.duplicates, counts.not_owned);
+            let (points_in, duplicates, not_owned, deleted) = (
+                counts.points_in,
+                counts.duplicates,
+                counts.not_owned,
+                counts.deleted,
+            );
             broken(
                 check,
                 manifest,
                 format!(
-                    "{points_in} points came in, but {live} are live, {duplicates} were duplicates \
-                     and {not_owned} not owned"
+                    "{points_in} points came in, but {live} are live, {duplicates} were duplicates, \
+                     {not_owned} not owned and {deleted} deleted"
                 ),
             );
         }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use skein_shared::bucket::Bucket;
+use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::checksum;
+use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::segment_footer::{self, HEAD_BYTES};
 use skein_shared::format::segment_reader::SeriesBuffer;
-use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{Deleted, SegmentEntry, ShardManifest};
 use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
 use skein_shared::window::TimestampMs;
@@ -20,7 +22,11 @@ use crate::inspect::verify::manifests::Manifests;
 use crate::inspect::verify::rollups::RollupComparison;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
 
-pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests) -> Result<()> {
+pub(super) async fn check_segments(
+    check: &mut Check<'_>,
+    manifests: &Manifests,
+    deletes: &[DeleteEntry],
+) -> Result<()> {
     let bucket = &check.bucket.clone();
     for manifest in manifests.values() {
         for rollup in manifest.rollups() {
@@ -31,16 +37,19 @@ pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests)
     }
     let entries = manifests.values().flat_map(|manifest| {
         let segments = manifest.segments.iter();
-        segments.map(move |entry| (entry, rollups_of(manifest, entry)))
+        segments.map(move |entry| {
+            let done = carried_out(deletes, manifest, entry);
+            (entry, rollups_of(manifest, entry), done)
+        })
     });
     let mut checks = futures::stream::iter(entries)
-        .map(|(entry, rollups)| {
+        .map(|(entry, rollups, done)| {
             let (bucket, entry) = (bucket.clone(), entry.clone());
             // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
             let runtime = tokio::runtime::Handle::current();
             let (segment_bytes, is_raw) = (entry.summary.size_bytes, entry.resolution.is_raw());
             let checked = tokio::task::spawn_blocking(move || {
-                runtime.block_on(check_segment(&bucket, &entry, &rollups))
+                runtime.block_on(check_segment(&bucket, &entry, &rollups, &done))
             });
             async move { (segment_bytes, is_raw, checked.await) }
         })
@@ -61,6 +70,19 @@ pub(super) async fn check_segments(check: &mut Check<'_>, manifests: &Manifests)
     Ok(())
 }
 
+/// The deletes that a segment says it holds no point of.
+fn carried_out(
+    deletes: &[DeleteEntry],
+    manifest: &ShardManifest,
+    entry: &SegmentEntry,
+) -> Vec<DeleteEntry> {
+    let applied = manifest.deletes_applied.max(entry.deletes_applied);
+    let is_done = |delete: &&DeleteEntry| {
+        delete.number <= applied && delete.selector.may_touch(&entry.summary)
+    };
+    deletes.iter().filter(is_done).cloned().collect()
+}
+
 fn rollups_of(manifest: &ShardManifest, raw: &SegmentEntry) -> Vec<SegmentEntry> {
     let is_of = |rollup: &&SegmentEntry| rollup.rollup_of.as_ref() == Some(&raw.key);
     manifest.rollups().filter(is_of).cloned().collect()
@@ -71,6 +93,7 @@ async fn check_segment(
     bucket: &Bucket,
     entry: &SegmentEntry,
     rollups: &[SegmentEntry],
+    deleted: &[DeleteEntry],
 ) -> Result<(Vec<Finding>, u64)> {
     let (key, said) = (&entry.key, entry.summary.size_bytes);
     let Some(meta) = bucket.head(key).await? else {
@@ -82,7 +105,7 @@ async fn check_segment(
         return Ok((vec![SEGMENT.broken(key, Some(is.min(said)), what)], 0));
     }
     let mut comparison = RollupComparison::open(bucket, rollups).await;
-    let checked = match check_points(bucket, entry, &mut comparison).await {
+    let checked = match check_points(bucket, entry, deleted, &mut comparison).await {
         Ok(()) => check_bytes(bucket, entry).await,
         Err(error) => Err(error),
     };
@@ -101,6 +124,7 @@ async fn check_segment(
 async fn check_points(
     bucket: &Bucket,
     entry: &SegmentEntry,
+    deleted: &[DeleteEntry],
     comparison: &mut RollupComparison,
 ) -> Result<()> {
     let file = Arc::new(SegmentFile::open(bucket, entry).await?);
@@ -113,7 +137,14 @@ async fn check_points(
         series,
         bounds,
     } = if entry.resolution.is_raw() {
-        points_of(&mut cursor, comparison).await?
+        // A base does not say which of its points were written after a delete.
+        let deleted = if chains.chains().is_empty() {
+            &[]
+        } else {
+            deleted
+        };
+        let mask = DeleteMask::new(deleted, &chains);
+        points_of(&mut cursor, &mask, comparison).await?
     } else {
         buckets_of(&mut cursor).await?
     };
@@ -165,6 +196,7 @@ impl Contents {
 
 async fn points_of(
     cursor: &mut SegmentCursor,
+    mask: &DeleteMask,
     comparison: &mut RollupComparison,
 ) -> Result<Contents> {
     let (mut buffer, mut found) = (SeriesBuffer::default(), Contents::default());
@@ -174,6 +206,10 @@ async fn points_of(
         found.add(timestamps_ms, timestamps_ms.len() as u64);
         let values = &buffer.values;
         comparison.compare(key, timestamps_ms, values).await;
+        if mask.drop_of_segment(key, &mut buffer, &mut Deleted::new()) > 0 {
+            let reason = format!("holds deleted points of {key}");
+            return Err(Error::decode("segment", 0, reason));
+        }
     }
     Ok(found)
 }

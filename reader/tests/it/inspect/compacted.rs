@@ -51,6 +51,7 @@ impl World {
             duplicates: 0,
             not_owned: 0,
             damaged_frames: 0,
+            deleted: 0,
         });
         manifest.versions = ManifestVersions::default();
         manifest_log::commit(&self.bucket, &manifest, WriteId::random())
@@ -123,6 +124,7 @@ impl World {
             generation,
             write_id: WriteId::random(),
             summary: finished.summary,
+            deletes_applied: 0,
         }
     }
 

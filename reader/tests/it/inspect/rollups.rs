@@ -91,6 +91,7 @@ impl World {
             generation: manifest.generation,
             write_id: WriteId::random(),
             summary: finished.summary,
+            deletes_applied: 0,
         }
     }
 

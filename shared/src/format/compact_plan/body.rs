@@ -40,6 +40,8 @@ struct RulesMessage {
     limits: Option<LimitsBody>,
     #[prost(string, repeated, tag = "7")]
     rollups: Vec<String>,
+    #[prost(uint64, tag = "21")]
+    deletes: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -97,6 +99,8 @@ struct TaskMessage {
     rewrites: Vec<i64>,
     #[prost(uint64, optional, tag = "10")]
     most_bytes: Option<u64>,
+    #[prost(uint64, tag = "21")]
+    deletes_due: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -152,6 +156,7 @@ impl RulesMessage {
             max_overlays: rules.max_overlays,
             limits: Some(LimitsBody::from(&rules.limits)),
             rollups: rules.rollups.iter().map(ToString::to_string).collect(),
+            deletes: rules.deletes,
         }
     }
 
@@ -165,6 +170,7 @@ impl RulesMessage {
             max_overlays: self.max_overlays,
             limits: wire::required(self.limits, "limits")?.read(),
             rollups: rollups.collect::<Reading<_>>()?,
+            deletes: self.deletes,
         })
     }
 }
@@ -249,6 +255,7 @@ impl TaskMessage {
             objects: objects.collect(),
             complete_to_ms: step.complete_to.map(|time| time.0),
             rewrites: step.rewrites.iter().map(|window| window.number()).collect(),
+            deletes_due: step.deletes_due,
         }
     }
 
@@ -268,6 +275,7 @@ impl TaskMessage {
             objects: objects.collect::<Reading<_>>()?,
             complete_to: self.complete_to_ms.map(TimestampMs),
             rewrites: self.rewrites.into_iter().map(Window::from_number).collect(),
+            deletes_due: self.deletes_due,
             ..input
         };
         Ok(PlannedTask {

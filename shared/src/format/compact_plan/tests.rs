@@ -53,6 +53,7 @@ prop_compose! {
         }
         step.complete_to = complete_to.map(TimestampMs);
         step.rewrites = windows.into_iter().map(Window::from_number).collect();
+        step.deletes_due = step.objects.len() as u64;
         step
     }
 }
@@ -87,6 +88,7 @@ prop_compose! {
             max_overlays: 8,
             rollups: vec![Resolution::FiveMinutes, Resolution::OneDay],
             limits: Limits::default(),
+            deletes: 4,
         };
         CompactPlan { rules, tasks }
     }
@@ -135,9 +137,10 @@ fn plans_that_differ_have_different_ids() {
         max_overlays: 8,
         rollups: Vec::new(),
         limits: Limits::default(),
+        deletes: 0,
     };
     let other = PlanRules {
-        max_overlays: 9,
+        deletes: 1,
         ..rules.clone()
     };
     let [one, two] = [rules, other].map(|rules| CompactPlan {

@@ -37,6 +37,7 @@ fn segment(number: u64) -> SegmentEntry {
             first_series: key(1),
             last_series: key(2),
         },
+        deletes_applied: number,
     }
 }
 
@@ -95,9 +96,16 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 duplicates: 0,
                 not_owned: 2,
                 damaged_frames: number / 2,
+                deleted: 5,
             },
             versions: ManifestVersions::default(),
             damages: vec![damage(number)],
+            deletes: DeltaDeletes {
+                in_force: number,
+                applied: number / 2,
+                made_on: Generation(number),
+                deleted: BTreeMap::from([(number, 3), (1, 2)]),
+            },
         })),
     }
 }

@@ -56,6 +56,8 @@ fn parse(text: &str) -> Option<ObjectKey> {
         }),
         ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
         ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
+        ["deletes", number] => Some(ObjectKey::Delete(number.parse().ok()?)),
+        ["deletes", number, "receipt"] => Some(ObjectKey::DeleteReceipt(number.parse().ok()?)),
         ["manifest", shard, inverted] => {
             let inverted: u64 = inverted.parse().ok()?;
             Some(ObjectKey::Manifest {
@@ -270,6 +272,8 @@ mod tests {
                 end: Offset(end)
             }),
             any::<u64>().prop_map(ObjectKey::ShardMap),
+            any::<u64>().prop_map(ObjectKey::Delete),
+            any::<u64>().prop_map(ObjectKey::DeleteReceipt),
             (shards(), any::<u64>()).prop_map(|(shard, generation)| ObjectKey::Manifest {
                 shard,
                 generation: Generation(generation)
@@ -345,6 +349,8 @@ mod tests {
             "probe/x",
             "shard-map/1",
             "status/1",
+            "deletes/1",
+            "deletes/00000000000000000001/other",
             "retired/a/b/0/0/-1",
             "replays/1/plan",
             "replays/0000000000000001/x",

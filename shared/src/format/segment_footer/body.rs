@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    ChainGroup, ChainTable, ContentDigest, HEAD_BYTES, METADATA, Message, MetricId, OrgId,
-    Resolution, RunFence, Section, SegmentFooter, SegmentIdentity, TimestampMs, Window,
+    ChainGroup, ChainIndex, ChainTable, ContentDigest, HEAD_BYTES, METADATA, Message, MetricId,
+    OrgId, Resolution, RunFence, Section, SegmentFooter, SegmentIdentity, TimestampMs, Window,
     chain_groups,
 };
 
@@ -35,6 +35,8 @@ pub(super) struct FooterBody {
     /// Of a rollup alone.
     #[prost(uint64, tag = "12")]
     raw_points: u64,
+    #[prost(uint32, repeated, tag = "21")]
+    chain_numbers: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -104,6 +106,7 @@ impl From<&SegmentFooter> for FooterBody {
             } else {
                 footer.raw_points
             },
+            chain_numbers: footer.chain_numbers.iter().map(|index| index.0).collect(),
         }
     }
 }
@@ -126,6 +129,11 @@ impl TryFrom<FooterBody> for SegmentFooter {
         if !resolution.is_raw() && !chains.is_empty() {
             return Err("a rollup has no chains".into());
         }
+        let mut numbers = body.chain_numbers.clone();
+        numbers.sort_unstable();
+        if !numbers.into_iter().eq((0..).take(chains.len())) {
+            return Err("the numbers of the chains do not fit them".into());
+        }
         Ok(Self {
             identity: SegmentIdentity {
                 shard: body.shard.parse()?,
@@ -143,6 +151,7 @@ impl TryFrom<FooterBody> for SegmentFooter {
             series: body.series,
             digest: ContentDigest::from_bytes(&body.digest).ok_or("digest is not 16 bytes")?,
             chains: ChainTable::new(chains.into_iter().map(|(chain, _)| chain).collect()),
+            chain_numbers: body.chain_numbers.into_iter().map(ChainIndex).collect(),
             sections,
             runs: placed(body.runs, HEAD_BYTES as u64, metadata_start)?,
         })

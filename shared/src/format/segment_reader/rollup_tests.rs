@@ -4,7 +4,9 @@ use super::tests::footer;
 use super::*;
 use crate::format::profile::Profile;
 use crate::format::rollup_columns::RollupColumn;
-use crate::format::segment_writer::{FinishedSegment, SegmentWriter, SeriesMetadata};
+use crate::format::segment_writer::{
+    FinishedSegment, SegmentIdentity, SegmentWriter, SeriesMetadata,
+};
 use crate::ids::{MetricId, OrgId, ShardId};
 use crate::rollup::{Bucket, Rollup};
 use crate::window::Window;
@@ -68,7 +70,7 @@ fn write(all: &[Series]) -> (Vec<u8>, FinishedSegment) {
 /// Reads an object as its users do: everything in it.
 fn read(object: &[u8], span: TimeSpan) -> Result<Vec<Series>> {
     let footer = footer(object)?;
-    let context = RunContext::new(&footer.identity, &footer.chains, &footer.chains);
+    let context = RunContext::new(&footer, &footer.chains);
     let part = |range: std::ops::Range<u64>| {
         let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
         object[range].to_vec()

@@ -7,7 +7,7 @@ use crate::format::order_column::Order;
 use crate::format::profile::Profile;
 use crate::format::segment_footer::{self, FooterRead, SegmentFooter};
 use crate::format::segment_writer::{
-    BLOCK_POINTS, FinishedSegment, SegmentWriter, SeriesMetadata, SeriesPoints,
+    BLOCK_POINTS, FinishedSegment, SegmentIdentity, SegmentWriter, SeriesMetadata, SeriesPoints,
 };
 use crate::ids::{
     Chain, Incarnation, MetricId, OrgId, PartitionId, ShardId, SourceName, TopicName,
@@ -118,10 +118,45 @@ pub(super) fn footer(object: &[u8]) -> Result<SegmentFooter> {
     }
 }
 
+#[test]
+fn a_chain_that_no_point_is_of_does_not_show_in_the_bytes() {
+    let identity = SegmentIdentity {
+        shard: ShardId::Dedicated(OrgId(1)),
+        window: WINDOW,
+        resolution: Resolution::Raw,
+    };
+    let all = chains();
+    let used = ChainTable::new(vec![all.chains()[3].clone(), all.chains()[1].clone()]);
+    let written = [all, used].map(|table| {
+        let mut writer = SegmentWriter::new(identity, table.clone(), Profile::default());
+        for (metric, chain) in [(1, 3), (2, 1)] {
+            let chain = table.index_of(&chains().chains()[chain]).unwrap();
+            let order = Order {
+                chain,
+                ..Order::default()
+            };
+            let points = SeriesPoints {
+                timestamps_ms: &[WINDOW.start().0],
+                values: &[1.0],
+                orders: &[OrderRun { order, points: 1 }],
+            };
+            let key = SeriesKey {
+                org: OrgId(1),
+                metric: MetricId(metric),
+            };
+            writer.push_series(key, &points, None);
+        }
+        writer.finish().unwrap().rest
+    });
+    assert_eq!(written[0], written[1]);
+    let footer = footer(&written[0]).unwrap();
+    assert_eq!(footer.chain_numbers, [ChainIndex(1), ChainIndex(0)]);
+}
+
 /// Reads an object as its users do: everything in it.
 fn read(object: &[u8], span: TimeSpan) -> Result<Vec<Series>> {
     let footer = footer(object)?;
-    let context = RunContext::new(&footer.identity, &footer.chains, &footer.chains);
+    let context = RunContext::new(&footer, &chains());
     let part = |range: std::ops::Range<u64>| {
         let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
         object[range].to_vec()

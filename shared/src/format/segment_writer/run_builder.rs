@@ -3,11 +3,14 @@
 use std::ops::Range;
 
 use super::EncodingBytes;
+use super::chain_use::ChainUse;
 use crate::format::checksum::crc32c;
 use crate::format::order_column::{self, OrderRun};
 use crate::format::profile::Profile;
 use crate::format::rollup_columns::{RollupColumn, RollupEncoder};
-use crate::format::run_page::{PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage};
+use crate::format::run_page::{
+    BLOCK_POINTS, PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage,
+};
 use crate::format::segment_footer::RunFence;
 use crate::format::series_metadata::{self, RunMetadata, SeriesMetadata};
 use crate::format::timestamp_column::TimestampEncoder;
@@ -184,15 +187,20 @@ impl RunBuilder {
     }
 
     /// Ends the run; `None` when it is empty.
-    pub(super) fn end(mut self, window_start_ms: i64, chain_count: usize) -> Option<EndedRun> {
+    pub(super) fn end(mut self, window_start_ms: i64, chains: &mut ChainUse) -> Option<EndedRun> {
         let first_metric = self.page.series.first()?.metric;
         let last_metric = self.page.series.last()?.metric;
         let block_bytes = self.bytes.len();
+        let orders = self.stretches.iter_mut().map(|run| &mut run.order);
+        let said = self.metadata.iter_mut();
+        for order in orders.chain(said.map(|row| &mut row.metadata.order)) {
+            order.chain = chains.number(order.chain);
+        }
         // Buckets have no orders, and then there are no bytes of any.
         let (orders, raw_bytes) = if self.stretches.is_empty() {
             (Vec::new(), 0)
         } else {
-            order_column::encode(&self.stretches, chain_count)
+            order_column::encode(&self.stretches, chains.count())
         };
         self.bytes.extend_from_slice(&orders);
         self.page.orders = PageOrders {
@@ -268,6 +276,12 @@ impl<'a> OrderCursor<'a> {
             }
         }
     }
+}
+
+/// Cuts `points` into as few blocks as there may be, of equal size but for one point.
+pub(super) fn block_ranges(points: usize) -> impl Iterator<Item = Range<usize>> {
+    let blocks = points.div_ceil(BLOCK_POINTS);
+    (0..blocks).map(move |index| points * index / blocks..points * (index + 1) / blocks)
 }
 
 fn narrow(length: usize) -> u32 {

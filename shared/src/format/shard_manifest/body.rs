@@ -3,6 +3,7 @@
 use prost::Message;
 use uuid::Uuid;
 
+use super::deleted_body::DeletedBody;
 use super::versions_body::{LimitsBody, VersionsBody};
 use super::{
     ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SealRef, SegmentEntry, ShardManifest,
@@ -44,6 +45,10 @@ pub(super) struct ManifestBody {
     seals: Vec<SealRefBody>,
     #[prost(message, repeated, tag = "20")]
     damages: Vec<DamageRefBody>,
+    #[prost(uint64, tag = "21")]
+    deletes_applied: u64,
+    #[prost(message, repeated, tag = "22")]
+    deleted: Vec<DeletedBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -95,6 +100,8 @@ pub(crate) struct SegmentBody {
     rollup_of: Option<String>,
     #[prost(uint64, tag = "18")]
     steps: u64,
+    #[prost(uint64, tag = "21")]
+    deletes_applied: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -141,6 +148,8 @@ pub(crate) struct CountsBody {
     not_owned: u64,
     #[prost(uint64, tag = "20")]
     damaged_frames: u64,
+    #[prost(uint64, tag = "21")]
+    deleted: u64,
 }
 
 impl From<&ShardManifest> for ManifestBody {
@@ -168,6 +177,8 @@ impl From<&ShardManifest> for ManifestBody {
                 .collect(),
             seals: manifest.seals.iter().map(SealRefBody::from).collect(),
             damages: manifest.damages.iter().map(DamageRefBody::from).collect(),
+            deletes_applied: manifest.deletes_applied,
+            deleted: DeletedBody::of(&manifest.deleted),
         }
     }
 }
@@ -253,6 +264,8 @@ impl ManifestBody {
                 .map(SealRefBody::read)
                 .collect::<Result<_, _>>()?,
             damages: damages.collect::<Result<_, _>>()?,
+            deletes_applied: self.deletes_applied,
+            deleted: self.deleted.into_iter().map(DeletedBody::read).collect(),
         })
     }
 }
@@ -286,6 +299,7 @@ impl From<&SegmentEntry> for SegmentBody {
                 summary.raw_points
             },
             rollup_of: entry.rollup_of.clone(),
+            deletes_applied: entry.deletes_applied,
         }
     }
 }
@@ -325,6 +339,7 @@ impl SegmentBody {
                 last_series: self.last_series.ok_or("last series is missing")?.read(),
             },
             key: self.key,
+            deletes_applied: self.deletes_applied,
         })
     }
 }
@@ -376,6 +391,7 @@ impl From<&ConservationCounts> for CountsBody {
             duplicates: counts.duplicates,
             not_owned: counts.not_owned,
             damaged_frames: counts.damaged_frames,
+            deleted: counts.deleted,
         }
     }
 }
@@ -389,6 +405,7 @@ impl CountsBody {
             duplicates: self.duplicates,
             not_owned: self.not_owned,
             damaged_frames: self.damaged_frames,
+            deleted: self.deleted,
         }
     }
 }

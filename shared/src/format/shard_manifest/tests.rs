@@ -46,6 +46,7 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
             first_series: series(number),
             last_series: series(number + 1),
         },
+        deletes_applied: number / 2,
     }
 }
 
@@ -105,10 +106,12 @@ prop_compose! {
         segments in proptest::collection::vec((1_u64..99, -9_i64..9, 0_u64..1 << 40), 0..5),
         counts in any::<[u32; 6]>(),
         damages in proptest::collection::vec((any::<u64>(), any::<[i64; 3]>(), 0_u8..3), 0..4),
+        deleted in proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..4),
         sizes in any::<[u32; 7]>(),
     ) -> ShardManifest {
         let [records, quarantined_records, points_in, duplicates, not_owned, damaged_frames] =
             counts.map(u64::from);
+        let by_deletes = damaged_frames / 2;
         ShardManifest {
             shard: ShardId::Shared { modulus: 64, remainder: 3 },
             generation: Generation(generation),
@@ -150,8 +153,11 @@ prop_compose! {
                 duplicates,
                 not_owned,
                 damaged_frames,
+                deleted: by_deletes,
             },
             damages: damages.into_iter().map(damage).collect(),
+            deletes_applied: by_deletes / 2,
+            deleted,
         }
     }
 }
@@ -243,11 +249,12 @@ fn conservation_counts_what_must_be_live() {
         points_in: 10,
         duplicates: 3,
         not_owned: 1,
+        deleted: 2,
         ..ConservationCounts::default()
     };
-    assert_eq!(counts.expected_points(), Some(6));
+    assert_eq!(counts.expected_points(), Some(4));
     counts.add(ConservationCounts {
-        duplicates: 7,
+        deleted: 5,
         ..ConservationCounts::default()
     });
     assert_eq!(counts.expected_points(), None);
