@@ -12,14 +12,14 @@ use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::{AllowedFrames, Part, PlanRules, PlannedObject, Step};
-use skein_shared::format::compact_result::Delta;
+use skein_shared::format::compact_result::{Delta, DeltaDeletes};
 use skein_shared::format::damage::{Damage, DamageId, DamageRef, DamageState, Decision};
 use skein_shared::format::flush_manifest::{FlushBody, FlushManifest, FlushedObject};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::{ConservationCounts, LimitsEpoch, ShardManifest};
 use skein_shared::ids::{Generation, ShardId};
 use skein_shared::payload::Limits;
-use skein_shared::{ErrorKind, manifest_log, shard_map_log};
+use skein_shared::{ErrorKind, delete_log, manifest_log, shard_map_log};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
@@ -170,6 +170,7 @@ async fn retry(
     let Some(shard_map) = shard_map_log::load(bucket).await? else {
         return Err(Error::NoSuchDamage { id });
     };
+    let deletes = delete_log::load(bucket).await?.entries;
     let rules = PlanRules {
         shard_map_versions: shard_map.version_count() as u64,
         timeline: options.timelines.version(),
@@ -178,12 +179,13 @@ async fn retry(
         max_overlays: settings.max_overlays,
         rollups: settings.rollups.clone(),
         limits: limits_of(&base, &listed),
+        deletes: deletes.len() as u64,
     };
     let progress = ProgressCounter::new(progress, 1, damage.bytes);
     let context = TaskContext::new(
         (settings, TaskMemory::of_one(settings)),
         bucket,
-        (&rules, options.timelines.clone()),
+        (&rules, options.timelines.clone(), deletes.into()),
         shard_map,
         (cancel, progress),
     )?;
@@ -300,6 +302,11 @@ fn nothing(base: &ShardManifest) -> Delta {
         counts: ConservationCounts::default(),
         versions: base.versions,
         damages: Vec::new(),
+        deletes: DeltaDeletes {
+            // There is nothing in it that a delete could take.
+            in_force: u64::MAX,
+            ..DeltaDeletes::default()
+        },
     }
 }
 

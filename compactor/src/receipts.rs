@@ -33,10 +33,14 @@ pub fn keep(bucket: &Bucket) -> BoxFuture<'_, Result<u64>> {
         let mut kept = 0;
         for delete in open {
             let shards = map.shards_of(delete.selector.org);
-            for shard in &shards {
-                if !manifests.contains_key(shard) {
-                    manifests.insert(*shard, manifest_log::newest(bucket, *shard).await?);
-                }
+            let unread = |shard: &&ShardId| !manifests.contains_key(*shard);
+            for shard in shards
+                .iter()
+                .copied()
+                .filter(|shard| unread(&shard))
+                .collect::<Vec<_>>()
+            {
+                manifests.insert(shard, manifest_log::newest(bucket, shard).await?);
             }
             let of_org = || shards.iter().filter_map(|shard| manifests.get(shard));
             if !delete_log::is_gone(delete.number, of_org()) {

@@ -96,21 +96,25 @@ impl DeleteMask {
             values,
             orders,
         } = columns;
-        let (mut read, mut kept) = (0, 0);
+        let (mut read, mut kept, mut taken) = (0, 0, Vec::new());
         for stretch in orders.iter_mut() {
             let end = read + stretch.points as usize;
             let begin = kept;
-            let bears = |rule: &&MaskRule| rule.names(key) && rule.lies_below(stretch.order);
+            let bearing: Vec<&MaskRule> = rules
+                .iter()
+                .filter(|rule| rule.bears(key, stretch.order))
+                .collect();
+            let taking = |ms: i64| {
+                let mut rules = bearing.iter();
+                let rule = rules.find(|rule| rule.span.contains(TimestampMs(ms)));
+                rule.map(|rule| rule.number)
+            };
             for place in read..end {
-                let time = TimestampMs(timestamps_ms[place]);
-                let mut taking = rules.iter().filter(bears);
-                if let Some(rule) = taking.find(|rule| rule.span.contains(time)) {
-                    *deleted.entry(rule.number).or_default() += 1;
-                    continue;
-                }
                 timestamps_ms[kept] = timestamps_ms[place];
                 values[kept] = values[place];
-                kept += 1;
+                let number = taking(timestamps_ms[kept]);
+                kept += usize::from(number.is_none());
+                taken.extend(number);
             }
             read = end;
             stretch.points = u32::try_from(kept - begin).expect("no more than it had");
@@ -119,6 +123,9 @@ impl DeleteMask {
         orders.retain(|stretch| stretch.points > 0);
         timestamps_ms.truncate(kept);
         values.truncate(kept);
+        for number in taken {
+            *deleted.entry(number).or_default() += 1;
+        }
     }
 
     /// As [`DeleteMask::drop_points`], of one segment's points; answers how many there were.
@@ -164,6 +171,10 @@ impl MaskRule {
 
     fn names(&self, key: SeriesKey) -> bool {
         self.series.0 <= key && key <= self.series.1
+    }
+
+    fn bears(&self, key: SeriesKey, order: Order) -> bool {
+        self.names(key) && self.lies_below(order)
     }
 
     fn lies_below(&self, order: Order) -> bool {
@@ -237,7 +248,7 @@ mod tests {
             let mut points = SeriesBuffer::default();
             let mut expected = Vec::new();
             for ((partition, offset), times) in stretches {
-                let order = Order { record_timestamp: None, chain: ChainIndex(partition), offset: Offset(offset) };
+                let order = Order { seals: 1, record_timestamp: None, chain: ChainIndex(partition), offset: Offset(offset) };
                 points.orders.push(OrderRun { order, points: u32::try_from(times.len()).unwrap() });
                 for ms in times {
                     let value = f64::from(u32::try_from(points.values.len()).unwrap());

@@ -116,13 +116,13 @@ async fn whatever_the_history_the_points_are_those_that_no_delete_takes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_made_anew_have_the_bytes_of_those_that_deletes_were_carried_out_on() {
-    let (mut deleted, mut compared) = (0, 0);
+    let (mut gone, mut compared) = (0, 0);
     for seed in 20..28 {
         let records = records(seed, 160);
         let (world, deletes) = history(seed, &records, whole_windows).await;
         let expected = expected_without(&records, &deletes);
         assert_same(&live_points(&world).await, &expected);
-        deleted += taken(&manifests(&world.bucket).await);
+        gone += taken(&manifests(&world.bucket).await);
         // Late points lie over bases: merged, they are one segment a window in both.
         let rows = rebuilt(&world, TimeSpan::ALL, Mode::ReplaceOtherPoints).await;
         let mut merged = rows.iter().filter(|row| row.segments == 1);
@@ -145,7 +145,7 @@ async fn segments_made_anew_have_the_bytes_of_those_that_deletes_were_carried_ou
         assert_same(&live_points(&anew).await, &expected);
         assert_eq!(summaries(&anew).await, incremental, "seed {seed}");
     }
-    assert!(deleted > 100 && compared > 20, "{deleted} {compared}");
+    assert!(gone > 100 && compared > 20, "{gone} {compared}");
 }
 
 /// Puts a delete of another bucket, with its positions, at its place.

@@ -89,17 +89,11 @@ fn state_of(row: &DeleteRow) -> String {
 }
 
 fn what(row: &DeleteRow) -> String {
-    let mut what = format!("org {}", row.org);
-    if let Some(metric) = row.metric {
-        what.push_str(&format!(" metric {metric}"));
-    }
-    if let Some(from) = &row.from {
-        what.push_str(&format!(" from {from}"));
-    }
-    if let Some(to) = &row.to {
-        what.push_str(&format!(" to {to}"));
-    }
-    what
+    let metric = row.metric.as_ref().map(|metric| format!("metric {metric}"));
+    let from = row.from.as_ref().map(|from| format!("from {from}"));
+    let to = row.to.as_ref().map(|to| format!("to {to}"));
+    let named = [Some(format!("org {}", row.org)), metric, from, to];
+    named.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn table(rows: &[DeleteRow]) -> String {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 use crate::format::object_key::{Attempt, Hour, ObjectKey};
 use crate::ids::{
-    Chain, FlushId, Generation, Hole, Incarnation, JobId, PartitionId, SourceName, TopicName,
+    Chain, FlushId, Generation, Hole, Incarnation, JobId, PartitionId, ShardId, SourceName,
+    TopicName,
 };
 use crate::offset::Offset;
 use crate::window::{TimestampMs, Window};
@@ -86,22 +87,27 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 number: number.parse().ok()?,
             })
         }
-        [_, "quarantine", shard, name] => {
-            let (generation, attempt) = name.split_once('-')?;
-            Some(ObjectKey::Quarantine {
-                shard: shard.parse().ok()?,
-                generation: Generation(generation.parse().ok()?),
-                attempt: attempt_from(attempt)?,
-            })
-        }
-        [_, "seal", shard, name] => {
-            let (generation, attempt) = name.split_once('-')?;
-            Some(ObjectKey::Seal {
-                shard: shard.parse().ok()?,
-                generation: Generation(generation.parse().ok()?),
-                attempt: attempt_from(attempt)?,
-            })
-        }
+        [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
+        _ => None,
+    }
+}
+
+/// What a try to write a shard's segments leaves beside them.
+fn named_by_attempt(kind: &str, shard: ShardId, name: &str) -> Option<ObjectKey> {
+    let (generation, attempt) = name.split_once('-')?;
+    let generation = Generation(generation.parse().ok()?);
+    let attempt = attempt_from(attempt)?;
+    match kind {
+        "quarantine" => Some(ObjectKey::Quarantine {
+            shard,
+            generation,
+            attempt,
+        }),
+        "seal" => Some(ObjectKey::Seal {
+            shard,
+            generation,
+            attempt,
+        }),
         _ => None,
     }
 }
