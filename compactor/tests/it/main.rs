@@ -16,5 +16,6 @@ mod rebuilds;
 mod commits;
 mod damage;
 mod damage_release;
+mod backlogs;
 mod shard_maps;
 mod fills;
