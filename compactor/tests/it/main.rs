@@ -17,6 +17,7 @@ mod seals;
 mod commits;
 mod damage;
 mod damage_release;
+mod backlogs;
 mod shard_maps;
 mod fills;
 mod deletes;
