@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     const OPERATIONS: &str = include_str!("../docs/operations.md");
-    const ALL: [ExitCode; 12] = [
+    const ALL: [ExitCode; 13] = [
         ExitCode::Ok,
         ExitCode::Internal,
         ExitCode::Usage,

@@ -276,7 +276,7 @@ mod tests {
             let orders = orders.flat_map(|run| std::iter::repeat_n(run.order, run.points as usize));
             let left = points.timestamps_ms.iter().zip(&points.values).zip(orders);
             let left: Vec<_> = left.map(|((ms, value), order)| (*ms, *value, order)).collect();
-            prop_assert_eq!(deleted.values().sum::<u64>() as usize, before - expected.len());
+            prop_assert_eq!(deleted.values().sum::<u64>(), (before - expected.len()) as u64);
             prop_assert_eq!(left, expected);
         }
     }
