@@ -16,17 +16,15 @@ use std::sync::Arc;
 use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
 use skein_shared::bucket::Bucket;
-use skein_shared::format::checksum;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::damage::{Damage, DamageRef};
 use skein_shared::format::shard_manifest::{ConservationCounts, Layer, ShardManifest};
 use skein_shared::ids::{Generation, ShardId};
+use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
 use skein_shared::payload::Limits;
-use skein_shared::units::MIB;
 use skein_shared::window::{TimeSpan, TimestampMs, Window};
-use skein_shared::{ErrorKind, manifest_log};
 use tokio_util::sync::CancellationToken;
 
 use crate::delete_plan::may_hold;
@@ -42,10 +40,7 @@ use crate::seal_history::SealHistory;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
-use comparison::compare;
-
-/// Bytes of one request when a live segment is looked at.
-const READ_BYTES: u64 = 8 * MIB;
+use comparison::{compare, is_sound};
 
 /// What to rebuild.
 #[derive(Debug, Clone)]
@@ -265,23 +260,7 @@ async fn rebuild_shard(
             (Mode::Replace | Mode::ReplaceOtherPoints, _) => true,
         };
     }
-    let goes_in = |window: Window| {
-        let row = rows.iter().find(|row| row.window == window);
-        row.is_some_and(|row| row.is_replaced)
-    };
-    // Nobody has seen what is not committed.
-    for segment in delta
-        .added
-        .extract_if(.., |segment| !goes_in(segment.window))
-    {
-        context.bucket.delete(&segment.key).await?;
-    }
-    if let Some(seal) = &mut delta.seal {
-        seal.windows.retain(|window| goes_in(*window));
-    }
-    if let Some(unused) = delta.seal.take_if(|seal| seal.windows.is_empty()) {
-        context.bucket.delete(&unused.key).await?;
-    }
+    leave_out(&context.bucket, &mut delta, &rows).await?;
     for row in rows.iter().filter(|row| row.is_replaced) {
         delta
             .replaced
@@ -294,6 +273,27 @@ async fn rebuild_shard(
     Ok(rows)
 }
 
+/// Takes out of `delta`, and deletes, what is of windows that are left as they are: nobody has seen it.
+async fn leave_out(bucket: &Bucket, delta: &mut Delta, rows: &[WindowRow]) -> Result<()> {
+    let goes_in = |window: Window| {
+        let row = rows.iter().find(|row| row.window == window);
+        row.is_some_and(|row| row.is_replaced)
+    };
+    for segment in delta
+        .added
+        .extract_if(.., |segment| !goes_in(segment.window))
+    {
+        bucket.delete(&segment.key).await?;
+    }
+    if let Some(seal) = &mut delta.seal {
+        seal.windows.retain(|window| goes_in(*window));
+    }
+    if let Some(unused) = delta.seal.take_if(|seal| seal.windows.is_empty()) {
+        bucket.delete(&unused.key).await?;
+    }
+    Ok(())
+}
+
 /// What the shard has gone past without taking it in.
 async fn left_out(bucket: &Bucket, manifest: &ShardManifest) -> Result<Vec<Damage>> {
     let damages = quarantine_list::damages(bucket, manifest, DamageRef::is_missing).await?;
@@ -301,29 +301,6 @@ async fn left_out(bucket: &Bucket, manifest: &ShardManifest) -> Result<Vec<Damag
         metrics::damages_left_out(manifest.shard, damages.len());
     }
     Ok(damages.into_values().collect())
-}
-
-/// Whether every live segment of a window, and every rollup of them, is as the manifest says.
-async fn is_sound(bucket: &Bucket, manifest: &ShardManifest, window: Window) -> Result<bool> {
-    let of_window = manifest.segments.iter().filter(|s| s.window == window);
-    for segment in of_window {
-        let mut crc32c = 0;
-        let mut read = 0;
-        while read < segment.summary.size_bytes {
-            let to = segment.summary.size_bytes.min(read + READ_BYTES);
-            let bytes = match bucket.get_range(&segment.key, read..to).await {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
-                Err(_) => return Ok(false),
-            };
-            crc32c = checksum::combine(crc32c, checksum::crc32c(&bytes), bytes.len() as u64);
-            read = to;
-        }
-        if crc32c != segment.summary.crc32c {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// Puts what was rebuilt in the place of what was live; answers the windows for which it did. A window that a compactor

@@ -89,7 +89,8 @@ pub fn load_after(bucket: &Bucket, after: u64) -> BoxFuture<'_, Result<DeleteLog
     })
 }
 
-/// Appends a delete of all that the ledger names now.
+/// Appends a delete of all that the ledger names now. What is made durable while this runs may be deleted or not: a base
+/// that a compactor made meanwhile does not tell the two apart.
 ///
 /// # Errors
 /// As [`load`]; what the bucket says.

@@ -286,6 +286,7 @@ mod tests {
         let table = ChainTable::new(vec![chain(0)]);
         let window = Window::from_number(3);
         let at = |offset| Order {
+            seals: 1,
             offset: Offset(offset),
             ..Order::default()
         };

@@ -2,11 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use skein_shared::ErrorKind;
+use skein_shared::bucket::Bucket;
+use skein_shared::format::checksum;
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
+use skein_shared::units::MIB;
 use skein_shared::window::{TimeSpan, Window};
 
 use super::{Found, WindowRow};
+use crate::error::Result;
+
+/// Bytes of one request when a live segment is looked at.
+const READ_BYTES: u64 = 8 * MIB;
 
 /// Every closed window that has live segments or new ones. What is still open is merged again and again anyway.
 pub(super) fn compare(
@@ -52,4 +60,31 @@ fn sum(segments: &[&SegmentEntry]) -> (u64, ContentDigest) {
         digest.add(segment.summary.digest);
     }
     (segments.iter().map(|s| s.summary.points).sum(), digest)
+}
+
+/// Whether every live segment of a window, and every rollup of them, is as the manifest says.
+pub(super) async fn is_sound(
+    bucket: &Bucket,
+    manifest: &ShardManifest,
+    window: Window,
+) -> Result<bool> {
+    let of_window = manifest.segments.iter().filter(|s| s.window == window);
+    for segment in of_window {
+        let mut crc32c = 0;
+        let mut read = 0;
+        while read < segment.summary.size_bytes {
+            let to = segment.summary.size_bytes.min(read + READ_BYTES);
+            let bytes = match bucket.get_range(&segment.key, read..to).await {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == ErrorKind::Transient => return Err(error.into()),
+                Err(_) => return Ok(false),
+            };
+            crc32c = checksum::combine(crc32c, checksum::crc32c(&bytes), bytes.len() as u64);
+            read = to;
+        }
+        if crc32c != segment.summary.crc32c {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -13,6 +13,7 @@ use skein_config::cutover::timeline::Timelines;
 use skein_shared::ErrorKind;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::damage::{DamageId, DamageRef, DamageState};
+use skein_shared::format::digest::ContentDigest;
 use skein_shared::payload::Limits;
 use skein_shared::window::TimeSpan;
 use tokio::runtime::Handle;
@@ -292,6 +293,11 @@ async fn try_rebuild(
     rebuild(&settings(), &world.bucket, run, &what, controls).await
 }
 
+async fn digests(world: &World) -> Vec<ContentDigest> {
+    let summaries = summaries(world).await;
+    summaries.values().map(|summary| summary.digest).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_gives_the_same_bytes_until_a_release_has_brought_the_points_in() {
     let damaged = Damaged::new().await;
@@ -321,11 +327,14 @@ async fn a_rebuild_gives_the_same_bytes_until_a_release_has_brought_the_points_i
     assert_eq!(rows.iter().map(points).collect::<Vec<_>>(), [30, 30]);
     assert_same(&live_points(world).await, &expected(&damaged.all));
 
-    // Byte by byte what a world has that never was damaged.
+    // Byte by byte what the next rebuild gives, and the points that a world has that never was damaged. Not its bytes: what
+    // was released was written after the window was closed, and that holds for its metadata too.
+    let again = try_rebuild(world, rebuild::Mode::Compare).await.unwrap();
+    assert!(is_same(&again), "{again:?}");
     let (sound, _, _) = world_with_two_shards().await;
     sound.tell_at_end(NOON + 3 * DAY).await;
     sound.compact().await;
-    assert_eq!(summaries(world).await, summaries(&sound).await);
+    assert_eq!(digests(world).await, digests(&sound).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn small_ranges_take_few_bytes() {
         assert_eq!(check(&[30; 100]), 3);
-        assert_eq!(check(&[5]), 3);
+        assert_eq!(check(&[5]), 2);
         let climbing: Vec<i64> = (0..100).map(|i| 1000 + 7 * i).collect();
         assert_eq!(check(&climbing), 5);
         let bits: Vec<i64> = (0..100).map(|i| i * i % 2).collect();

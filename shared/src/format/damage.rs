@@ -173,15 +173,12 @@ impl DamageState {
     /// The same, decided by the commit of `generation`.
     #[must_use]
     pub fn at(&self, generation: Generation) -> Self {
-        let decided = |decision: &Decision| Decision {
-            generation,
-            ..decision.clone()
-        };
-        match self {
-            Self::Undecided => Self::Undecided,
-            Self::Accepted(decision) => Self::Accepted(decided(decision)),
-            Self::Released(decision) => Self::Released(decided(decision)),
+        let mut decided = self.clone();
+        match &mut decided {
+            Self::Undecided => {}
+            Self::Accepted(decision) | Self::Released(decision) => decision.generation = generation,
         }
+        decided
     }
 
     /// Who decided it; `None` while nobody has.

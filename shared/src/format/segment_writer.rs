@@ -3,10 +3,10 @@
 //! `head | runs | metadata | footer | trailer`; see `docs/formats.md`. The bytes are a pure function of
 //! the input (SK-10): no write id, time or attempt is inside.
 
+mod encoding_bytes;
 mod chain_use;
 mod run_builder;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -24,6 +24,8 @@ use crate::window::TimestampMs;
 pub use crate::format::run_page::BLOCK_POINTS;
 pub use crate::format::segment_footer::SegmentIdentity;
 pub use crate::format::series_metadata::SeriesMetadata;
+
+pub use self::encoding_bytes::{EncodingBytes, EncodingCount};
 
 use self::chain_use::ChainUse;
 use self::run_builder::{
@@ -70,21 +72,6 @@ pub struct SegmentSummary {
     pub first_series: SeriesKey,
     /// Greatest series.
     pub last_series: SeriesKey,
-}
-
-/// Points and bytes by what they are and how they are encoded, for reports.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EncodingBytes(pub BTreeMap<&'static str, EncodingCount>);
-
-/// What one encoding was used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EncodingCount {
-    /// Blocks (or pages, or sections) encoded so.
-    pub blocks: u64,
-    /// Points in them; 0 where points have no meaning.
-    pub points: u64,
-    /// Bytes they take.
-    pub bytes: u64,
 }
 
 /// A finished segment.
@@ -383,24 +370,5 @@ impl SegmentWriter {
         };
         self.pending.extend_from_slice(bytes);
         self.written_bytes += length;
-    }
-}
-
-impl EncodingBytes {
-    /// Takes another segment's counts in.
-    pub fn add(&mut self, other: &Self) {
-        for (name, count) in &other.0 {
-            let sum = self.0.entry(name).or_default();
-            sum.blocks += count.blocks;
-            sum.points += count.points;
-            sum.bytes += count.bytes;
-        }
-    }
-
-    fn count(&mut self, name: &'static str, points: usize, bytes: usize) {
-        let sum = self.0.entry(name).or_default();
-        sum.blocks += 1;
-        sum.points += points as u64;
-        sum.bytes += bytes as u64;
     }
 }

@@ -2,6 +2,7 @@
 
 mod versions_body;
 mod deleted_body;
+mod seal_body;
 mod body;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,8 +19,9 @@ use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
-pub(crate) use body::{CountsBody, QuarantineBody, SealRefBody, SegmentBody, SeriesBody};
+pub(crate) use body::{CountsBody, QuarantineBody, SegmentBody, SeriesBody};
 pub(crate) use deleted_body::DeletedBody;
+pub(crate) use seal_body::SealRefBody;
 pub(crate) use versions_body::{LimitsBody, VersionsBody};
 
 /// What is true of a shard from one commit to the next.

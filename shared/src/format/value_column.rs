@@ -9,6 +9,7 @@
 //! - dictionary, there too: the different bit patterns, ascending, and an index for each value, both through pco;
 //! - raw: 8 little-endian bytes each.
 
+mod decimals;
 mod encoder;
 
 use crate::error::{Error, Result};

@@ -4,10 +4,9 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::deleted_body::DeletedBody;
+use super::seal_body::SealRefBody;
 use super::versions_body::{LimitsBody, VersionsBody};
-use super::{
-    ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SealRef, SegmentEntry, ShardManifest,
-};
+use super::{ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest};
 use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::damage::DamageRefBody;
 use crate::format::digest::ContentDigest;
@@ -123,18 +122,6 @@ pub(crate) struct QuarantineBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct SealRefBody {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(fixed32, tag = "2")]
-    crc32c: u32,
-    #[prost(sint64, repeated, tag = "3")]
-    windows: Vec<i64>,
-    #[prost(uint64, tag = "4")]
-    generation: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
 pub(crate) struct CountsBody {
     #[prost(uint64, tag = "1")]
     records: u64,
@@ -180,31 +167,6 @@ impl From<&ShardManifest> for ManifestBody {
             deletes_applied: manifest.deletes_applied,
             deleted: DeletedBody::of(&manifest.deleted),
         }
-    }
-}
-
-impl From<&SealRef> for SealRefBody {
-    fn from(seal: &SealRef) -> Self {
-        Self {
-            key: seal.key.clone(),
-            crc32c: seal.crc32c,
-            windows: seal.windows.iter().map(|window| window.number()).collect(),
-            generation: seal.generation.0,
-        }
-    }
-}
-
-impl SealRefBody {
-    pub(crate) fn read(self) -> Result<SealRef, String> {
-        if self.windows.is_empty() {
-            return Err("a seal seals no window".into());
-        }
-        Ok(SealRef {
-            key: self.key,
-            crc32c: self.crc32c,
-            windows: self.windows.into_iter().map(Window::from_number).collect(),
-            generation: Generation(self.generation),
-        })
     }
 }
 

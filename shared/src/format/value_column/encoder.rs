@@ -2,10 +2,10 @@
 
 use pco::data_types::Number;
 
+use super::decimals::{Width, narrow, put_integers};
 use super::{
     CONSTANT, CONSTANT_DECIMAL, DECIMAL_16, DECIMAL_32, DECIMAL_64, DECIMAL_BITS, DICTIONARY,
-    LARGEST_INTEGER, MAX_DICTIONARY, PACKED, PACKED_BITS, POWERS_OF_TEN, RAW, ROUNDER,
-    ValueEncoding, ZSTD, place_of,
+    MAX_DICTIONARY, PACKED, PACKED_BITS, POWERS_OF_TEN, RAW, ValueEncoding, ZSTD, place_of,
 };
 use crate::format::bit_pack;
 use crate::format::habit::{Contest, Habit};
@@ -49,14 +49,6 @@ struct Decimals {
     exponent: u8,
     width: Width,
     neighbours_are_close: bool,
-}
-
-/// The narrowest integers that hold all of a block.
-#[derive(Debug, Clone, Copy)]
-enum Width {
-    Of16,
-    Of32,
-    Of64,
 }
 
 impl ValueHabits {
@@ -322,64 +314,6 @@ fn pack_smaller<T: Number>(habit: &mut Habit, numbers: &[T], profile: Profile, o
     } else {
         habit.won(number_chunk::pack_smallest(numbers, &deltas, profile, out));
     }
-}
-
-/// The integers that give `values` when they are divided by `10^exponent`, in place of what `out` held; a value that has
-/// none.
-///
-/// Without a branch for each value, so that the compiler makes vector instructions of it.
-fn put_integers(values: &[f64], exponent: usize, out: &mut Vec<i64>) -> Result<(), f64> {
-    const PIECE: usize = 64;
-    let power = POWERS_OF_TEN[exponent];
-    out.clear();
-    out.resize(values.len(), 0);
-    for (values, integers) in values.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
-        let mut are_decimals = true;
-        for (value, integer) in values.iter().zip(integers) {
-            let (is_decimal, rounded) = exact_integer(*value, power);
-            are_decimals &= is_decimal;
-            *integer = rounded;
-        }
-        if !are_decimals {
-            let other = values.iter().find(|value| !exact_integer(**value, power).0);
-            return Err(*other.expect("one of them is no decimal"));
-        }
-    }
-    Ok(())
-}
-
-/// Whether `value` is exactly an integer divided by `power`, and which; without meaning when it is not.
-fn exact_integer(value: f64, power: f64) -> (bool, i64) {
-    let scaled = value * power;
-    let shifted = scaled + ROUNDER;
-    let rounded = shifted - ROUNDER;
-    // The first is false for NaN too. Minus zero comes back as zero, so the second is false for it.
-    let is_decimal =
-        (scaled.abs() < LARGEST_INTEGER) & ((rounded / power).to_bits() == value.to_bits());
-    // In the range of the rounder the last 52 bits of a float are the integer.
-    let integer = shifted.to_bits().wrapping_sub(ROUNDER.to_bits());
-    (is_decimal, integer.cast_signed())
-}
-
-impl Width {
-    fn of(least: i64, greatest: i64) -> Self {
-        fn is_within<T: TryFrom<i64>>(least: i64, greatest: i64) -> bool {
-            T::try_from(least).is_ok() && T::try_from(greatest).is_ok()
-        }
-        if is_within::<i16>(least, greatest) {
-            Self::Of16
-        } else if is_within::<i32>(least, greatest) {
-            Self::Of32
-        } else {
-            Self::Of64
-        }
-    }
-}
-
-fn narrow<T: TryFrom<i64> + Default>(integers: &[i64], out: &mut Vec<T>) {
-    out.clear();
-    // The caller has compared the least and the greatest.
-    out.extend(integers.iter().map(|n| T::try_from(*n).unwrap_or_default()));
 }
 
 /// How many of the values equal one that was seen lately, in quarters; not asked of so few that nothing could be saved.

@@ -89,7 +89,9 @@ fn floats_that_are_no_decimals_come_back_bit_by_bit() {
         check(&[value, 1.0]);
         check(&[1.5, value, 2.25]);
     }
-    assert_eq!(check(&[0.0, -0.0, 1.0]).0, ValueEncoding::Raw);
+    assert_eq!(check(&[0.0, -0.0, 1.0]).0, ValueEncoding::PackedBits);
+    let ends = [f64::from_bits(u64::MAX >> 1), f64::from_bits(u64::MAX)];
+    assert_eq!(check(&ends).0, ValueEncoding::Raw);
 }
 
 #[test]
