@@ -276,9 +276,15 @@ fn limits_of(manifest: &ShardManifest, damage: &Damage) -> Limits {
     let Some(first) = damage.lost.first() else {
         return now;
     };
+    let (chain, from) = (&first.stream.chain, first.span.from);
+    let mut fills = manifest.fills.iter();
+    let hole = fills.find(|(hole, to)| hole.chain == *chain && hole.from <= from && from < **to);
     let has_passed = |epoch: &&LimitsEpoch| {
-        let position = epoch.positions.get(&first.stream.chain);
-        position.is_some_and(|position| first.span.from < *position)
+        let position = match hole {
+            Some((hole, _)) => epoch.fills.get(hole),
+            None => epoch.positions.get(chain),
+        };
+        position.is_some_and(|position| from < *position)
     };
     let earlier = manifest.earlier_limits.iter().rev().find(has_passed);
     earlier.map_or(now, |epoch| epoch.limits)

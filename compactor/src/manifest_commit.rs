@@ -3,14 +3,16 @@
 //! A commit states the windows whose segments it replaces and the positions that it advances. When another
 //! compactor was first, it is issued again at the next number as long as none of those has changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::Advance;
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::format::shard_manifest::{LimitsEpoch, SealRef, SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{
+    Layer, LimitsEpoch, SealRef, SegmentEntry, ShardManifest,
+};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
@@ -154,9 +156,39 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     for (window, keys) in &delta.replaced {
         // What was added beside them since does no harm: orders decide, not the place among the segments.
         let of_window = base.raw_segments().filter(|s| s.window == *window);
-        let live: BTreeSet<_> = of_window.map(|segment| &segment.key).collect();
-        if !keys.iter().all(|key| live.contains(key)) {
+        let live: BTreeMap<_, _> = of_window.map(|segment| (&segment.key, segment)).collect();
+        let Some(merged) = keys
+            .iter()
+            .map(|key| live.get(key))
+            .collect::<Option<Vec<_>>>()
+        else {
             let reason = format!("window {window} has lost a segment that was merged");
+            return Err(superseded(base, reason));
+        };
+        // Of what was written after a delete, a segment made without that delete would no longer tell.
+        let in_force = delta.deletes.in_force;
+        if merged
+            .iter()
+            .any(|segment| segment.deletes_applied > in_force)
+        {
+            let reason = format!("window {window} has a segment that was made with more deletes");
+            return Err(superseded(base, reason));
+        }
+    }
+    check_only_base(base, delta)
+}
+
+/// A window has one base: two would not tell which of them was written later.
+fn check_only_base(base: &ShardManifest, delta: &Delta) -> Result<()> {
+    let windows = delta.seal.iter().flat_map(|seal| &seal.windows);
+    for window in windows {
+        let replaced = delta.replaced.get(window);
+        let stays = |segment: &&SegmentEntry| {
+            let is_replaced = replaced.is_some_and(|keys| keys.contains(&segment.key));
+            segment.window == *window && segment.layer == Layer::Base && !is_replaced
+        };
+        if base.raw_segments().any(|segment| stays(&segment)) {
+            let reason = format!("window {window} has got another base");
             return Err(superseded(base, reason));
         }
     }
@@ -215,96 +247,4 @@ fn superseded(found: &ShardManifest, reason: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use skein_shared::format::compact_result::DeltaDeletes;
-    use skein_shared::format::shard_manifest::{ConservationCounts, ManifestVersions};
-    use skein_shared::ids::{Chain, Incarnation, PartitionId, ShardId, SourceName, TopicName};
-
-    fn chain(partition: u32) -> Chain {
-        Chain {
-            source: SourceName::new("s").unwrap(),
-            topic: TopicName::new("t").unwrap(),
-            incarnation: Incarnation(0),
-            partition: PartitionId(partition),
-        }
-    }
-
-    fn advance(partition: u32, to: i64) -> Delta {
-        let advance = Advance {
-            from: None,
-            to: Offset(to),
-        };
-        Delta {
-            advances: BTreeMap::from([(chain(partition), advance)]),
-            fill_advances: BTreeMap::new(),
-            replaced: BTreeMap::new(),
-            added: Vec::new(),
-            quarantine: Vec::new(),
-            seal: None,
-            counts: ConservationCounts::default(),
-            versions: ManifestVersions::default(),
-            damages: Vec::new(),
-            deletes: DeltaDeletes::default(),
-        }
-    }
-
-    fn first() -> ShardManifest {
-        ShardManifest::empty(ShardId::Dedicated(skein_shared::ids::OrgId(7)))
-    }
-
-    #[test]
-    fn a_delta_that_touches_other_chains_is_issued_again_at_the_next_number() {
-        let theirs = apply(&first(), &advance(1, 10)).unwrap();
-        let ours = apply(&theirs, &advance(2, 5)).unwrap();
-        assert_eq!(ours.generation, Generation(2));
-        assert_eq!(ours.position(&chain(1)), Offset(10));
-        assert_eq!(ours.position(&chain(2)), Offset(5));
-    }
-
-    #[test]
-    fn a_delta_over_input_that_another_has_committed_is_superseded() {
-        let theirs = apply(&first(), &advance(1, 10)).unwrap();
-        let error = apply(&theirs, &advance(1, 12)).unwrap_err();
-        assert!(matches!(error, Error::Superseded { .. }), "{error}");
-        assert_eq!(error.kind(), skein_shared::ErrorKind::Fenced);
-    }
-
-    #[test]
-    fn a_merge_of_a_window_that_has_changed_is_superseded() {
-        let mut delta = advance(1, 10);
-        delta
-            .replaced
-            .insert(Window::from_number(3), vec!["gone".into()]);
-        assert!(matches!(
-            apply(&first(), &delta),
-            Err(Error::Superseded { .. })
-        ));
-    }
-
-    #[test]
-    fn a_delta_that_knows_nothing_of_a_delete_that_is_done_is_superseded() {
-        let mut theirs = advance(1, 10);
-        theirs.deletes.in_force = 3;
-        theirs.deletes.applied = 2;
-        let base = apply(&first(), &theirs).unwrap();
-        assert_eq!(base.deletes_applied, 2);
-        let mut ours = advance(2, 5);
-        ours.deletes.in_force = 1;
-        let error = apply(&base, &ours).unwrap_err();
-        assert!(matches!(error, Error::Superseded { .. }), "{error}");
-        ours.deletes.in_force = 2;
-        assert_eq!(apply(&base, &ours).unwrap().deletes_applied, 2);
-    }
-
-    #[test]
-    fn a_delta_that_loses_a_point_is_refused() {
-        let mut delta = advance(1, 10);
-        delta.counts.points_in = 3;
-        delta.counts.duplicates = 2;
-        let error = apply(&first(), &delta).unwrap_err();
-        assert!(matches!(error, Error::Unconserved { .. }), "{error}");
-    }
-}
+mod tests;

@@ -237,11 +237,20 @@ async fn advance(
                 }
                 metrics::commit_superseded(shard, &error);
                 manifest = manifest_log::newest(&context.bucket, shard).await?;
+                if knows_more_deletes(&manifest, context.writer.deletes.len() as u64) {
+                    return Err(error);
+                }
             }
             Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// Whether another compactor has carried out deletes that this run began without: it has to begin again.
+fn knows_more_deletes(manifest: &ShardManifest, ours: u64) -> bool {
+    let mut segments = manifest.raw_segments();
+    manifest.deletes_applied > ours || segments.any(|segment| segment.deletes_applied > ours)
 }
 
 async fn run_step(

