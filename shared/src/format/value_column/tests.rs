@@ -90,8 +90,13 @@ fn floats_that_are_no_decimals_come_back_bit_by_bit() {
         check(&[1.5, value, 2.25]);
     }
     assert_eq!(check(&[0.0, -0.0, 1.0]).0, ValueEncoding::PackedBits);
-    let ends = [f64::from_bits(u64::MAX >> 1), f64::from_bits(u64::MAX)];
-    assert_eq!(check(&ends).0, ValueEncoding::Raw);
+    let far_apart = [
+        0x0123_4567_89ab_cdef,
+        0xfedc_ba98_7654_3210,
+        0x5555_aaaa_5555_aaaa,
+    ];
+    let far_apart = far_apart.map(f64::from_bits);
+    assert_eq!(check(&far_apart).0, ValueEncoding::Raw);
 }
 
 #[test]
