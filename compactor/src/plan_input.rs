@@ -38,7 +38,8 @@ pub enum Reach {
 ///
 /// The order of reading matters: the watermark first, so that the ledger holds what lies before it; then manifests, so
 /// that the ledger reaches at least as far as any of them; fills behind them; deletes behind all of these, so that none is
-/// missed that was made before a record of theirs; the map once more at the end, so that it is at least as new as any flush that was made with it.
+/// missed that was made before a record of theirs; the map once more at the end, so that it is at least as new as any
+/// flush that was made with it.
 ///
 /// # Errors
 /// The bucket's; corrupt with the object's key; [`Error::VoidFlush`].

@@ -33,13 +33,9 @@ pub fn keep(bucket: &Bucket) -> BoxFuture<'_, Result<u64>> {
         let mut kept = 0;
         for delete in open {
             let shards = map.shards_of(delete.selector.org);
-            let unread = |shard: &&ShardId| !manifests.contains_key(*shard);
-            for shard in shards
-                .iter()
-                .copied()
-                .filter(|shard| unread(&shard))
-                .collect::<Vec<_>>()
-            {
+            let known = |shard: &ShardId| manifests.contains_key(shard);
+            let unread: Vec<ShardId> = shards.iter().copied().filter(|s| !known(s)).collect();
+            for shard in unread {
                 manifests.insert(shard, manifest_log::newest(bucket, shard).await?);
             }
             let of_org = || shards.iter().filter_map(|shard| manifests.get(shard));

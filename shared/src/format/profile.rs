@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// About 1 % more bytes in three quarters of the time.
+    /// Every block as bits: about 6 % more bytes in nine tenths of the time.
     Fast,
     /// What does not cost much time.
     #[default]
