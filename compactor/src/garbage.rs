@@ -212,7 +212,7 @@ async fn sweep(
     Ok(garbage)
 }
 
-/// The shard and generation that a segment, a quarantine list or a seal was written for; `None` of other objects.
+/// The shard and generation that a segment, a quarantine list, a seal or a leaf was written for; `None` of other objects.
 fn written_for(key: &str) -> Option<(ShardId, Generation)> {
     if let ObjectKey::Segment {
         shard, generation, ..
@@ -221,6 +221,9 @@ fn written_for(key: &str) -> Option<(ShardId, Generation)> {
         shard, generation, ..
     }
     | ObjectKey::Seal {
+        shard, generation, ..
+    }
+    | ObjectKey::Leaf {
         shard, generation, ..
     } = key.parse().ok()?
     {
@@ -301,7 +304,8 @@ fn names_in(manifest: &ShardManifest) -> impl Iterator<Item = String> {
     let segments = manifest.segments.iter().map(|segment| &segment.key);
     let lists = manifest.quarantine.iter().map(|list| &list.key);
     let seals = manifest.seals.iter().map(|seal| &seal.key);
-    segments.chain(lists).chain(seals).cloned()
+    let leaves = manifest.leaves.iter().map(|leaf| &leaf.key);
+    segments.chain(lists).chain(seals).chain(leaves).cloned()
 }
 
 impl Garbage {

@@ -41,8 +41,10 @@ pub async fn commit_next(
 ) -> Result<ShardManifest> {
     let mut base = base;
     loop {
-        let next = next(&base)?;
-        match manifest_log::commit(bucket, &next, WriteId::random()).await? {
+        let mut next = next(&base)?;
+        let id = WriteId::random();
+        manifest_log::store_leaves(bucket, &mut next, id).await?;
+        match manifest_log::commit(bucket, &next, id).await? {
             Committed::Ours => return Ok(next),
             Committed::Lost => {
                 base = manifest_log::newest(bucket, next.shard).await?;

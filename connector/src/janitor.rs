@@ -281,6 +281,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         ObjectKey::Segment { .. }
         | ObjectKey::Quarantine { .. }
         | ObjectKey::Seal { .. }
+        | ObjectKey::Leaf { .. }
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
         | ObjectKey::LedgerEntry { .. }

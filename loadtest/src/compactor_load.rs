@@ -169,7 +169,8 @@ async fn forget(bucket: &Bucket) -> Result<()> {
             Ok(ObjectKey::Manifest { .. }
                 | ObjectKey::Segment { .. }
                 | ObjectKey::Quarantine { .. }
-                | ObjectKey::Seal { .. })
+                | ObjectKey::Seal { .. }
+                | ObjectKey::Leaf { .. })
         );
         if written {
             bucket.delete(&listed.key).await?;

@@ -1,12 +1,17 @@
 //! A shard's manifests in the bucket: the newest one, and the commit of the next.
 
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::bucket::{Bucket, Created};
 use crate::error::{Error, Result};
-use crate::format::object_key::{ObjectKey, Prefix};
-use crate::format::shard_manifest::ShardManifest;
+use crate::format::checksum;
+use crate::format::object_key::{Attempt, ObjectKey, Prefix};
+use crate::format::shard_manifest::{LeafRef, ManifestLeaf, ManifestRoot, ShardManifest};
 use crate::ids::{Generation, ShardId, WriteId};
+
+/// Leaves of a manifest that are fetched at the same time.
+const CONCURRENT_GETS: usize = 16;
 
 /// How a commit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +50,61 @@ pub fn load(
     Box::pin(async move {
         let key = ObjectKey::Manifest { shard, generation }.to_string();
         let bytes = bucket.get(&key).await?;
-        let (_, manifest) = ShardManifest::decode(&bytes).map_err(|error| error.in_object(&key))?;
-        if manifest.shard != shard || manifest.generation != generation {
+        let (_, root) = ManifestRoot::decode(&bytes).map_err(|error| error.in_object(&key))?;
+        if (root.shard(), root.generation()) != (shard, generation) {
             let reason = format!(
                 "holds generation {} of {}, its key says {generation} of {shard}",
-                manifest.generation, manifest.shard
+                root.generation(),
+                root.shard()
             );
             return Err(Error::decode("shard manifest", 0, reason).in_object(&key));
         }
-        Ok(manifest)
+        let leaves = stream::iter(root.leaves().to_vec())
+            .map(|leaf| load_leaf(bucket, leaf))
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        root.join(leaves).map_err(|error| error.in_object(&key))
+    })
+}
+
+async fn load_leaf(bucket: &Bucket, named: LeafRef) -> Result<ManifestLeaf> {
+    let bytes = bucket.get(&named.key).await?;
+    let leaf = ManifestLeaf::decode(&bytes).map(|(_, leaf)| leaf);
+    leaf.map_err(|error| error.in_object(&named.key))
+}
+
+/// Stores the parts of `manifest` that no longer change as leaves, and names them in it: to be done before a commit of it,
+/// which then is smaller. Safe to repeat with the same `id` after any error.
+///
+/// # Errors
+/// [`Error::Bucket`].
+pub fn store_leaves<'a>(
+    bucket: &'a Bucket,
+    manifest: &'a mut ShardManifest,
+    id: WriteId,
+) -> BoxFuture<'a, Result<()>> {
+    Box::pin(async move {
+        let (_, attempt) = id.0.as_u64_pair();
+        for (number, leaf) in (0_u32..).zip(manifest.new_leaves()) {
+            let key = ObjectKey::Leaf {
+                shard: manifest.shard,
+                generation: manifest.generation,
+                attempt: Attempt(attempt),
+                number,
+            };
+            let (key, bytes) = (key.to_string(), leaf.encode(id));
+            let crc32c = checksum::crc32c(&bytes);
+            bucket.put(&key, bytes, id).await?;
+            manifest.leaves.retain(|known| known.scope != leaf.scope);
+            manifest.leaves.push(LeafRef {
+                key,
+                crc32c,
+                scope: leaf.scope,
+                content: leaf.content(),
+            });
+        }
+        Ok(())
     })
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use skein_compactor::Error;
 use skein_compactor::garbage::{GarbageReport, Mode, collect, collect_at};
+use skein_compactor::manifest_commit::commit_next;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
+use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
 use skein_shared::ids::{Generation, ShardId, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::units::Millis;
@@ -169,4 +171,51 @@ async fn a_commit_at_a_number_that_was_deleted_is_void() {
     assert_eq!(committed.unwrap(), Committed::Lost);
     let now = manifest_log::newest(&world.bucket, *shard).await.unwrap();
     assert_eq!(now.segments, newest.segments);
+}
+
+/// The manifest that follows, with other quarantine lists.
+fn with_lists(base: &ShardManifest, lists: u64) -> ShardManifest {
+    let list = |number| QuarantineRef {
+        key: format!("list-{number}"),
+        records: 1,
+        crc32c: 2,
+    };
+    ShardManifest {
+        generation: Generation(base.generation.0 + 1),
+        quarantine: (0..lists).map(list).collect(),
+        ..base.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_is_kept_as_long_as_a_manifest_names_it() {
+    let world = compacted(&records(9, 80)).await;
+    let (shard, manifest) = manifests(&world.bucket).await.pop_first().unwrap();
+    let commit = async |base, lists| {
+        let next = |base: &ShardManifest| Ok(with_lists(base, lists));
+        commit_next(&world.bucket, base, next).await.unwrap()
+    };
+    let leaves = async || {
+        let listed = world.bucket.list("", None).await.unwrap().into_iter();
+        listed
+            .filter(|object| object.key.contains("/leaf/"))
+            .count()
+    };
+    let named = commit(manifest, 128).await;
+    let carried = commit(named, 200).await;
+    for _ in 0..2 {
+        collect_later(&world, Mode::Act).await;
+        let newest = manifest_log::newest(&world.bucket, shard).await.unwrap();
+        assert_eq!(newest.quarantine, carried.quarantine);
+        assert_eq!(leaves().await, 1);
+    }
+    let newest = manifest_log::newest(&world.bucket, shard).await.unwrap();
+    let bare = commit(newest, 127).await;
+    // The first collection still keeps what the generation before the newest names.
+    for _ in 0..2 {
+        collect_later(&world, Mode::Act).await;
+    }
+    assert_eq!(leaves().await, 0);
+    let newest = manifest_log::newest(&world.bucket, shard).await.unwrap();
+    assert_eq!(newest.quarantine, bare.quarantine);
 }

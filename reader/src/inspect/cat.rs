@@ -11,7 +11,7 @@ use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::retirement::Retirement;
 use skein_shared::format::shard_manifest::{
-    ConservationCounts, Layer, SegmentEntry, ShardManifest,
+    ConservationCounts, Layer, LeafScope, ManifestLeaf, ManifestRoot, QuarantineRef, SegmentEntry,
 };
 use skein_shared::format::shard_map_version::ShardMapVersion;
 use skein_shared::format::source_identity::SourceIdentity;
@@ -38,6 +38,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::Segment { .. } => segment::show(bucket, key).await?,
             ObjectKey::Quarantine { .. } => whole(bucket, key, quarantine::list).await?,
             ObjectKey::Seal { .. } => whole(bucket, key, compaction::seal).await?,
+            ObjectKey::Leaf { .. } => whole(bucket, key, leaf).await?,
             ObjectKey::Flush(_) => whole(bucket, key, flush).await?,
             ObjectKey::Genesis(_) => whole(bucket, key, genesis).await?,
             ObjectKey::LedgerEntry { .. } => whole(bucket, key, ledger_entry).await?,
@@ -220,10 +221,12 @@ fn shard_map(bytes: &[u8]) -> Result<Value> {
 }
 
 fn manifest(bytes: &[u8]) -> Result<Value> {
-    let (id, manifest) = ShardManifest::decode(bytes)?;
+    let (id, root) = ManifestRoot::decode(bytes)?;
+    let manifest = root.without_leaves();
+    let leaves = root.leaves().iter();
+    let leaves = leaves.map(|leaf| json!({ "key": leaf.key, "holds": scope(leaf.scope) }));
     let segments = manifest.segments.iter().map(segment_entry);
-    let quarantine = manifest.quarantine.iter();
-    let quarantine = quarantine.map(|list| json!({ "key": list.key, "records": list.records }));
+    let quarantine = manifest.quarantine.iter().map(quarantine_ref);
     let positions = manifest.positions.iter();
     let positions = positions.map(|(chain, offset)| (text(&chain), Value::from(offset.0)));
     let fills = manifest.fills.iter();
@@ -235,6 +238,7 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "generation": manifest.generation.0,
         "positions": positions.collect::<serde_json::Map<_, _>>(),
         "fills": fills.collect::<serde_json::Map<_, _>>(),
+        "leaves": leaves.collect::<Vec<_>>(),
         "segments": segments.collect::<Vec<_>>(),
         "quarantine": quarantine.collect::<Vec<_>>(),
         "seals": compaction::seals(&manifest.seals),
@@ -248,6 +252,32 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
             "encoder": manifest.versions.encoder,
         },
     }))
+}
+
+fn leaf(bytes: &[u8]) -> Result<Value> {
+    let (id, leaf) = ManifestLeaf::decode(bytes)?;
+    let segments = leaf.segments.iter().map(segment_entry);
+    let quarantine = leaf.quarantine.iter().map(quarantine_ref);
+    Ok(json!({
+        "kind": "manifest leaf",
+        "write_id": text(&id),
+        "shard": text(&leaf.shard),
+        "holds": scope(leaf.scope),
+        "segments": segments.collect::<Vec<_>>(),
+        "quarantine": quarantine.collect::<Vec<_>>(),
+        "seals": compaction::seals(&leaf.seals),
+    }))
+}
+
+fn scope(scope: LeafScope) -> Value {
+    match scope {
+        LeafScope::Windows(number) => json!({ "windows": number }),
+        LeafScope::Quarantine(number) => json!({ "quarantine": number }),
+    }
+}
+
+fn quarantine_ref(list: &QuarantineRef) -> Value {
+    json!({ "key": list.key, "records": list.records })
 }
 
 fn segment_entry(entry: &SegmentEntry) -> Value {

@@ -188,7 +188,8 @@ impl<'p> Check<'p> {
                 Ok(ObjectKey::Manifest { .. }
                     | ObjectKey::Segment { .. }
                     | ObjectKey::Quarantine { .. }
-                    | ObjectKey::Seal { .. })
+                    | ObjectKey::Seal { .. }
+                    | ObjectKey::Leaf { .. })
             )
         };
         self.findings.iter().all(is_output)

@@ -63,10 +63,12 @@ pub enum Kind {
     DeleteEntry = 21,
     /// That they are.
     DeleteReceipt = 22,
+    /// A part of a shard's manifest.
+    ManifestLeaf = 23,
 }
 
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -87,6 +89,7 @@ impl Kind {
         Self::Seal,
         Self::DeleteEntry,
         Self::DeleteReceipt,
+        Self::ManifestLeaf,
     ];
 
     /// The name that errors and reports use.
@@ -112,6 +115,7 @@ impl Kind {
             Self::Seal => "seal",
             Self::DeleteEntry => "delete",
             Self::DeleteReceipt => "delete receipt",
+            Self::ManifestLeaf => "manifest leaf",
         }
     }
 

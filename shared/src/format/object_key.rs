@@ -60,6 +60,17 @@ pub enum ObjectKey {
         /// Which try wrote it.
         attempt: Attempt,
     },
+    /// `<hash>/leaf/<shard>/<generation>-<attempt>-<number>`
+    Leaf {
+        /// Of whose manifest.
+        shard: ShardId,
+        /// Which manifest was to name it first.
+        generation: Generation,
+        /// Which try wrote it.
+        attempt: Attempt,
+        /// Its number within the try.
+        number: u32,
+    },
     /// `flushes/<flush>`
     Flush(FlushId),
     /// `ledger/<source>/<topic>/<incarnation>/<partition>/genesis`
@@ -206,7 +217,7 @@ impl Prefix {
     }
 }
 
-/// First digit of the hash that a key of state, segments, quarantine or seals begins with: which of 16 groups of
+/// First digit of the hash that a key of state, segments, quarantine, seals or leaves begins with: which of 16 groups of
 /// keys it is in.
 ///
 /// # Panics
@@ -233,7 +244,8 @@ impl ObjectKey {
             Self::State { .. }
             | Self::Segment { .. }
             | Self::Quarantine { .. }
-            | Self::Seal { .. } => true,
+            | Self::Seal { .. }
+            | Self::Leaf { .. } => true,
             Self::Flush(_)
             | Self::Genesis(_)
             | Self::LedgerEntry { .. }
@@ -283,6 +295,12 @@ impl ObjectKey {
                 generation,
                 attempt,
             } => format!("seal/{shard}/{:020}-{attempt}", generation.0),
+            Self::Leaf {
+                shard,
+                generation,
+                attempt,
+                number,
+            } => format!("leaf/{shard}/{:020}-{attempt}-{number}", generation.0),
             Self::Flush(flush) => format!("{}{flush}", Prefix::FLUSHES),
             Self::Genesis(chain) => format!("{}genesis", Prefix::chain(chain)),
             Self::LedgerEntry { chain, from } => format!("{}{:020}", Prefix::chain(chain), from.0),

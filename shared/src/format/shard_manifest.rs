@@ -3,13 +3,17 @@
 mod versions_body;
 mod deleted_body;
 mod seal_body;
+mod segment_body;
+mod leaf;
+mod leaf_split;
 mod body;
+mod root;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::damage::DamageRef;
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, Kind};
@@ -19,9 +23,13 @@ use crate::offset::Offset;
 use crate::payload::Limits;
 use crate::window::{Resolution, TimeSpan, Window};
 
-pub(crate) use body::{CountsBody, QuarantineBody, SegmentBody, SeriesBody};
+pub use leaf::{LeafRef, LeafScope, ManifestLeaf};
+pub use root::ManifestRoot;
+
+pub(crate) use body::CountsBody;
 pub(crate) use deleted_body::DeletedBody;
 pub(crate) use seal_body::SealRefBody;
+pub(crate) use segment_body::{QuarantineBody, SegmentBody, SeriesBody};
 pub(crate) use versions_body::{LimitsBody, VersionsBody};
 
 /// What is true of a shard from one commit to the next.
@@ -59,6 +67,8 @@ pub struct ShardManifest {
     pub deletes_applied: u64,
     /// Points that each delete has taken, from the first generation on.
     pub deleted: Deleted,
+    /// Where parts of this manifest are stored that did not change for a while; of no meaning besides.
+    pub leaves: Vec<LeafRef>,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -206,6 +216,7 @@ impl ShardManifest {
             damages: Vec::new(),
             deletes_applied: 0,
             deleted: Deleted::new(),
+            leaves: Vec::new(),
         }
     }
 
@@ -279,7 +290,7 @@ impl ShardManifest {
         digest
     }
 
-    /// Encodes into the bytes of an object.
+    /// Encodes into the bytes of an object, without what is carried over in leaves.
     pub fn encode(&self, write_id: WriteId) -> Bytes {
         envelope::seal(
             Kind::ShardManifest,
@@ -288,14 +299,13 @@ impl ShardManifest {
         )
     }
 
-    /// Reads [`ShardManifest::encode`] back.
+    /// Reads [`ShardManifest::encode`] back, of a manifest that has no leaves.
     ///
     /// # Errors
-    /// Corrupt when the bytes break the format.
+    /// Corrupt when the bytes break the format, or name a leaf: read a [`ManifestRoot`] then, and join it.
     pub fn decode(bytes: &[u8]) -> Result<(WriteId, Self)> {
-        let (write_id, body) = envelope::open::<body::ManifestBody>(Kind::ShardManifest, bytes)?;
-        let refuse = |reason| Error::decode(Kind::ShardManifest.name(), 0, reason);
-        Ok((write_id, body.read().map_err(refuse)?))
+        let (write_id, root) = ManifestRoot::decode(bytes)?;
+        Ok((write_id, root.join(Vec::new())?))
     }
 }
 

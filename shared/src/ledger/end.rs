@@ -141,6 +141,7 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::Segment { .. }
         | ObjectKey::Quarantine { .. }
         | ObjectKey::Seal { .. }
+        | ObjectKey::Leaf { .. }
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
         | ObjectKey::Fill { .. }

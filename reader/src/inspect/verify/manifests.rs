@@ -7,7 +7,9 @@ use skein_shared::format::checksum;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
 use skein_shared::format::seal::Seal;
-use skein_shared::format::shard_manifest::{Layer, QuarantineRef, ShardManifest};
+use skein_shared::format::shard_manifest::{
+    Layer, ManifestLeaf, ManifestRoot, QuarantineRef, ShardManifest,
+};
 use skein_shared::ids::{Generation, ShardId};
 use skein_shared::promise::Promise;
 use skein_shared::window::Window;
@@ -30,25 +32,27 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
         check.checked.shards += 1;
         let generations = manifest_log::generations(&check.bucket, shard).await?;
         let newest = generations.first().copied();
+        let mut newest_root = None;
         let mut reads = read_all(check, shard, generations.clone());
         while let Some((generation, read)) = reads.next().await {
             match read? {
-                Ok(manifest) if (manifest.shard, manifest.generation) != (shard, generation) => {
-                    let what = format!(
-                        "holds generation {} of {}",
-                        manifest.generation, manifest.shard
-                    );
+                Ok(root) if (root.shard(), root.generation()) != (shard, generation) => {
+                    let (holds, of) = (root.generation(), root.shard());
+                    let what = format!("holds generation {holds} of {of}");
                     check.find(atomic(manifest_key(shard, generation), what));
                 }
-                Ok(manifest) if Some(generation) == newest => {
-                    histories.insert(shard, Intake::of(&manifest));
-                    manifests.insert(shard, manifest);
-                }
+                Ok(root) if Some(generation) == newest => newest_root = Some(root),
                 Ok(_) => {}
                 Err(finding) => check.find(finding),
             }
         }
         drop(reads);
+        if let Some(root) = newest_root
+            && let Some(manifest) = join(check, root).await?
+        {
+            histories.insert(shard, Intake::of(&manifest));
+            manifests.insert(shard, manifest);
+        }
         check_gapless(check, shard, &generations, manifests.get(&shard));
     }
     for manifest in manifests.values() {
@@ -56,6 +60,28 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
         check_seals(check, manifest).await?;
     }
     Ok((manifests, histories))
+}
+
+/// The whole manifest, if all of its leaves read back.
+async fn join(check: &mut Check<'_>, root: ManifestRoot) -> Result<Option<ShardManifest>> {
+    let mut leaves = Vec::new();
+    for named in root.leaves() {
+        match read(&check.bucket, &named.key, SEGMENT, ManifestLeaf::decode).await? {
+            Ok(leaf) => leaves.push(leaf),
+            Err(finding) => check.find(finding),
+        }
+    }
+    if leaves.len() < root.leaves().len() {
+        return Ok(None);
+    }
+    let key = manifest_key(root.shard(), root.generation());
+    match root.join(leaves) {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(error) => {
+            check.find(atomic(key, error.to_string()));
+            Ok(None)
+        }
+    }
 }
 
 /// Each generation stands on the one before it, down to the first, or to the first that is kept.
@@ -134,7 +160,7 @@ fn read_all(
     check: &Check<'_>,
     shard: ShardId,
     generations: Vec<Generation>,
-) -> impl futures::Stream<Item = (Generation, Result<Read<ShardManifest>>)> + Unpin + use<> {
+) -> impl futures::Stream<Item = (Generation, Result<Read<ManifestRoot>>)> + Unpin + use<> {
     let bucket = check.bucket.clone();
     Box::pin(
         futures::stream::iter(generations)
@@ -142,7 +168,7 @@ fn read_all(
                 let bucket = bucket.clone();
                 async move {
                     let key = manifest_key(shard, generation);
-                    let read = read(&bucket, &key, SEGMENT, ShardManifest::decode).await;
+                    let read = read(&bucket, &key, SEGMENT, ManifestRoot::decode).await;
                     (generation, read)
                 }
             })

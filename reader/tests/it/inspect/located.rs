@@ -7,8 +7,9 @@ use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManife
 use skein_shared::format::ledger_entry::LedgerEntry;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
-use skein_shared::format::shard_manifest::ShardManifest;
-use skein_shared::ids::{ShardId, WriteId};
+use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
+use skein_shared::ids::{Generation, ShardId, WriteId};
+use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
 use skein_shared::window::TimestampMs;
 
@@ -231,6 +232,49 @@ async fn a_wrong_count_in_a_shard_manifest_is_found() {
     wrong.quarantine[0].records += 1;
     let findings = found_with(&world, &key, Some(wrong.encode(WriteId::random()))).await;
     assert_located(&findings, &sound.quarantine[0].key, "one record more");
+}
+
+#[tokio::test]
+async fn damage_in_a_part_of_a_manifest_is_found() {
+    let world = World::build().await;
+    let (shard, manifest) = world.manifests.first_key_value().unwrap();
+    let mut next = manifest.clone();
+    next.generation = Generation(manifest.generation.0 + 1);
+    let list = |number| QuarantineRef {
+        key: format!("list-{number}"),
+        records: 0,
+        crc32c: 2,
+    };
+    next.quarantine.extend((0..128).map(list));
+    let id = WriteId::random();
+    manifest_log::store_leaves(&world.bucket, &mut next, id)
+        .await
+        .unwrap();
+    manifest_log::commit(&world.bucket, &next, id)
+        .await
+        .unwrap();
+    let leaf = &next.leaves[0].key;
+    let findings = check(&world).await.findings;
+    assert!(findings.iter().all(|finding| finding.object != *leaf));
+
+    let mut flipped = world.bucket.get(leaf).await.unwrap().to_vec();
+    flipped[70] ^= 4;
+    let findings = found_with(&world, leaf, Some(flipped.into())).await;
+    assert_located(&findings, leaf, "a flipped bit");
+    let findings = found_with(&world, leaf, None).await;
+    assert_located(&findings, leaf, "the loss");
+    let key = ObjectKey::Manifest {
+        shard: *shard,
+        generation: next.generation,
+    };
+    let other = ShardManifest::empty(*shard);
+    let other = ShardManifest {
+        quarantine: (200..328).map(list).collect(),
+        ..other
+    };
+    let other = other.new_leaves()[0].encode(id);
+    let findings = found_with(&world, leaf, Some(other)).await;
+    assert_located(&findings, &key.to_string(), "another leaf");
 }
 
 #[tokio::test]

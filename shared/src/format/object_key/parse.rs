@@ -87,6 +87,16 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 number: number.parse().ok()?,
             })
         }
+        [_, "leaf", shard, name] => {
+            let (rest, number) = name.rsplit_once('-')?;
+            let (generation, attempt) = rest.split_once('-')?;
+            Some(ObjectKey::Leaf {
+                shard: shard.parse().ok()?,
+                generation: Generation(generation.parse().ok()?),
+                attempt: attempt_from(attempt)?,
+                number: number.parse().ok()?,
+            })
+        }
         [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
         _ => None,
     }

@@ -1,20 +1,18 @@
 //! The manifest's protobuf body.
 
 use prost::Message;
-use uuid::Uuid;
 
 use super::deleted_body::DeletedBody;
+use super::leaf::LeafRefBody;
 use super::seal_body::SealRefBody;
+use super::segment_body::{QuarantineBody, SegmentBody};
 use super::versions_body::{LimitsBody, VersionsBody};
-use super::{ConservationCounts, Layer, LimitsEpoch, QuarantineRef, SegmentEntry, ShardManifest};
+use super::{ConservationCounts, LimitsEpoch, ShardManifest};
 use crate::format::chain_groups::{self, ChainGroup};
 use crate::format::damage::DamageRefBody;
-use crate::format::digest::ContentDigest;
-use crate::format::segment_writer::SegmentSummary;
 use crate::format::wire;
-use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
+use crate::ids::Generation;
 use crate::offset::Offset;
-use crate::window::{Resolution, TimestampMs, Window};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ManifestBody {
@@ -48,6 +46,8 @@ pub(super) struct ManifestBody {
     deletes_applied: u64,
     #[prost(message, repeated, tag = "22")]
     deleted: Vec<DeletedBody>,
+    #[prost(message, repeated, tag = "13")]
+    leaves: Vec<LeafRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -58,67 +58,6 @@ struct EpochBody {
     positions: Vec<ChainGroup>,
     #[prost(message, repeated, tag = "3")]
     fills: Vec<wire::HolePosition>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct SegmentBody {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(sint64, tag = "2")]
-    window: i64,
-    #[prost(string, tag = "3")]
-    resolution: String,
-    #[prost(uint64, tag = "4")]
-    generation: u64,
-    #[prost(bytes = "vec", tag = "5")]
-    write_id: Vec<u8>,
-    #[prost(uint64, tag = "6")]
-    size_bytes: u64,
-    #[prost(uint32, tag = "7")]
-    tail_bytes: u32,
-    #[prost(fixed32, tag = "8")]
-    crc32c: u32,
-    #[prost(bytes = "vec", tag = "9")]
-    digest: Vec<u8>,
-    #[prost(uint64, tag = "10")]
-    points: u64,
-    #[prost(uint64, tag = "11")]
-    series: u64,
-    #[prost(sint64, tag = "12")]
-    first_ms: i64,
-    #[prost(sint64, tag = "13")]
-    last_ms: i64,
-    #[prost(message, optional, tag = "14")]
-    first_series: Option<SeriesBody>,
-    #[prost(message, optional, tag = "15")]
-    last_series: Option<SeriesBody>,
-    /// Of a rollup alone, as the next.
-    #[prost(uint64, tag = "16")]
-    raw_points: u64,
-    #[prost(string, optional, tag = "17")]
-    rollup_of: Option<String>,
-    #[prost(uint64, tag = "18")]
-    steps: u64,
-    #[prost(uint64, tag = "21")]
-    deletes_applied: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct SeriesBody {
-    #[prost(uint64, tag = "1")]
-    org: u64,
-    #[prost(fixed64, tag = "2")]
-    metric: u64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct QuarantineBody {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(uint64, tag = "2")]
-    records: u64,
-    #[prost(fixed32, tag = "3")]
-    crc32c: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -142,17 +81,15 @@ pub(crate) struct CountsBody {
 impl From<&ShardManifest> for ManifestBody {
     fn from(manifest: &ShardManifest) -> Self {
         let positions = manifest.positions.iter();
+        let leaves: Vec<_> = manifest.carried_leaves().collect();
+        let inline = manifest.beside(&leaves);
         Self {
             shard: manifest.shard.to_string(),
             generation: manifest.generation.0,
             positions: chain_groups::group(positions.map(|(chain, offset)| (chain, offset.0))),
-            segments: manifest.segments.iter().map(SegmentBody::from).collect(),
+            segments: inline.segments.iter().map(SegmentBody::from).collect(),
             versions: Some(VersionsBody::from(&manifest.versions)),
-            quarantine: manifest
-                .quarantine
-                .iter()
-                .map(QuarantineBody::from)
-                .collect(),
+            quarantine: inline.quarantine.iter().map(QuarantineBody::from).collect(),
             counts: Some(CountsBody::from(&manifest.counts)),
             fills: manifest.fills.iter().map(wire::HolePosition::of).collect(),
             kept_from: manifest.kept_from.0,
@@ -162,10 +99,11 @@ impl From<&ShardManifest> for ManifestBody {
                 .iter()
                 .map(EpochBody::from)
                 .collect(),
-            seals: manifest.seals.iter().map(SealRefBody::from).collect(),
+            seals: inline.seals.iter().map(SealRefBody::from).collect(),
             damages: manifest.damages.iter().map(DamageRefBody::from).collect(),
             deletes_applied: manifest.deletes_applied,
             deleted: DeletedBody::of(&manifest.deleted),
+            leaves: leaves.into_iter().map(LeafRefBody::from).collect(),
         }
     }
 }
@@ -205,6 +143,7 @@ impl ManifestBody {
         let quarantine = self.quarantine.into_iter().map(QuarantineBody::read);
         let earlier_limits = self.earlier_limits.into_iter().map(EpochBody::read);
         let damages = self.damages.into_iter().map(DamageRefBody::read);
+        let leaves = self.leaves.into_iter().map(LeafRefBody::read);
         Ok(ShardManifest {
             shard: self.shard.parse()?,
             generation: Generation(self.generation),
@@ -228,119 +167,8 @@ impl ManifestBody {
             damages: damages.collect::<Result<_, _>>()?,
             deletes_applied: self.deletes_applied,
             deleted: self.deleted.into_iter().map(DeletedBody::read).collect(),
+            leaves: leaves.collect::<Result<_, _>>()?,
         })
-    }
-}
-
-impl From<&SegmentEntry> for SegmentBody {
-    fn from(entry: &SegmentEntry) -> Self {
-        let summary = &entry.summary;
-        Self {
-            key: entry.key.clone(),
-            window: entry.window.number(),
-            resolution: entry.resolution.to_string(),
-            generation: entry.generation.0,
-            write_id: entry.write_id.0.as_bytes().to_vec(),
-            size_bytes: summary.size_bytes,
-            tail_bytes: summary.tail_bytes,
-            crc32c: summary.crc32c,
-            digest: summary.digest.to_bytes().to_vec(),
-            points: summary.points,
-            series: summary.series,
-            first_ms: summary.first_timestamp.0,
-            last_ms: summary.last_timestamp.0,
-            first_series: Some(SeriesBody::from(summary.first_series)),
-            last_series: Some(SeriesBody::from(summary.last_series)),
-            steps: match entry.layer {
-                Layer::Base => 0,
-                Layer::Overlay { steps } => steps,
-            },
-            raw_points: if entry.resolution.is_raw() {
-                0
-            } else {
-                summary.raw_points
-            },
-            rollup_of: entry.rollup_of.clone(),
-            deletes_applied: entry.deletes_applied,
-        }
-    }
-}
-
-impl SegmentBody {
-    pub(crate) fn read(self) -> Result<SegmentEntry, String> {
-        let write_id = Uuid::from_slice(&self.write_id).map_err(|_| "write id is not 16 bytes")?;
-        let resolution: Resolution = self.resolution.parse()?;
-        if resolution.is_raw() && self.rollup_of.is_some() {
-            return Err("a segment of raw points is no rollup".into());
-        }
-        Ok(SegmentEntry {
-            window: Window::from_number(self.window),
-            resolution,
-            layer: match self.steps {
-                0 => Layer::Base,
-                steps => Layer::Overlay { steps },
-            },
-            rollup_of: self.rollup_of,
-            generation: Generation(self.generation),
-            write_id: WriteId(write_id),
-            summary: SegmentSummary {
-                size_bytes: self.size_bytes,
-                tail_bytes: self.tail_bytes,
-                crc32c: self.crc32c,
-                digest: ContentDigest::from_bytes(&self.digest).ok_or("digest is not 16 bytes")?,
-                points: self.points,
-                raw_points: if resolution.is_raw() {
-                    self.points
-                } else {
-                    self.raw_points
-                },
-                series: self.series,
-                first_timestamp: TimestampMs(self.first_ms),
-                last_timestamp: TimestampMs(self.last_ms),
-                first_series: self.first_series.ok_or("first series is missing")?.read(),
-                last_series: self.last_series.ok_or("last series is missing")?.read(),
-            },
-            key: self.key,
-            deletes_applied: self.deletes_applied,
-        })
-    }
-}
-
-impl From<SeriesKey> for SeriesBody {
-    fn from(key: SeriesKey) -> Self {
-        Self {
-            org: key.org.0,
-            metric: key.metric.0,
-        }
-    }
-}
-
-impl SeriesBody {
-    pub(crate) fn read(self) -> SeriesKey {
-        SeriesKey {
-            org: OrgId(self.org),
-            metric: MetricId(self.metric),
-        }
-    }
-}
-
-impl From<&QuarantineRef> for QuarantineBody {
-    fn from(list: &QuarantineRef) -> Self {
-        Self {
-            key: list.key.clone(),
-            records: list.records,
-            crc32c: list.crc32c,
-        }
-    }
-}
-
-impl QuarantineBody {
-    pub(crate) fn read(self) -> QuarantineRef {
-        QuarantineRef {
-            key: self.key,
-            records: self.records,
-            crc32c: self.crc32c,
-        }
     }
 }
 

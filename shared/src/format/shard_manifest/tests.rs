@@ -158,6 +158,7 @@ prop_compose! {
             damages: damages.into_iter().map(damage).collect(),
             deletes_applied: by_deletes / 2,
             deleted,
+            leaves: Vec::new(),
         }
     }
 }

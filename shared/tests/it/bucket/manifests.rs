@@ -2,9 +2,9 @@
 
 use futures::future::join_all;
 use skein_shared::Error;
-use skein_shared::bucket::Operation;
+use skein_shared::bucket::{Bucket, Operation};
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
 use skein_shared::ids::{Generation, OrgId, ShardId, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 
@@ -40,6 +40,44 @@ async fn the_newest_manifest_is_found_with_one_listing() {
         .unwrap();
     assert_eq!(third, manifest(3));
     assert_eq!(manifest_log::shards(&bucket).await.unwrap(), [SHARD]);
+}
+
+/// Commits `manifest` as a compactor does.
+async fn with_leaves(bucket: &Bucket, mut manifest: ShardManifest, id: WriteId) -> ShardManifest {
+    manifest_log::store_leaves(bucket, &mut manifest, id)
+        .await
+        .unwrap();
+    let committed = manifest_log::commit(bucket, &manifest, id).await;
+    assert_eq!(committed.unwrap(), Committed::Ours);
+    manifest
+}
+
+#[tokio::test]
+async fn what_no_longer_changes_is_stored_once_and_read_back() {
+    let (_server, bucket) = open_embedded().await;
+    let list = |number| QuarantineRef {
+        key: format!("list-{number}"),
+        records: 1,
+        crc32c: 2,
+    };
+    let mut stored = manifest(1);
+    stored.quarantine = (0..300).map(list).collect();
+    for generation in 1..=3 {
+        stored.generation = Generation(generation);
+        let id = WriteId::random();
+        let puts_before = bucket.requests().of(Operation::Put);
+        let first = with_leaves(&bucket, stored.clone(), id).await;
+        // As after an answer that was lost.
+        let again = with_leaves(&bucket, stored, id).await;
+        assert_eq!(first, again);
+        stored = again;
+        let puts = bucket.requests().of(Operation::Put) - puts_before;
+        let leaves = if generation == 1 { 2 } else { 0 };
+        assert_eq!(puts, 2 * leaves, "a leaf is written when it is new");
+        let read = manifest_log::newest(&bucket, SHARD).await.unwrap();
+        assert_eq!(read, stored);
+        assert_eq!(read.leaves.len(), 2);
+    }
 }
 
 #[tokio::test]
