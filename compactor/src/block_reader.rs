@@ -192,7 +192,7 @@ impl BlockReader<'_> {
                     offset: record.offset,
                 };
                 counts.payload_bytes += payload.len() as u64;
-                counts.points += arena.push(payload, &view, order, |window| {
+                counts.points += arena.push(&view, order, |window| {
                     let is_ours = window.span().overlaps(self.span)
                         && self.shard_map.owner_of(view.org(), window) == self.shard;
                     let place = (rule.object.key.as_str(), &rule.stream.chain, record.offset);

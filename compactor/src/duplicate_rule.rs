@@ -5,6 +5,9 @@
 //! The total order of writes is: record timestamp, position, index in the payload. Identical values
 //! collapse too, and what is left keeps the highest order, so that any later merge decides the same.
 
+use std::mem::take;
+use std::ops::Range;
+
 use skein_shared::delete_rule::{DeleteMask, PointColumns};
 use skein_shared::format::order_column::{Order, OrderRun};
 use skein_shared::format::segment_reader::SeriesBuffer;
@@ -18,8 +21,8 @@ pub struct SeriesMerge {
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
     pieces: Vec<OrderRun>,
-    by_order: Vec<u32>,
-    ranks: Vec<u32>,
+    extents: Vec<Extent>,
+    by_order: Vec<Order>,
     keys: Vec<Key>,
 }
 
@@ -34,6 +37,18 @@ pub struct MergeCounts {
     pub not_owned: u64,
     /// Points that a delete has taken.
     pub deleted: u64,
+}
+
+/// Where the points of a piece lie, in memory and in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Extent {
+    earliest_ms: i64,
+    latest_ms: i64,
+    /// Whether each point is later than the one before it.
+    ascends: bool,
+    /// Place of its first point among the gathered points.
+    place: u32,
+    piece: u32,
 }
 
 /// Sorts points by time, then by the order of writes.
@@ -132,54 +147,99 @@ impl SeriesMerge {
                 ..MergeCounts::default()
             };
         }
-        self.sort_keys();
-        let counts = self.emit(owned, out);
+        self.measure();
+        let extents = take(&mut self.extents);
+        let mut counts = MergeCounts::default();
+        for together in overlapping(&extents) {
+            match together {
+                [alone] if alone.ascends && self.times_of(*alone).iter().all(|ms| owned(*ms)) => {
+                    counts.kept += u64::from(self.copy(*alone, out));
+                }
+                together => {
+                    self.sort_keys(together);
+                    counts.add(self.emit(&owned, out));
+                }
+            }
+        }
+        self.extents = extents;
         assert_eq!(counts.total(), gathered, "SK-11: a merge loses no point");
         counts
     }
 
-    fn sort_keys(&mut self) {
-        self.rank_pieces();
-        self.keys.clear();
+    /// Says where each piece lies, in the order of time.
+    fn measure(&mut self) {
+        self.extents.clear();
         let mut place = 0;
-        for (piece, (run, rank)) in (0..).zip(self.pieces.iter().zip(&self.ranks)) {
+        for (piece, run) in (0..).zip(&self.pieces) {
             let end = place + run.points as usize;
-            for timestamp_ms in &self.timestamps_ms[place..end] {
-                self.keys.push(Key {
-                    timestamp_ms: *timestamp_ms,
-                    rank: *rank,
-                    place: u32::try_from(self.keys.len()).expect("fewer than 2^32 points"),
-                    piece,
-                });
+            let times = &self.timestamps_ms[place..end];
+            let (mut earliest_ms, mut latest_ms) = (i64::MAX, i64::MIN);
+            for ms in times {
+                earliest_ms = earliest_ms.min(*ms);
+                latest_ms = latest_ms.max(*ms);
             }
+            self.extents.push(Extent {
+                earliest_ms,
+                latest_ms,
+                ascends: times.is_sorted_by(|a, b| a < b),
+                place: u32::try_from(place).expect("fewer than 2^32 points"),
+                piece,
+            });
             place = end;
         }
         assert_eq!(place, self.timestamps_ms.len(), "every point has an order");
-        // Stable on purpose: pieces are sorted runs, and the stable sort merges runs.
-        self.keys.sort();
+        // Stable on purpose: payloads come by their first point, and segments are sorted.
+        self.extents.sort_by_key(|extent| extent.earliest_ms);
     }
 
-    /// Gives equal orders, which are stretches of one record, the same rank.
-    fn rank_pieces(&mut self) {
-        let pieces = &self.pieces;
-        let count = u32::try_from(pieces.len()).expect("fewer than 2^32 pieces");
-        self.by_order.clear();
-        self.by_order.extend(0..count);
-        self.by_order
-            .sort_unstable_by_key(|piece| pieces[*piece as usize].order);
-        self.ranks.clear();
-        self.ranks.resize(pieces.len(), 0);
-        let mut rank = 0;
-        for pair in self.by_order.windows(2) {
-            let (before, after) = (pair[0] as usize, pair[1] as usize);
-            if pieces[before].order != pieces[after].order {
-                rank += 1;
-            }
-            self.ranks[after] = rank;
+    fn points_of(&self, extent: Extent) -> Range<usize> {
+        let place = extent.place as usize;
+        place..place + self.pieces[extent.piece as usize].points as usize
+    }
+
+    fn times_of(&self, extent: Extent) -> &[i64] {
+        &self.timestamps_ms[self.points_of(extent)]
+    }
+
+    /// Nothing competes with these points.
+    fn copy(&self, extent: Extent, out: &mut SeriesBuffer) -> u32 {
+        let (points, run) = (self.points_of(extent), self.pieces[extent.piece as usize]);
+        let (times, values) = (&self.timestamps_ms[points.clone()], &self.values[points]);
+        out.timestamps_ms.extend_from_slice(times);
+        out.values.extend_from_slice(values);
+        extend_runs(&mut out.orders, run);
+        run.points
+    }
+
+    /// Brings the points of some pieces into the order of time and of writes.
+    fn sort_keys(&mut self, together: &[Extent]) {
+        let (mut keys, mut by_order) = (take(&mut self.keys), take(&mut self.by_order));
+        let order = |extent: &Extent| self.pieces[extent.piece as usize].order;
+        by_order.clear();
+        by_order.extend(together.iter().map(order));
+        by_order.sort_unstable();
+        // Equal orders are stretches of one record, and have the same rank.
+        by_order.dedup();
+        keys.clear();
+        for extent in together {
+            let order = order(extent);
+            let rank = by_order.partition_point(|other| *other < order);
+            let rank = u32::try_from(rank).expect("fewer than 2^32 pieces");
+            let times = self.times_of(*extent).iter();
+            let key = |(place, ms): (u32, &i64)| Key {
+                timestamp_ms: *ms,
+                rank,
+                place,
+                piece: extent.piece,
+            };
+            keys.extend((extent.place..).zip(times).map(key));
         }
+        // Stable on purpose: pieces are sorted runs, and the stable sort merges runs.
+        keys.sort();
+        (self.keys, self.by_order) = (keys, by_order);
     }
 
-    fn emit(&self, owned: impl Fn(i64) -> bool, out: &mut SeriesBuffer) -> MergeCounts {
+    fn emit(&self, owned: &impl Fn(i64) -> bool, out: &mut SeriesBuffer) -> MergeCounts {
         let mut counts = MergeCounts::default();
         for same_time in self.keys.chunk_by(|a, b| a.timestamp_ms == b.timestamp_ms) {
             let last = same_time[same_time.len() - 1];
@@ -213,6 +273,15 @@ impl MergeCounts {
     }
 }
 
+/// Pieces in the order of time, cut where one begins after all before it have ended.
+fn overlapping(extents: &[Extent]) -> impl Iterator<Item = &[Extent]> {
+    let mut latest_ms = i64::MIN;
+    extents.chunk_by(move |a, b| {
+        latest_ms = latest_ms.max(a.latest_ms);
+        b.earliest_ms <= latest_ms
+    })
+}
+
 fn extend_runs(runs: &mut Vec<OrderRun>, next: OrderRun) {
     match runs.last_mut() {
         Some(last) if last.order == next.order => last.points += next.points,
@@ -221,118 +290,4 @@ fn extend_runs(runs: &mut Vec<OrderRun>, next: OrderRun) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-    use skein_shared::format::order_column::ChainIndex;
-    use skein_shared::offset::Offset;
-    use skein_shared::window::TimestampMs;
-
-    use super::*;
-
-    type Record = (Order, Vec<(i64, f64)>);
-
-    fn records() -> impl Strategy<Value = Vec<Record>> {
-        let order =
-            (prop::option::of(0..3_i64), 0..3_u32, 0..4_i64).prop_map(|(at, chain, offset)| {
-                Order {
-                    seals: 1,
-                    record_timestamp: at.map(TimestampMs),
-                    chain: ChainIndex(chain),
-                    offset: Offset(offset),
-                }
-            });
-        let value = prop::sample::select(vec![0.0, -0.0, 1.5, f64::NAN, f64::INFINITY]);
-        let points = prop::collection::vec((0..12_i64, value), 0..8);
-        prop::collection::btree_map(order, points, 0..8)
-            .prop_map(|records| records.into_iter().collect::<Vec<_>>())
-            .prop_shuffle()
-    }
-
-    /// One map insert for each point, in the total order: the last one stays.
-    fn oracle(mut records: Vec<Record>, owned: impl Fn(i64) -> bool) -> Vec<(i64, u64, Order)> {
-        records.sort_by_key(|(order, _)| *order);
-        let mut points = BTreeMap::new();
-        for (order, record) in records {
-            for (ms, value) in record {
-                points.insert(ms, (value.to_bits(), order));
-            }
-        }
-        points
-            .into_iter()
-            .filter(|(ms, _)| owned(*ms))
-            .map(|(ms, (bits, order))| (ms, bits, order))
-            .collect()
-    }
-
-    fn gather(merge: &mut SeriesMerge, records: &[Record]) {
-        merge.clear();
-        for (order, points) in records {
-            merge.gather_record(*order, |timestamps, values| {
-                timestamps.extend(points.iter().map(|(ms, _)| *ms));
-                values.extend(points.iter().map(|(_, value)| *value));
-            });
-        }
-    }
-
-    fn points_of(series: &SeriesBuffer) -> Vec<(i64, u64, Order)> {
-        let orders = series
-            .orders
-            .iter()
-            .flat_map(|run| std::iter::repeat_n(run.order, run.points as usize));
-        let bits = series.values.iter().map(|value| value.to_bits());
-        series
-            .timestamps_ms
-            .iter()
-            .copied()
-            .zip(bits)
-            .zip(orders)
-            .map(|((ms, bits), order)| (ms, bits, order))
-            .collect()
-    }
-
-    proptest! {
-        #[test]
-        fn the_last_write_in_the_total_order_wins(records in records(), border in 0..14_i64) {
-            let (mut merge, mut out) = (SeriesMerge::default(), SeriesBuffer::default());
-            gather(&mut merge, &records);
-            let gathered: usize = records.iter().map(|(_, points)| points.len()).sum();
-            let counts = merge.merge_into(|ms| ms < border, &mut out);
-            let expected = oracle(records, |ms| ms < border);
-            prop_assert_eq!(counts.kept, expected.len() as u64);
-            prop_assert_eq!(counts.total(), gathered as u64);
-            prop_assert_eq!(points_of(&out), expected);
-        }
-
-        #[test]
-        fn merging_in_any_steps_gives_what_one_step_gives(records in records(), cut in 0..8_usize) {
-            let (mut merge, mut out) = (SeriesMerge::default(), SeriesBuffer::default());
-            let (first, rest) = records.split_at(cut.min(records.len()));
-            let mut segment = SeriesBuffer::default();
-            gather(&mut merge, first);
-            merge.merge_into(|_| true, &mut segment);
-            gather(&mut merge, rest);
-            merge.gather_segment(&segment);
-            merge.merge_into(|_| true, &mut out);
-            prop_assert_eq!(points_of(&out), oracle(records, |_| true));
-        }
-    }
-
-    #[test]
-    fn identical_values_collapse_and_keep_the_highest_order() {
-        let order = |offset| Order {
-            seals: 1,
-            offset: Offset(offset),
-            ..Order::default()
-        };
-        let (mut merge, mut out) = (SeriesMerge::default(), SeriesBuffer::default());
-        gather(
-            &mut merge,
-            &[(order(9), vec![(1, 2.5)]), (order(4), vec![(1, 2.5)])],
-        );
-        let counts = merge.merge_into(|_| true, &mut out);
-        assert_eq!(counts.duplicates, 1);
-        assert_eq!(points_of(&out), [(1, 2.5_f64.to_bits(), order(9))]);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use skein_shared::window::{TimestampMs, Window};
 /// Memory is taken in steps of this size and kept for the next filling.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// Bytes of payloads, each copied once, and a reference to each.
+/// Packed points of payloads, each copied once, and a reference to each.
 #[derive(Debug, Default)]
 pub struct PayloadArena {
     chunks: Vec<Vec<u8>>,
@@ -78,7 +78,6 @@ impl PayloadArena {
     /// which the shard has the payload's org, what [`Order::seals`] is there; a payload that spans windows is cut.
     pub fn push(
         &mut self,
-        payload: &[u8],
         view: &PayloadView<'_>,
         order: Order,
         rank: impl Fn(Window) -> Option<u32>,
@@ -99,14 +98,14 @@ impl PayloadArena {
             first_ms: range.first.0,
             order: Order { seals, ..order },
         };
-        self.keep(key, payload);
+        self.keep_points(key, view.points());
         view.point_count() as u64
     }
 
-    /// Takes a payload that another arena has held, in the order of keys.
-    pub fn push_sorted(&mut self, key: PayloadKey, payload: &[u8]) {
+    /// Takes packed points that another arena has held, in the order of keys.
+    pub fn push_sorted(&mut self, key: PayloadKey, packed: &[u8]) {
         debug_assert!(self.refs.last().is_none_or(|last| last.key < key));
-        self.keep(key, payload);
+        self.keep(key, packed.len(), |chunk| chunk.extend_from_slice(packed));
     }
 
     /// Memory that is in use: bytes and references.
@@ -134,10 +133,17 @@ impl PayloadArena {
     /// # Panics
     /// If the reference is of another filling.
     pub fn points_of(&self, reference: &PayloadRef) -> PayloadPoints<'_> {
-        PayloadPoints::of_checked(self.bytes_of(reference))
+        PayloadPoints::of_packed(self.bytes_of(reference))
     }
 
-    /// The bytes behind a reference of this filling.
+    /// Looks at the beginning of each of `references`, so that the processor fetches them side by side, and not one after
+    /// the other when each is decoded.
+    pub fn touch(&self, references: &[PayloadRef]) {
+        let first = |reference| self.bytes_of(reference)[0];
+        std::hint::black_box(references.iter().fold(0, |all, next| all ^ first(next)));
+    }
+
+    /// The packed points behind a reference of this filling.
     ///
     /// # Panics
     /// If the reference is of another filling.
@@ -183,7 +189,7 @@ impl PayloadArena {
                 first_ms: piece.timestamps[0].0,
                 order: Order { seals, ..order },
             };
-            self.keep(key, &bytes);
+            self.keep_points(key, &PayloadPoints::of_encoded(&bytes));
             points += piece.values.len() as u64;
         }
         pieces.clear();
@@ -191,23 +197,29 @@ impl PayloadArena {
         points
     }
 
-    fn keep(&mut self, key: PayloadKey, payload: &[u8]) {
-        let room = |chunk: &Vec<u8>| chunk.capacity() - chunk.len() >= payload.len();
+    fn keep_points(&mut self, key: PayloadKey, points: &PayloadPoints<'_>) {
+        self.keep(key, points.packed_bytes(), |chunk| points.pack_into(chunk));
+    }
+
+    fn keep(&mut self, key: PayloadKey, packed_bytes: usize, put: impl FnOnce(&mut Vec<u8>)) {
+        let room = |chunk: &Vec<u8>| chunk.capacity() - chunk.len() >= packed_bytes;
         while !self.chunks.get(self.open_chunk).is_none_or(room) {
             self.open_chunk += 1;
         }
         if self.open_chunk == self.chunks.len() {
             self.chunks
-                .push(Vec::with_capacity(CHUNK_BYTES.max(payload.len())));
+                .push(Vec::with_capacity(CHUNK_BYTES.max(packed_bytes)));
         }
         let chunk = &mut self.chunks[self.open_chunk];
         let place = Place {
             chunk: u32::try_from(self.open_chunk).expect("the memory budget bounds the chunks"),
             start: u32::try_from(chunk.len()).expect("a chunk is far below 4 GiB"),
-            len: u32::try_from(payload.len()).expect("the limits bound a payload far below 4 GiB"),
+            len: u32::try_from(packed_bytes).expect("the limits bound a payload far below 4 GiB"),
         };
-        chunk.extend_from_slice(payload);
-        self.payload_bytes += payload.len();
+        let end = chunk.len() + packed_bytes;
+        put(chunk);
+        assert_eq!(chunk.len(), end, "as long as it was said to be");
+        self.payload_bytes += packed_bytes;
         self.refs.push(PayloadRef { key, place });
     }
 }
@@ -260,9 +272,7 @@ mod tests {
         let mut bytes = Vec::new();
         payload(points).encode(&mut bytes);
         let view = PayloadView::parse(&bytes, &Limits::default(), None).unwrap();
-        arena.push(&bytes, &view, Order::default(), |window| {
-            owns(window).then_some(1)
-        })
+        arena.push(&view, Order::default(), |window| owns(window).then_some(1))
     }
 
     fn points_in(arena: &PayloadArena, reference: &PayloadRef) -> Vec<(i64, u64)> {

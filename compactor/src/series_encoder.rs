@@ -22,6 +22,9 @@ use crate::payload_arena::PayloadRef;
 use crate::segment_set::SegmentSet;
 use crate::series_grouper::{SeriesGroup, SeriesGrouper};
 
+/// Payloads of a series that are fetched from memory side by side.
+const TOUCHED_AT_ONCE: usize = 32;
+
 /// What one segment is made of.
 #[derive(Debug)]
 pub struct SegmentInput<'a> {
@@ -144,17 +147,20 @@ fn gather(
 ) -> Option<SeriesMetadata> {
     let arena = group.arena();
     let mut newest: Option<(Order, &PayloadRef)> = None;
-    for reference in group.payloads() {
-        let points = arena.points_of(reference);
-        let order = reference.key.order;
-        let chain = chain_indexes[order.chain.0 as usize];
-        let order = Order { chain, ..order };
-        merge.gather_record(order, |timestamps, values| {
-            points.decode_into(timestamps, values);
-        });
-        let is_newer = newest.is_none_or(|(newest, _)| newest < order);
-        if is_newer && points.metadata().next().is_some() && says(order) {
-            newest = Some((order, reference));
+    for batch in group.payloads().chunks(TOUCHED_AT_ONCE) {
+        arena.touch(batch);
+        for reference in batch {
+            let points = arena.points_of(reference);
+            let order = reference.key.order;
+            let chain = chain_indexes[order.chain.0 as usize];
+            let order = Order { chain, ..order };
+            merge.gather_record(order, |timestamps, values| {
+                points.decode_into(timestamps, values);
+            });
+            let is_newer = newest.is_none_or(|(newest, _)| newest < order);
+            if is_newer && points.has_metadata() && says(order) {
+                newest = Some((order, reference));
+            }
         }
     }
     let (order, reference) = newest?;

@@ -8,6 +8,8 @@ pub mod refusal;
 pub mod limits;
 pub mod encode;
 mod wire;
+mod times;
+mod fields;
 pub mod native;
 
 #[cfg(test)]
@@ -18,8 +20,9 @@ use crate::payload::wire::{Cursor, Value};
 
 pub use encode::Payload;
 pub use limits::Limits;
-pub use native::{PayloadPoints, PayloadView, TimeRange};
+pub use native::{PayloadPoints, PayloadView};
 pub use refusal::Refusal;
+pub use times::TimeRange;
 
 /// Name of the Kafka record header that holds the org as ASCII decimal.
 pub const ORG_HEADER: &str = "skein-org";

@@ -61,7 +61,7 @@ fn push(arena: &mut PayloadArena, offset: usize, write: Write) {
     };
     // Not the order in which they come.
     let seals = 1 + write.chain % 2;
-    assert_eq!(arena.push(&bytes, &view, order, |_| Some(seals)), 1);
+    assert_eq!(arena.push(&view, order, |_| Some(seals)), 1);
 }
 
 type Group = (Vec<ChainIndex>, Vec<(PayloadKey, Vec<u8>)>);

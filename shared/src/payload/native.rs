@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use crate::ids::{MetricId, OrgId, SeriesKey};
+use crate::payload::fields::{self, Fields};
 use crate::payload::limits::Limits;
 use crate::payload::org_in_header;
 use crate::payload::refusal::Refusal;
-use crate::payload::wire::{self, Cursor, Value};
+use crate::payload::times::{Regular, TimeRange, Times};
 use crate::window::TimestampMs;
 
 /// A payload that was checked whole; its points are decoded on demand.
@@ -24,34 +25,8 @@ pub struct PayloadPoints<'a> {
     times: Times<'a>,
     /// Little-endian doubles. Owned only where the producer did not pack them into one field.
     values: Cow<'a, [u8]>,
-    payload: &'a [u8],
-}
-
-/// The event times of a payload's points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeRange {
-    /// Of the first point, as the payload has them.
-    pub first: TimestampMs,
-    /// The smallest.
-    pub earliest: TimestampMs,
-    /// The largest.
-    pub latest: TimestampMs,
-}
-
-const CHECKED: &str = "parse has checked the whole payload";
-
-#[derive(Debug, Clone)]
-enum Times<'a> {
-    /// Varints of zigzag deltas.
-    Deltas(Cow<'a, [u8]>),
-    Regular(Regular),
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Regular {
-    start_ms: i64,
-    step_ms: u64,
-    count: u32,
+    /// The fields of metadata. Owned only where they are not side by side.
+    metadata: Cow<'a, [u8]>,
 }
 
 impl<'a> PayloadView<'a> {
@@ -82,7 +57,7 @@ impl<'a> PayloadView<'a> {
             points: PayloadPoints {
                 times,
                 values: fields.values,
-                payload,
+                metadata: fields.metadata,
             },
         };
         limits.check_points(view.point_count())?;
@@ -141,259 +116,117 @@ impl<'a> PayloadView<'a> {
     }
 }
 
-impl<'a> PayloadPoints<'a> {
-    /// Reads a payload that [`PayloadView::parse`] took before: nothing is checked again.
-    ///
-    /// # Panics
-    /// If it is another one.
-    pub fn of_checked(payload: &'a [u8]) -> Self {
-        let mut fields = Fields::default();
-        let mut cursor = Cursor::new(payload);
-        while let Some((field, value)) = cursor.next_field().expect(CHECKED) {
-            if (3..=5).contains(&field) {
-                fields.put(field, value, 0).expect(CHECKED);
-            }
-        }
-        Self {
-            times: fields.times().expect(CHECKED),
-            values: fields.values,
-            payload,
-        }
-    }
-
+impl PayloadPoints<'_> {
     /// How many points.
     pub fn count(&self) -> usize {
         self.values.len() / 8
     }
 
+    /// Whether there is any metadata.
+    pub fn has_metadata(&self) -> bool {
+        !self.metadata.is_empty()
+    }
+
     /// Key and value of each metadata entry, in the payload's order; of a key that comes twice the last
     /// counts.
-    pub fn metadata(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let mut cursor = Cursor::new(self.payload);
-        std::iter::from_fn(move || next_entry(&mut cursor))
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        fields::entries(&self.metadata)
     }
 
     /// Appends the points, in the payload's order, bit for bit.
     pub fn decode_into(&self, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) {
-        match &self.times {
-            Times::Deltas(bytes) => decode_deltas(bytes, self.count(), timestamps),
-            Times::Regular(regular) => timestamps.extend(
-                // Parse has checked the last one, so no product and no sum wraps.
-                (0..u64::from(regular.count)).map(|i| {
-                    regular
-                        .start_ms
-                        .wrapping_add_unsigned(i.wrapping_mul(regular.step_ms))
-                }),
-            ),
-        }
+        self.times.decode_into(self.count(), timestamps);
         let (chunks, _) = self.values.as_chunks::<8>();
         values.extend(chunks.iter().map(|chunk| f64::from_le_bytes(*chunk)));
     }
 }
 
-/// What the payload's fields hold, before they are checked against one another.
-#[derive(Default)]
-struct Fields<'a> {
-    org: Option<OrgId>,
-    metric: Option<MetricId>,
-    deltas: Option<Cow<'a, [u8]>>,
-    regular: Option<Regular>,
-    values: Cow<'a, [u8]>,
-    metadata_entries: usize,
-    metadata_bytes: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn read(payload: &'a [u8]) -> Result<Self, Refusal> {
-        let mut fields = Self::default();
-        let mut cursor = Cursor::new(payload);
-        loop {
-            let at = cursor.place();
-            let Some((field, value)) = cursor.next_field()? else {
-                return Ok(fields);
-            };
-            fields.put(field, value, at)?;
-        }
-    }
-
-    fn times(&mut self) -> Result<Times<'a>, Refusal> {
-        match (self.regular, self.deltas.take()) {
-            (Some(_), Some(_)) => Err(Refusal::TimesTwice),
-            (Some(regular), None) => Ok(Times::Regular(regular)),
-            (None, deltas) => Ok(Times::Deltas(deltas.unwrap_or_default())),
-        }
-    }
-
-    fn put(&mut self, field: u32, value: Value<'a>, at: usize) -> Result<(), Refusal> {
-        match (field, value) {
-            (1, Value::Varint(org)) => self.put_org(OrgId(org))?,
-            (2, Value::Varint(metric)) => self.metric = Some(MetricId(metric)),
-            (3, Value::Bytes(packed)) => join(self.deltas.get_or_insert_default(), packed),
-            (3, Value::Varint(delta)) => put_varint(self.deltas.get_or_insert_default(), delta),
-            (4, Value::Bytes(message)) => {
-                let merged = self.regular.get_or_insert_default();
-                merged.read(Cursor::nested(message, at))?;
-            }
-            (5, Value::Bytes(packed)) => join(&mut self.values, packed),
-            (5, Value::Fixed64(bits)) => self.values.to_mut().extend_from_slice(bits),
-            (6, Value::Bytes(bytes)) => {
-                let (key, value) = entry(bytes, at)?;
-                self.metadata_entries += 1;
-                self.metadata_bytes += key.len() + value.len();
-            }
-            (1..=6, _) => {
-                let reason = "a field whose wire type is not its own";
-                return Err(Refusal::Malformed { at, reason });
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Protobuf lets the last of two win, but routing has read the first.
-    fn put_org(&mut self, org: OrgId) -> Result<(), Refusal> {
-        match self.org {
-            Some(first) if first != org => Err(Refusal::OrgMismatch { first, second: org }),
-            Some(_) | None => {
-                self.org = Some(org);
-                Ok(())
-            }
-        }
-    }
-}
-
-impl Times<'_> {
-    fn count(&self) -> u64 {
-        match self {
-            // The last byte of each varint has its high bit clear.
-            Self::Deltas(bytes) => bytes.iter().map(|byte| u64::from(*byte < 0x80)).sum(),
-            Self::Regular(regular) => u64::from(regular.count),
-        }
-    }
-
-    fn range(&self) -> Result<Option<TimeRange>, Refusal> {
-        match self {
-            Self::Deltas(bytes) => range_of_deltas(bytes),
-            Self::Regular(regular) => regular.range(),
-        }
-    }
-}
-
-impl Regular {
-    fn read(&mut self, mut cursor: Cursor<'_>) -> Result<(), Refusal> {
-        while let Some((field, value)) = cursor.next_field()? {
-            match (field, value) {
-                (1, Value::Varint(start)) => self.start_ms = wire::signed(start),
-                (2, Value::Varint(step)) => self.step_ms = step,
-                (3, Value::Varint(count)) => {
-                    self.count = u32::try_from(count)
-                        .map_err(|_| cursor.fault("a count of more than 32 bits"))?;
-                }
-                (1..=3, _) => return Err(cursor.fault("a field whose wire type is not its own")),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn range(self) -> Result<Option<TimeRange>, Refusal> {
-        let Some(last_index) = u64::from(self.count).checked_sub(1) else {
-            return Ok(None);
+/// Packed points stand in memory and on the local disk, for the process that packed them and no other: number of points
+/// (u32), length of the packed deltas (u32), then those, or, where that is [`REGULAR`], start and step (i64, u64);
+/// values; metadata. Little endian.
+impl<'a> PayloadPoints<'a> {
+    /// Length of what [`PayloadPoints::pack_into`] appends.
+    pub fn packed_bytes(&self) -> usize {
+        let times = match &self.times {
+            Times::Deltas(bytes) => bytes.len(),
+            Times::Regular(_) => 16,
         };
-        let last = last_index
-            .checked_mul(self.step_ms)
-            .and_then(|sum| self.start_ms.checked_add_unsigned(sum))
-            .ok_or(Refusal::TimestampOverflow { index: last_index })?;
-        Ok(Some(TimeRange {
-            first: TimestampMs(self.start_ms),
-            earliest: TimestampMs(self.start_ms),
-            latest: TimestampMs(last),
-        }))
+        8 + times + self.values.len() + self.metadata.len()
     }
-}
 
-fn range_of_deltas(bytes: &[u8]) -> Result<Option<TimeRange>, Refusal> {
-    let (mut rest, mut index, mut time) = (bytes, 0_u64, 0_i64);
-    let (mut first, mut earliest, mut latest) = (0, i64::MAX, i64::MIN);
-    while !rest.is_empty() {
-        let Some((number, len)) = wire::varint(rest) else {
-            return Err(Refusal::Malformed {
-                at: bytes.len() - rest.len(),
-                reason: "packed timestamps hold a varint that does not end or exceeds 64 bits",
-            });
-        };
-        rest = &rest[len..];
-        time = time
-            .checked_add(wire::signed(number))
-            .ok_or(Refusal::TimestampOverflow { index })?;
-        if index == 0 {
-            first = time;
+    /// Appends what [`PayloadPoints::of_packed`] reads in a few steps.
+    ///
+    /// # Panics
+    /// If there are 4 GiB of timestamps, which no limit admits.
+    pub fn pack_into(&self, out: &mut Vec<u8>) {
+        let count = u32::try_from(self.count()).expect("the limits bound the points");
+        out.extend_from_slice(&count.to_le_bytes());
+        match &self.times {
+            Times::Deltas(bytes) => {
+                let length = u32::try_from(bytes.len()).ok();
+                let length = length.filter(|length| *length != REGULAR);
+                let length = length.expect("the limits bound a payload far below 4 GiB");
+                out.extend_from_slice(&length.to_le_bytes());
+                out.extend_from_slice(bytes);
+            }
+            Times::Regular(regular) => {
+                out.extend_from_slice(&REGULAR.to_le_bytes());
+                out.extend_from_slice(&regular.start_ms.to_le_bytes());
+                out.extend_from_slice(&regular.step_ms.to_le_bytes());
+            }
         }
-        index += 1;
-        earliest = earliest.min(time);
-        latest = latest.max(time);
+        out.extend_from_slice(&self.values);
+        out.extend_from_slice(&self.metadata);
     }
-    let [first, earliest, latest] = [first, earliest, latest].map(TimestampMs);
-    Ok((index > 0).then_some(TimeRange {
-        first,
-        earliest,
-        latest,
-    }))
-}
 
-fn decode_deltas(bytes: &[u8], count: usize, timestamps: &mut Vec<i64>) {
-    let (mut rest, mut time) = (bytes, 0_i64);
-    timestamps.extend((0..count).map(|_| {
-        let (number, len) = wire::varint(rest).expect(CHECKED);
-        rest = &rest[len..];
-        time = time.wrapping_add(wire::signed(number));
-        time
-    }));
-}
-
-/// The next metadata entry of a payload that was checked.
-fn next_entry<'a>(cursor: &mut Cursor<'a>) -> Option<(&'a str, &'a str)> {
-    loop {
-        let field = cursor.next_field().expect(CHECKED)?;
-        if let (6, Value::Bytes(bytes)) = field {
-            return Some(entry(bytes, 0).expect(CHECKED));
+    /// Reads [`PayloadPoints::pack_into`] back; nothing is copied.
+    ///
+    /// # Panics
+    /// If it is something else.
+    pub fn of_packed(packed: &'a [u8]) -> Self {
+        let mut rest = packed;
+        let count = u32::from_le_bytes(take(&mut rest));
+        let times = match u32::from_le_bytes(take(&mut rest)) {
+            REGULAR => Times::Regular(Regular {
+                start_ms: i64::from_le_bytes(take(&mut rest)),
+                step_ms: u64::from_le_bytes(take(&mut rest)),
+                count,
+            }),
+            length => {
+                let (deltas, behind) = rest.split_at(length as usize);
+                rest = behind;
+                Times::Deltas(Cow::Borrowed(deltas))
+            }
+        };
+        let (values, metadata) = rest.split_at(count as usize * 8);
+        Self {
+            times,
+            values: Cow::Borrowed(values),
+            metadata: Cow::Borrowed(metadata),
         }
     }
-}
 
-/// Key and value of one metadata entry; an absent one is empty.
-fn entry(bytes: &[u8], at: usize) -> Result<(&str, &str), Refusal> {
-    let mut cursor = Cursor::nested(bytes, at);
-    let (mut key, mut value) = ("", "");
-    while let Some((field, content)) = cursor.next_field()? {
-        let slot = match field {
-            1 => &mut key,
-            2 => &mut value,
-            _ => continue,
-        };
-        let Value::Bytes(text) = content else {
-            return Err(cursor.fault("a metadata key or value that is not a text"));
-        };
-        *slot = str::from_utf8(text)
-            .map_err(|_| cursor.fault("a metadata key or value that is not UTF-8"))?;
-    }
-    Ok((key, value))
-}
-
-/// Appends a chunk of a packed list; one chunk, which every encoder writes, is borrowed.
-fn join<'a>(list: &mut Cow<'a, [u8]>, chunk: &'a [u8]) {
-    if list.is_empty() {
-        *list = Cow::Borrowed(chunk);
-    } else {
-        list.to_mut().extend_from_slice(chunk);
+    /// Reads a payload that was encoded here: nothing is checked.
+    ///
+    /// # Panics
+    /// If it is another one.
+    pub fn of_encoded(payload: &'a [u8]) -> Self {
+        const OURS: &str = "it was encoded here";
+        let mut fields = Fields::read(payload).expect(OURS);
+        Self {
+            times: fields.times().expect(OURS),
+            values: fields.values,
+            metadata: fields.metadata,
+        }
     }
 }
 
-fn put_varint(list: &mut Cow<'_, [u8]>, mut number: u64) {
-    let list = list.to_mut();
-    while number >= 0x80 {
-        list.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    list.push(number.to_le_bytes()[0]);
+/// In place of the length of deltas.
+const REGULAR: u32 = u32::MAX;
+
+#[inline]
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (first, behind) = rest.split_first_chunk().expect("it was packed here");
+    *rest = behind;
+    *first
 }
