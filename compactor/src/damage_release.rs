@@ -170,7 +170,7 @@ async fn retry(
     let Some(shard_map) = shard_map_log::load(bucket).await? else {
         return Err(Error::NoSuchDamage { id });
     };
-    let deletes = delete_log::load(bucket).await?.entries;
+    let deletes = delete_log::load_complete(bucket).await?.entries;
     let rules = PlanRules {
         shard_map_versions: shard_map.version_count() as u64,
         timeline: options.timelines.version(),

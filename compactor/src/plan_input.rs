@@ -105,9 +105,9 @@ async fn read(
     }
 }
 
-/// Every delete. How old one is, is asked of the bucket's clock, and only where there are any.
+/// Every delete, with its positions. How old one is, is asked of the bucket's clock, and only where there are any.
 async fn deletes(bucket: &Bucket, settings: &CompactorSettings) -> Result<DeleteInput> {
-    let entries = delete_log::load(bucket).await?.entries;
+    let entries = delete_log::load_complete(bucket).await?.entries;
     let mut due = 0;
     if !entries.is_empty() {
         let now = bucket.now().await?;

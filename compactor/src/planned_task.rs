@@ -131,7 +131,7 @@ async fn make(
 
 /// The deletes that the plan was made with: what has come since waits for the next plan.
 async fn deletes_of(bucket: &Bucket, plan: &CompactPlan) -> Result<Arc<[DeleteEntry]>> {
-    let log = delete_log::load(bucket).await?;
+    let log = delete_log::load_complete(bucket).await?;
     let known = log.entries.into_iter();
     let in_force = known.filter(|delete| delete.number <= plan.rules.deletes);
     let in_force: Arc<[DeleteEntry]> = in_force.collect();

@@ -297,6 +297,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::Status(_)
         | ObjectKey::Retirement { .. }
         | ObjectKey::Delete(_)
+        | ObjectKey::DeletePositions(_)
         | ObjectKey::DeleteReceipt(_) => None,
     }
 }

@@ -1,5 +1,8 @@
 //! The deletes of a bucket: gapless, created if absent, never changed; each names the hash of the one before. And their
-//! receipts.
+//! positions and receipts.
+//!
+//! A delete comes into force with its entry, and its positions are read after that. Until they are kept, too, reads take
+//! it to reach as far as any record. Whoever is about to write by it keeps them first, see [`load_complete`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +12,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::bucket::{Bucket, Created};
 use crate::error::{Error, Result};
 use crate::format::delete_entry::{DeleteEntry, DeleteSelector, EntryHash, Statement};
+use crate::format::delete_positions::DeletePositions;
 use crate::format::delete_receipt::DeleteReceipt;
 use crate::format::object_key::{ObjectKey, Prefix};
 use crate::format::shard_manifest::ShardManifest;
@@ -28,7 +32,7 @@ pub struct DeleteLog {
     pub entries: Vec<DeleteEntry>,
     /// Which of them have a receipt.
     pub receipts: BTreeSet<u64>,
-    /// Of the newest entry.
+    /// Of the newest entry and its positions.
     newest_hash: EntryHash,
 }
 
@@ -43,12 +47,29 @@ pub struct NewDelete {
     pub deadline_after: Millis,
 }
 
-/// Loads every delete.
+/// Loads every delete; the newest may be without its positions.
 ///
 /// # Errors
-/// `Corrupt` when one is damaged, missing or does not name the one before it.
+/// `Corrupt` when one is damaged, missing or does not name the one before it, or its positions are.
 pub fn load(bucket: &Bucket) -> BoxFuture<'_, Result<DeleteLog>> {
     load_after(bucket, 0)
+}
+
+/// As [`load`], and every delete has its positions: where they were not kept yet, they are now.
+///
+/// # Errors
+/// As [`load`]; what the bucket says.
+pub fn load_complete(bucket: &Bucket) -> BoxFuture<'_, Result<DeleteLog>> {
+    Box::pin(async move {
+        loop {
+            let log = load(bucket).await?;
+            let is_open = |entry: &&DeleteEntry| entry.positions.is_none();
+            let Some(open) = log.entries.iter().find(is_open) else {
+                return Ok(log);
+            };
+            keep_positions(bucket, open.number).await?;
+        }
+    })
 }
 
 /// Loads the deletes behind number `after`: of those up to it nothing is in any segment that the caller is to look at.
@@ -62,9 +83,11 @@ pub fn load_after(bucket: &Bucket, after: u64) -> BoxFuture<'_, Result<DeleteLog
         let mut log = DeleteLog::default();
         let mut keys = Vec::new();
         for object in listed {
-            if let ObjectKey::DeleteReceipt(number) = object.key.parse()? {
+            let key = object.key.parse()?;
+            if let ObjectKey::DeleteReceipt(number) = key {
                 log.receipts.insert(number);
-            } else {
+            } else if !matches!(key, ObjectKey::DeletePositions(_)) {
+                // Positions are looked for with their delete: they may have come since.
                 keys.push(object.key);
             }
         }
@@ -77,9 +100,14 @@ pub fn load_after(bucket: &Bucket, after: u64) -> BoxFuture<'_, Result<DeleteLog
             if entry.number != expected {
                 return refuse(&format!("delete {expected} is missing before it"));
             }
+            if entry.positions.is_none() && log.receipts.contains(&entry.number) {
+                return refuse("it has a receipt, and its positions are missing");
+            }
             // What stands before the first one loaded is not at hand.
             if (after == 0 || expected > after + 1) && entry.previous != log.newest_hash {
-                return refuse("it was made after another delete than the one before it");
+                return refuse(
+                    "it was made after another delete, or other positions, than those before it",
+                );
             }
             log.newest_hash = hash;
             log.entries.push(entry);
@@ -89,20 +117,20 @@ pub fn load_after(bucket: &Bucket, after: u64) -> BoxFuture<'_, Result<DeleteLog
     })
 }
 
-/// Appends a delete of all that the ledger names now. What is made durable while this runs may be deleted or not: a base
-/// that a compactor made meanwhile does not tell the two apart.
+/// Appends a delete of all that the ledger names now: of every record that is durable when its entry is created. What
+/// becomes durable while this runs may be deleted or not, and stays what it then is.
 ///
 /// # Errors
-/// As [`load`]; what the bucket says.
+/// As [`load`]; what the bucket says. The delete may be in force then: the next one to write by it keeps its positions.
 pub fn append(bucket: &Bucket, new: NewDelete) -> BoxFuture<'_, Result<DeleteEntry>> {
     Box::pin(async move {
         loop {
-            let log = load(bucket).await?;
+            let log = load_complete(bucket).await?;
             let at = bucket.now().await?;
             let entry = DeleteEntry {
                 number: log.newest() + 1,
                 selector: new.selector,
-                positions: positions(bucket).await?,
+                positions: None,
                 stated: new.stated.clone(),
                 at,
                 deadline: TimestampMs(at.0.saturating_add_unsigned(new.deadline_after.0)),
@@ -113,12 +141,29 @@ pub fn append(bucket: &Bucket, new: NewDelete) -> BoxFuture<'_, Result<DeleteEnt
                 WriteId::random(),
             );
             match bucket.create(&key, entry.encode(id), id).await? {
-                Created::Ours => return Ok(entry),
+                Created::Ours => {
+                    keep_positions(bucket, entry.number).await?;
+                    let (_, entry, _) = read(bucket, key).await?;
+                    return Ok(entry);
+                }
                 // Somebody else's has the number: this one comes after it.
                 Created::Taken => {}
             }
         }
     })
+}
+
+/// Keeps where the ledger ends as the positions of a delete, which is there; the first that are kept stand.
+async fn keep_positions(bucket: &Bucket, number: u64) -> Result<()> {
+    let positions = DeletePositions {
+        number,
+        positions: positions(bucket).await?,
+    };
+    let key = ObjectKey::DeletePositions(number).to_string();
+    let id = WriteId::random();
+    match bucket.create(&key, positions.encode(id), id).await? {
+        Created::Ours | Created::Taken => Ok(()),
+    }
 }
 
 /// Where the ledger of every chain ends.
@@ -173,14 +218,30 @@ pub fn keep_receipt<'a>(
     })
 }
 
+/// A delete, with its positions if they are there.
 async fn read(bucket: &Bucket, key: String) -> Result<(String, DeleteEntry, EntryHash)> {
     let bytes = bucket.get(&key).await?;
-    let (_, entry) = DeleteEntry::decode(&bytes).map_err(|error| error.in_object(&key))?;
-    if ObjectKey::Delete(entry.number).to_string() == key {
+    let (_, mut entry) = DeleteEntry::decode(&bytes).map_err(|error| error.in_object(&key))?;
+    if ObjectKey::Delete(entry.number).to_string() != key {
+        let reason = format!("holds delete {}", entry.number);
+        return Err(Error::decode(FORMAT, 0, reason).in_object(&key));
+    }
+    if entry.positions.is_some() {
         return Ok((key, entry, EntryHash::of(&bytes)));
     }
-    let reason = format!("holds delete {}", entry.number);
-    Err(Error::decode(FORMAT, 0, reason).in_object(&key))
+    let apart = ObjectKey::DeletePositions(entry.number).to_string();
+    let Some(positions_bytes) = bucket.find(&apart).await? else {
+        return Ok((key, entry, EntryHash::of(&bytes)));
+    };
+    let read = DeletePositions::decode(&positions_bytes);
+    let (_, positions) = read.map_err(|error| error.in_object(&apart))?;
+    if positions.number != entry.number {
+        let reason = format!("holds positions of delete {}", positions.number);
+        return Err(Error::decode(FORMAT, 0, reason).in_object(&apart));
+    }
+    entry.positions = Some(positions.positions);
+    let hash = EntryHash::of_both(&bytes, &positions_bytes);
+    Ok((key, entry, hash))
 }
 
 impl DeleteLog {

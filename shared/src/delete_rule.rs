@@ -64,7 +64,7 @@ impl DeleteMask {
         chains: &ChainTable,
     ) -> Self {
         let rule = |delete: &DeleteEntry| {
-            let end = |chain| delete.positions.get(chain).copied().unwrap_or(Offset(0));
+            let end = |chain| delete.end_of(chain);
             MaskRule {
                 number: delete.number,
                 series: delete.selector.series(),
@@ -178,8 +178,8 @@ impl MaskRule {
     }
 
     fn lies_below(&self, order: Order) -> bool {
-        // A base knows no positions. Whoever made it had read no further than the ledger went when a delete was made that
-        // it did not know of.
+        // A base knows no positions. Whoever made it without knowing of the delete had read the ledger before the delete
+        // was there, and so no further than its positions.
         let ChainIndex(chain) = order.chain;
         order.seals == 0 || order.offset < self.ends[chain as usize]
     }
@@ -217,7 +217,8 @@ mod tests {
             org in 0_u64..2,
             metric in proptest::option::of(0_u64..2),
             span in proptest::option::of((0_i64..20, 1_i64..20)),
-            ends in proptest::collection::btree_map(0_u32..3, 0_i64..20, 0..3),
+            ends in proptest::option::weighted(
+                0.8, proptest::collection::btree_map(0_u32..3, 0_i64..20, 0..3)),
         ) -> DeleteEntry {
             let span = span.map_or(TimeSpan::ALL, |(from, length)| TimeSpan {
                 from: TimestampMs(from),
@@ -226,7 +227,9 @@ mod tests {
             DeleteEntry {
                 number,
                 selector: DeleteSelector { org: OrgId(org), metric: metric.map(MetricId), span },
-                positions: ends.into_iter().map(|(p, end)| (chain(p), Offset(end))).collect(),
+                positions: ends.map(|ends| {
+                    ends.into_iter().map(|(p, end)| (chain(p), Offset(end))).collect()
+                }),
                 stated: Statement::default(),
                 at: TimestampMs(0),
                 deadline: TimestampMs(0),
@@ -257,7 +260,9 @@ mod tests {
                     let is_taken = deletes.iter().any(|d| d.selector.org == series.org
                         && d.selector.metric.is_none_or(|metric| metric == series.metric)
                         && d.selector.span.contains(TimestampMs(ms))
-                        && d.positions.get(&chain(partition)).is_some_and(|end| offset < end.0));
+                        && d.positions.as_ref().is_none_or(|ends| {
+                            ends.get(&chain(partition)).is_some_and(|end| offset < end.0)
+                        }));
                     if !is_taken {
                         expected.push((ms, value, order));
                     }
@@ -298,7 +303,7 @@ mod tests {
                     metric: None,
                     span,
                 },
-                positions: BTreeMap::from([(chain(0), Offset(5))]),
+                positions: Some(BTreeMap::from([(chain(0), Offset(5))])),
                 stated: Statement::default(),
                 at: TimestampMs(0),
                 deadline: TimestampMs(0),

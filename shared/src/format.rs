@@ -42,6 +42,7 @@ pub mod shard_manifest;
 pub mod compact_plan;
 pub mod compact_result;
 pub mod delete_entry;
+pub mod delete_positions;
 pub mod delete_receipt;
 pub mod replay_job;
 pub mod replay_step;

@@ -41,7 +41,7 @@ pub(crate) fn expected_without<'a>(
             series.org == org
                 && metric.is_none_or(|metric| metric == series.metric)
                 && span.contains(TimestampMs(ms))
-                && delete.positions.get(chain).is_some_and(|end| offset < end)
+                && *offset < delete.end_of(chain)
         })
     };
     let mut writes = Vec::new();

@@ -54,6 +54,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::Status(_) => whole(bucket, key, status).await?,
             ObjectKey::Retirement { .. } => whole(bucket, key, retirement).await?,
             ObjectKey::Delete(_) => whole(bucket, key, deletes::delete).await?,
+            ObjectKey::DeletePositions(_) => whole(bucket, key, deletes::positions).await?,
             ObjectKey::DeleteReceipt(_) => whole(bucket, key, deletes::receipt).await?,
         };
         Ok(shown)

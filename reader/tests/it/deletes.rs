@@ -32,7 +32,7 @@ impl World {
         let delete = DeleteEntry {
             number: log.newest() + 1,
             selector,
-            positions: ends.map(|(p, end)| (chain(*p), Offset(*end))).collect(),
+            positions: Some(ends.map(|(p, end)| (chain(*p), Offset(*end))).collect()),
             stated: Statement::default(),
             at: TimestampMs(0),
             deadline: TimestampMs(0),
@@ -57,7 +57,7 @@ impl World {
                 org == key.org
                     && metric.is_none_or(|metric| metric == key.metric)
                     && span.contains(TimestampMs(*ms))
-                    && delete.positions.get(&chain(partition)) > Some(&Offset(offset))
+                    && Offset(offset) < delete.end_of(&chain(partition))
             });
             if !is_deleted {
                 let best = left.entry((*key, *ms)).or_insert((*place, *bits));

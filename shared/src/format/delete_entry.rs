@@ -23,15 +23,17 @@ pub struct DeleteEntry {
     pub number: u64,
     /// Which points.
     pub selector: DeleteSelector,
-    /// Per chain the end of the ledger when it was made. A chain that is absent began later, and nothing of it is taken.
-    pub positions: BTreeMap<Chain, Offset>,
+    /// Per chain the end of the ledger at a moment after it was made. A chain that is absent began later, and nothing of it
+    /// is taken. `None` is an object that leaves them to [`DeletePositions`](super::delete_positions::DeletePositions):
+    /// until these are known it takes the records of every chain.
+    pub positions: Option<BTreeMap<Chain, Offset>>,
     /// Who made it, and why, in the words of that person.
     pub stated: Statement,
     /// When, by the bucket's clock.
     pub at: TimestampMs,
     /// When no segment may hold any of the points any more, by the same clock.
     pub deadline: TimestampMs,
-    /// Of the entry before: a change to any of them shows. Of nothing for the first.
+    /// Of the entry before and its positions: a change to any of them shows. Of nothing for the first.
     pub previous: EntryHash,
 }
 
@@ -57,14 +59,19 @@ pub struct DeleteSelector {
     pub span: TimeSpan,
 }
 
-/// xxh3-128 of an entry's whole object.
+/// xxh3-128 of an entry's whole object, and of that of its positions behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EntryHash(pub u128);
 
 impl EntryHash {
-    /// Of the object's bytes.
+    /// Of the bytes of an entry that has its positions inside.
     pub fn of(bytes: &[u8]) -> Self {
         Self(xxh3_128(bytes))
+    }
+
+    /// Of the bytes of an entry and of those of its positions.
+    pub fn of_both(entry: &[u8], positions: &[u8]) -> Self {
+        Self::of(&[entry, positions].concat())
     }
 }
 
@@ -92,11 +99,19 @@ impl DeleteSelector {
 }
 
 impl DeleteEntry {
+    /// The first offset of `chain` that is not taken: the end of all while its positions are not known.
+    pub fn end_of(&self, chain: &Chain) -> Offset {
+        match &self.positions {
+            Some(positions) => positions.get(chain).copied().unwrap_or(Offset(0)),
+            None => Offset(i64::MAX),
+        }
+    }
+
     /// The object's bytes.
     pub fn encode(&self, write_id: WriteId) -> Bytes {
         let span = self.selector.span;
         let bound = |at: TimestampMs, none: TimestampMs| (at != none).then_some(at.0);
-        let positions = self.positions.iter();
+        let positions = self.positions.iter().flatten();
         let message = DeleteMessage {
             number: self.number,
             org: self.selector.org.0,
@@ -110,6 +125,7 @@ impl DeleteEntry {
             at_ms: self.at.0,
             deadline_ms: self.deadline.0,
             previous: self.previous.0.to_be_bytes().to_vec(),
+            positions_apart: self.positions.is_none(),
         };
         envelope::seal(Kind::DeleteEntry, write_id, &message)
     }
@@ -151,6 +167,8 @@ struct DeleteMessage {
     deadline_ms: i64,
     #[prost(bytes = "vec", tag = "12")]
     previous: Vec<u8>,
+    #[prost(bool, tag = "13")]
+    positions_apart: bool,
 }
 
 impl DeleteMessage {
@@ -165,7 +183,11 @@ impl DeleteMessage {
         if span.is_empty() {
             return Err("its span is empty or runs backwards".into());
         }
-        let positions = chain_groups::ungroup(self.positions)?.into_iter();
+        let positions = chain_groups::ungroup(self.positions)?;
+        if self.positions_apart && !positions.is_empty() {
+            return Err("it has positions, and says that they are kept apart".into());
+        }
+        let positions = positions.into_iter().map(|(chain, at)| (chain, Offset(at)));
         let previous = self.previous.try_into();
         let previous = previous.map_err(|_| "the hash of the delete before is not 16 bytes")?;
         Ok(DeleteEntry {
@@ -175,7 +197,7 @@ impl DeleteMessage {
                 metric: self.metric.map(MetricId),
                 span,
             },
-            positions: positions.map(|(chain, at)| (chain, Offset(at))).collect(),
+            positions: (!self.positions_apart).then(|| positions.collect()),
             stated: Statement {
                 actor: self.actor,
                 reason: self.reason,
@@ -199,7 +221,8 @@ mod tests {
         fn entry()(
             numbers in (1_u64.., any::<u64>(), any::<Option<u64>>()),
             span in (any::<Option<i32>>(), any::<Option<u16>>()),
-            ends in proptest::collection::btree_map(any::<u32>(), 0_i64.., 0..9),
+            ends in proptest::option::of(
+                proptest::collection::btree_map(any::<u32>(), 0_i64.., 0..9)),
             texts in (".{0,9}", ".{0,40}", proptest::option::of(".{0,9}")),
             times in (any::<i64>(), any::<i64>(), any::<u128>()),
         ) -> DeleteEntry {
@@ -221,7 +244,9 @@ mod tests {
                     metric: metric.map(MetricId),
                     span: TimeSpan { from: TimestampMs(from), to: TimestampMs(to) },
                 },
-                positions: ends.into_iter().map(|(p, end)| (chain(p), Offset(end))).collect(),
+                positions: ends.map(|ends| {
+                    ends.into_iter().map(|(p, end)| (chain(p), Offset(end))).collect()
+                }),
                 stated: Statement { actor, reason, ticket },
                 at: TimestampMs(at),
                 deadline: TimestampMs(deadline),
@@ -275,5 +300,16 @@ mod tests {
         assert!(change(|m| m.number = 0).is_err());
         assert!(change(|m| m.previous.clear()).is_err());
         assert!(change(|m| (m.from_ms, m.to_ms) = (Some(5), Some(5))).is_err());
+        let chain = Chain {
+            source: SourceName::new("a").unwrap(),
+            topic: TopicName::new("t").unwrap(),
+            incarnation: Incarnation(0),
+            partition: PartitionId(0),
+        };
+        let mut twice = message.clone();
+        twice.positions = chain_groups::group([(&chain, 5)].into_iter());
+        assert!(twice.clone().read().is_ok());
+        twice.positions_apart = true;
+        assert!(twice.read().is_err());
     }
 }

@@ -64,11 +64,13 @@ pub enum Kind {
     /// That they are.
     DeleteReceipt = 22,
     /// A part of a shard's manifest.
-    ManifestLeaf = 23,
+    ManifestLeaf = 24,
+    /// Below which records.
+    DeletePositions = 23,
 }
 
 impl Kind {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -90,6 +92,7 @@ impl Kind {
         Self::DeleteEntry,
         Self::DeleteReceipt,
         Self::ManifestLeaf,
+        Self::DeletePositions,
     ];
 
     /// The name that errors and reports use.
@@ -116,6 +119,7 @@ impl Kind {
             Self::DeleteEntry => "delete",
             Self::DeleteReceipt => "delete receipt",
             Self::ManifestLeaf => "manifest leaf",
+            Self::DeletePositions => "positions of a delete",
         }
     }
 

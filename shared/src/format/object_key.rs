@@ -131,6 +131,8 @@ pub enum ObjectKey {
     },
     /// `deletes/<number, 20 digits>`
     Delete(u64),
+    /// `deletes/<number, 20 digits>/positions`
+    DeletePositions(u64),
     /// `deletes/<number, 20 digits>/receipt`
     DeleteReceipt(u64),
 }
@@ -191,7 +193,7 @@ impl Prefix {
     pub const STATUS: &str = "status/";
     /// Every retired partition.
     pub const RETIRED: &str = "retired/";
-    /// Every delete, oldest first, each followed by its receipt.
+    /// Every delete, oldest first, each followed by its positions and its receipt.
     pub const DELETES: &str = "deletes/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
@@ -261,6 +263,7 @@ impl ObjectKey {
             | Self::Status(_)
             | Self::Retirement { .. }
             | Self::Delete(_)
+            | Self::DeletePositions(_)
             | Self::DeleteReceipt(_) => false,
         }
     }
@@ -326,6 +329,7 @@ impl ObjectKey {
                 format!("{}{chain}/{:020}", Prefix::RETIRED, end.0)
             }
             Self::Delete(number) => format!("{}{number:020}", Prefix::DELETES),
+            Self::DeletePositions(number) => format!("{}{number:020}/positions", Prefix::DELETES),
             Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
         }
     }

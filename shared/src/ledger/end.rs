@@ -156,6 +156,7 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::Status(_)
         | ObjectKey::Retirement { .. }
         | ObjectKey::Delete(_)
+        | ObjectKey::DeletePositions(_)
         | ObjectKey::DeleteReceipt(_) => {
             Err(Error::decode(FORMAT, 0, "is no ledger entry").in_object(key))
         }

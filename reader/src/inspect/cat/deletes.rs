@@ -1,17 +1,20 @@
 //! Deletes and their receipts.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 use skein_shared::Result;
 use skein_shared::format::delete_entry::{DeleteEntry, DeleteSelector};
+use skein_shared::format::delete_positions::DeletePositions;
 use skein_shared::format::delete_receipt::DeleteReceipt;
+use skein_shared::ids::Chain;
+use skein_shared::offset::Offset;
 
 use crate::inspect::cat::text;
 
 pub(super) fn delete(bytes: &[u8]) -> Result<Value> {
     let (id, delete) = DeleteEntry::decode(bytes)?;
     let DeleteSelector { org, metric, span } = delete.selector;
-    let positions = delete.positions.iter();
-    let positions = positions.map(|(chain, offset)| (text(chain), Value::from(offset.0)));
     Ok(json!({
         "kind": "delete",
         "write_id": text(&id),
@@ -20,7 +23,7 @@ pub(super) fn delete(bytes: &[u8]) -> Result<Value> {
         "metric": metric.map(|metric| metric.0),
         "from_ms": span.from.0,
         "to_ms": span.to.0,
-        "positions": positions.collect::<Map<_, _>>(),
+        "positions": delete.positions.as_ref().map_or(Value::from("apart"), offsets),
         "actor": delete.stated.actor,
         "reason": delete.stated.reason,
         "ticket": delete.stated.ticket,
@@ -28,6 +31,22 @@ pub(super) fn delete(bytes: &[u8]) -> Result<Value> {
         "deadline": text(&delete.deadline),
         "previous": format!("{:032x}", delete.previous.0),
     }))
+}
+
+pub(super) fn positions(bytes: &[u8]) -> Result<Value> {
+    let (id, positions) = DeletePositions::decode(bytes)?;
+    Ok(json!({
+        "kind": "positions of a delete",
+        "write_id": text(&id),
+        "number": positions.number,
+        "positions": offsets(&positions.positions),
+    }))
+}
+
+fn offsets(positions: &BTreeMap<Chain, Offset>) -> Value {
+    let positions = positions.iter();
+    let offsets = positions.map(|(chain, offset)| (text(chain), Value::from(offset.0)));
+    Value::Object(offsets.collect::<Map<_, _>>())
 }
 
 pub(super) fn receipt(bytes: &[u8]) -> Result<Value> {

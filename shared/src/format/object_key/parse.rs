@@ -58,6 +58,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
         ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
         ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
         ["deletes", number] => Some(ObjectKey::Delete(number.parse().ok()?)),
+        ["deletes", number, "positions"] => Some(ObjectKey::DeletePositions(number.parse().ok()?)),
         ["deletes", number, "receipt"] => Some(ObjectKey::DeleteReceipt(number.parse().ok()?)),
         ["manifest", shard, inverted] => {
             let inverted: u64 = inverted.parse().ok()?;
@@ -290,6 +291,7 @@ mod tests {
             any::<u64>().prop_map(ObjectKey::ShardMap),
             any::<u64>().prop_map(ObjectKey::Delete),
             any::<u64>().prop_map(ObjectKey::DeleteReceipt),
+            any::<u64>().prop_map(ObjectKey::DeletePositions),
             (shards(), any::<u64>()).prop_map(|(shard, generation)| ObjectKey::Manifest {
                 shard,
                 generation: Generation(generation)
