@@ -1,7 +1,9 @@
 //! `skein compact run`: every shard, until its manifest has reached the ledger's end.
 
+mod outcome;
+
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +18,7 @@ use skein_shared::manifest_log;
 use skein_shared::payload::Limits;
 use skein_shared::process_use;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -32,11 +34,16 @@ use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
 pub use crate::report::OnProgress;
+use outcome::{ShardEnd, ShardOutcome, summarize};
+
 
 /// Commits in a row that one shard may lose to others before its task gives up.
 const MOST_SUPERSEDED: u64 = 16;
 
 /// The decisions that a run is made with.
+/// How often one run plans a shard anew in which others are ahead with deletes.
+const MOST_PLANS: usize = 4;
+
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// What a payload may hold.
@@ -45,13 +52,13 @@ pub struct RunOptions {
     pub timelines: Timelines,
 }
 
-/// What one shard came to.
-struct ShardOutcome {
-    shard: ShardId,
-    steps: StepReport,
-    superseded: u64,
-    undecided_damages: usize,
-    failure: Option<Error>,
+/// What every plan of a run begins with.
+struct RunStart<'a> {
+    settings: &'a CompactorSettings,
+    bucket: &'a Bucket,
+    options: RunOptions,
+    cancel: CancellationToken,
+    progress: OnProgress,
 }
 
 /// Compacts everything that the ledger has and the manifests do not. With nothing new it makes no write
@@ -73,43 +80,37 @@ pub fn run<'a>(
 ) -> LocalBoxFuture<'a, Result<RunReport>> {
     Box::pin(async move {
         let started = Instant::now();
-        let Some((input, manifests)) =
-            Box::pin(plan_input::load(bucket, settings, Reach::Unread)).await?
-        else {
-            return Ok(RunReport {
-                elapsed: started.elapsed(),
-                requests: bucket.requests(),
-                ..RunReport::default()
-            });
-        };
-        let memory = TaskMemory::of(settings);
-        let backlog = backlog(&input, manifests.into_values())?;
-        let bytes_total = backlog.iter().map(|(bytes, _)| bytes).sum();
-        metrics::run_started(backlog.len(), bytes_total);
-        let rules = rules_of(settings, &options, &input);
-        let progress = ProgressCounter::new(progress, backlog.len(), bytes_total);
-        let context = Arc::new(TaskContext::new(
-            (settings, memory),
+        let start = RunStart {
+            settings,
             bucket,
-            (&rules, options.timelines, input.deletes.entries.clone()),
-            input.shard_map.clone(),
-            (cancel.clone(), progress),
-        )?);
-        let has_deletes = !input.deletes.entries.is_empty();
-        let outcomes = run_shards(
-            &context,
-            Arc::new(input),
-            backlog.into_iter().map(|(_, manifest)| manifest),
-            (memory.tasks, settings.step_bytes.0),
-        );
-        let outcomes = outcomes.await;
+            options,
+            cancel,
+            progress,
+        };
+        let mut outcomes: BTreeMap<ShardId, ShardOutcome> = BTreeMap::new();
+        let mut has_deletes = false;
+        for plan in 1..=MOST_PLANS {
+            let is_outdated = |(_, o): (&ShardId, &ShardOutcome)| o.is_outdated();
+            if plan > 1 && !outcomes.iter().any(is_outdated) {
+                break;
+            }
+            let Some(input) = Box::pin(start.plan()).await? else {
+                break;
+            };
+            has_deletes |= !input.0.deletes.entries.is_empty();
+            for outcome in start.run_plan(input, &outcomes).await? {
+                let shard = outcome.shard;
+                let so_far = outcomes.remove(&shard);
+                outcomes.insert(shard, ShardOutcome::after(so_far, outcome));
+            }
+        }
         // A shard that fails keeps nobody's receipt back.
         let kept = if has_deletes {
             receipts::keep(bucket).await
         } else {
             Ok(0)
         };
-        let report = summarize(outcomes, &cancel)?;
+        let report = summarize(outcomes.into_values(), &start.cancel)?;
         kept?;
         Ok(RunReport {
             elapsed: started.elapsed(),
@@ -121,6 +122,48 @@ pub fn run<'a>(
 }
 
 async fn run_shards(
+impl RunStart<'_> {
+    async fn plan(&self) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
+        plan_input::load(self.bucket, self.settings, Reach::Unread).await
+    }
+
+    /// Runs every shard, or those that are outdated, if any shard has been run before.
+    async fn run_plan(
+        &self,
+        (input, manifests): (PlanInput, BTreeMap<ShardId, ShardManifest>),
+        before: &BTreeMap<ShardId, ShardOutcome>,
+    ) -> Result<Vec<ShardOutcome>> {
+        let settings = self.settings;
+        let memory = TaskMemory::of(settings);
+        let is_due = |shard: &ShardId| {
+            let outcome = before.get(shard);
+            before.is_empty() || outcome.is_some_and(ShardOutcome::is_outdated)
+        };
+        let due = manifests.into_iter().filter(|(shard, _)| is_due(shard));
+        let backlog = backlog(&input, due.map(|(_, manifest)| manifest))?;
+        let bytes_total = backlog.iter().map(|(bytes, _)| bytes).sum();
+        metrics::run_started(backlog.len(), bytes_total);
+        let rules = rules_of(settings, &self.options, &input);
+        let listener = Arc::clone(&self.progress);
+        let progress = ProgressCounter::new(listener, backlog.len(), bytes_total);
+        let timelines = self.options.timelines.clone();
+        let context = Arc::new(TaskContext::new(
+            (settings, memory),
+            self.bucket,
+            (&rules, timelines, input.deletes.entries.clone()),
+            input.shard_map.clone(),
+            (self.cancel.clone(), progress),
+        )?);
+        let outcomes = run_shards(
+            &context,
+            Arc::new(input),
+            backlog.into_iter().map(|(_, manifest)| manifest),
+            (memory.tasks, settings.step_bytes.0),
+        );
+        Ok(outcomes.await)
+    }
+}
+
     context: &Arc<TaskContext>,
     input: Arc<PlanInput>,
     manifests: impl Iterator<Item = ShardManifest>,
@@ -157,38 +200,6 @@ async fn run_shards(
     outcomes
 }
 
-impl ShardOutcome {
-    fn new(shard: ShardId) -> Self {
-        Self {
-            shard,
-            steps: StepReport::default(),
-            superseded: 0,
-            undecided_damages: 0,
-            failure: None,
-        }
-    }
-
-    fn panicked(shard: ShardId, panic: JoinError) -> Self {
-        let error = Error::Panicked {
-            reason: panic_text(panic),
-        };
-        metrics::shard_failed(shard, &error);
-        Self {
-            failure: Some(error),
-            ..Self::new(shard)
-        }
-    }
-}
-
-fn panic_text(panic: JoinError) -> String {
-    let Ok(payload) = panic.try_into_panic() else {
-        return "the task was cancelled".to_owned();
-    };
-    let text = payload.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it is in the log".to_owned())
-}
-
 async fn compact_shard(
     context: &Arc<TaskContext>,
     input: &PlanInput,
@@ -196,12 +207,12 @@ async fn compact_shard(
     manifest: ShardManifest,
 ) -> ShardOutcome {
     let mut outcome = ShardOutcome::new(manifest.shard);
-    let done = advance(context, input, step_bytes, manifest, &mut outcome).await;
-    if let Err(error) = done {
-        if !matches!(error, Error::Cancelled) {
-            metrics::shard_failed(outcome.shard, &error);
-        }
-        outcome.failure = Some(error);
+    let end = advance(context, input, step_bytes, manifest, &mut outcome).await;
+    outcome.end = end.unwrap_or_else(ShardEnd::Failed);
+    if let ShardEnd::Failed(error) = &outcome.end
+        && !matches!(error, Error::Cancelled)
+    {
+        metrics::shard_failed(outcome.shard, error);
     }
     outcome
 }
@@ -213,7 +224,7 @@ async fn advance(
     step_bytes: u64,
     mut manifest: ShardManifest,
     outcome: &mut ShardOutcome,
-) -> Result<()> {
+) -> Result<ShardEnd> {
     let shard = manifest.shard;
     let mut lost_in_a_row = 0;
     outcome.undecided_damages = manifest.undecided().count();
@@ -238,16 +249,16 @@ async fn advance(
                 metrics::commit_superseded(shard, &error);
                 manifest = manifest_log::newest(&context.bucket, shard).await?;
                 if knows_more_deletes(&manifest, context.writer.deletes.len() as u64) {
-                    return Err(error);
+                    return Ok(ShardEnd::Outdated(error));
                 }
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    Ok(ShardEnd::Done)
 }
 
-/// Whether another compactor has carried out deletes that this run began without: it has to begin again.
+/// Whether another compactor has carried out deletes that this plan was made without: it has to be made again.
 fn knows_more_deletes(manifest: &ShardManifest, ours: u64) -> bool {
     let mut segments = manifest.raw_segments();
     manifest.deletes_applied > ours || segments.any(|segment| segment.deletes_applied > ours)
@@ -268,37 +279,6 @@ async fn run_step(
     metrics::generation_committed(manifest.shard, manifest.generation, &report);
     metrics::quarantined(manifest.shard, &delta);
     Ok((manifest, report))
-}
-
-fn summarize(outcomes: Vec<ShardOutcome>, cancel: &CancellationToken) -> Result<RunReport> {
-    let mut report = RunReport {
-        shards: outcomes.len(),
-        ..RunReport::default()
-    };
-    let mut failures = Vec::new();
-    for outcome in outcomes {
-        report.shards_advanced += usize::from(outcome.steps.generations > 0);
-        report.superseded += outcome.superseded;
-        report.undecided_damages += outcome.undecided_damages;
-        report.steps.add(&outcome.steps);
-        if let Some(error) = outcome.failure {
-            failures.push((outcome.shard, error));
-        }
-    }
-    metrics::damages_undecided(report.undecided_damages);
-    let failed = failures.len();
-    // Stable: of those that failed equally badly it is the first.
-    failures.sort_by_key(|(_, error)| Reverse(error.kind()));
-    match failures.into_iter().next() {
-        None => Ok(report),
-        Some(_) if cancel.is_cancelled() => Err(Error::Cancelled),
-        Some((shard, worst)) => Err(Error::Shards {
-            failed,
-            shards: report.shards,
-            shard,
-            worst: Box::new(worst),
-        }),
-    }
 }
 
 /// What `settings` and `options` say, as far as tasks have to take it alike.
