@@ -9,6 +9,7 @@
 //! brought it in. State that was sound when it was compacted and is damaged now is not rebuilt from.
 
 mod comparison;
+mod replacement;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,9 +20,8 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::damage::{Damage, DamageRef};
-use skein_shared::format::shard_manifest::{ConservationCounts, Layer, ShardManifest};
+use skein_shared::format::shard_manifest::{Layer, ShardManifest};
 use skein_shared::ids::{Generation, ShardId};
-use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
 use skein_shared::payload::Limits;
 use skein_shared::window::{TimeSpan, TimestampMs, Window};
@@ -29,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::delete_plan::may_hold;
 use crate::error::{Error, Result};
-use crate::manifest_commit;
 use crate::metrics;
 use crate::plan::{ChainInput, PlanInput, next_step};
 use crate::plan_input::{self, Reach};
@@ -41,6 +40,10 @@ use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
 use comparison::{compare, is_sound};
+use replacement::commit;
+
+/// How often a shard is planned that others get ahead of.
+const MOST_PLANS: usize = 4;
 
 /// What to rebuild.
 #[derive(Debug, Clone)]
@@ -98,7 +101,8 @@ pub enum Found {
     OtherPoints,
 }
 
-/// Rebuilds, or compares. Each shard is committed by itself: what is done stays done when it is interrupted.
+/// Rebuilds, or compares. Each shard is committed by itself: what is done stays done when it is interrupted. A shard in which
+/// others have carried out a delete meanwhile, or sealed a window, is planned again.
 ///
 /// # Errors
 /// [`Error::NotRebuildable`] when a shard's records were compacted under other limits than now, or the ledger no longer
@@ -112,45 +116,79 @@ pub fn rebuild<'a>(
     (cancel, progress): (CancellationToken, OnProgress),
 ) -> LocalBoxFuture<'a, Result<Vec<WindowRow>>> {
     Box::pin(async move {
-        let loaded = plan_input::load(bucket, settings, Reach::Everything).await?;
-        let Some((input, manifests)) = loaded else {
-            return Ok(Vec::new());
-        };
-        let rules = rules_of(settings, &options, &input);
-        let is_chosen = |shard: &ShardId| what.shards.is_empty() || what.shards.contains(shard);
-        let mut work = Vec::new();
-        for (_, manifest) in manifests.into_iter().filter(|(shard, _)| is_chosen(shard)) {
-            if let Some(step) = step_of(&manifest, &input, &rules.limits)? {
-                work.push((manifest, step));
-            }
-        }
-        let bytes = work.iter().map(|(_, step)| step.object_bytes()).sum();
-        let mut context = TaskContext::new(
-            (settings, TaskMemory::of_one(settings)),
-            bucket,
-            (&rules, options.timelines, input.deletes.entries.clone()),
-            input.shard_map.clone(),
-            (
-                cancel.clone(),
-                ProgressCounter::new(progress, work.len(), bytes),
-            ),
-        )?;
-        context.span = what.span;
-        for (manifest, _) in &work {
-            let missing = left_out(bucket, manifest).await?;
-            context.left_out.insert(manifest.shard, missing);
-        }
-        let context = Arc::new(context);
+        let mut chosen = what.clone();
         let mut rows = Vec::new();
-        for (manifest, step) in work {
-            if cancel.is_cancelled() {
-                return Err(Error::Cancelled);
+        for plan in 1..=MOST_PLANS {
+            let controls = (cancel.clone(), Arc::clone(&progress));
+            let once = Box::pin(rebuild_once(settings, bucket, &options, &chosen, controls));
+            let (done, overtaken) = once.await?;
+            rows.extend(done);
+            chosen.shards = overtaken.keys().copied().collect();
+            match overtaken.into_values().next() {
+                None => break,
+                Some(error) if plan == MOST_PLANS => return Err(error),
+                Some(_) => {}
             }
-            rows.extend(rebuild_shard(&context, &manifest, step, what).await?);
-            context.progress.shard_done();
         }
+        rows.sort_by_key(|row| (row.shard, row.window));
         Ok(rows)
     })
+}
+
+/// As [`rebuild`], and answers the shards in which others got ahead, each with what it met.
+async fn rebuild_once(
+    settings: &CompactorSettings,
+    bucket: &Bucket,
+    options: &RunOptions,
+    what: &RebuildOptions,
+    (cancel, progress): (CancellationToken, OnProgress),
+) -> Result<(Vec<WindowRow>, BTreeMap<ShardId, Error>)> {
+    let (mut rows, mut overtaken) = (Vec::new(), BTreeMap::new());
+    let loaded = plan_input::load(bucket, settings, Reach::Everything).await?;
+    let Some((input, manifests)) = loaded else {
+        return Ok((rows, overtaken));
+    };
+    let rules = rules_of(settings, options, &input);
+    let is_chosen = |shard: &ShardId| what.shards.is_empty() || what.shards.contains(shard);
+    let mut work = Vec::new();
+    for (_, manifest) in manifests.into_iter().filter(|(shard, _)| is_chosen(shard)) {
+        if let Some(step) = step_of(&manifest, &input, &rules.limits)? {
+            work.push((manifest, step));
+        }
+    }
+    let bytes = work.iter().map(|(_, step)| step.object_bytes()).sum();
+    let timelines = options.timelines.clone();
+    let mut context = TaskContext::new(
+        (settings, TaskMemory::of_one(settings)),
+        bucket,
+        (&rules, timelines, input.deletes.entries.clone()),
+        input.shard_map.clone(),
+        (
+            cancel.clone(),
+            ProgressCounter::new(progress, work.len(), bytes),
+        ),
+    )?;
+    context.span = what.span;
+    for (manifest, _) in &work {
+        let missing = left_out(bucket, manifest).await?;
+        context.left_out.insert(manifest.shard, missing);
+    }
+    let context = Arc::new(context);
+    for (manifest, step) in work {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match rebuild_shard(&context, &manifest, step, what).await {
+            Ok(done) => rows.extend(done),
+            Err(error @ Error::Superseded { .. }) => {
+                metrics::commit_superseded(manifest.shard, &error);
+                overtaken.insert(manifest.shard, error);
+            }
+            Err(error) => return Err(error),
+        }
+        context.progress.shard_done();
+    }
+    Ok((rows, overtaken))
 }
 
 /// Everything that the manifest has taken in, as one step; `None` when that is nothing.
@@ -301,60 +339,6 @@ async fn left_out(bucket: &Bucket, manifest: &ShardManifest) -> Result<Vec<Damag
         metrics::damages_left_out(manifest.shard, damages.len());
     }
     Ok(damages.into_values().collect())
-}
-
-/// Puts what was rebuilt in the place of what was live; answers the windows for which it did. A window that a compactor
-/// has merged meanwhile is left as it is.
-async fn commit(
-    context: &Arc<TaskContext>,
-    manifest: &ShardManifest,
-    mut delta: Delta,
-    rows: &[WindowRow],
-) -> Result<BTreeSet<Window>> {
-    delta.advances.clear();
-    delta.fill_advances.clear();
-    let mut base = manifest.clone();
-    while !delta.replaced.is_empty() {
-        delta.counts = ConservationCounts::default();
-        for row in rows
-            .iter()
-            .filter(|row| delta.replaced.contains_key(&row.window))
-        {
-            let gone = row.points_before.checked_sub(row.points_after);
-            let gone = gone.ok_or(Error::Unconserved {
-                shard: row.shard,
-                expected: row.points_before,
-                live: row.points_after,
-            })?;
-            // Where both come together nobody has counted them apart.
-            if row.waits_for_deletes {
-                delta.counts.deleted += gone;
-            } else {
-                delta.counts.duplicates += gone;
-            }
-        }
-        match manifest_commit::commit(&context.bucket, base.clone(), &delta).await {
-            Ok(_) => break,
-            Err(error @ Error::Superseded { .. }) => {
-                base = manifest_log::newest(&context.bucket, manifest.shard).await?;
-                let live: BTreeSet<&String> = base.segments.iter().map(|s| &s.key).collect();
-                let before = delta.replaced.len();
-                delta
-                    .replaced
-                    .retain(|_, keys| keys.iter().all(|key| live.contains(key)));
-                if delta.replaced.len() == before {
-                    return Err(error);
-                }
-                let replaced = &delta.replaced;
-                delta.added.retain(|s| replaced.contains_key(&s.window));
-                if let Some(seal) = &mut delta.seal {
-                    seal.windows.retain(|window| replaced.contains_key(window));
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(delta.replaced.into_keys().collect())
 }
 
 fn keys_in(manifest: &ShardManifest, window: Window) -> Vec<String> {

@@ -21,3 +21,4 @@ mod backlogs;
 mod shard_maps;
 mod fills;
 mod deletes;
+mod delete_races;

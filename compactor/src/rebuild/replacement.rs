@@ -1,0 +1,192 @@
+//! Puts what was made anew in the place of what was live, and says where the points are that only one of the two has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use skein_shared::ErrorKind;
+use skein_shared::delete_rule::{DeleteMask, pending};
+use skein_shared::format::compact_plan::Part;
+use skein_shared::format::compact_result::Delta;
+use skein_shared::format::delete_entry::DeleteEntry;
+use skein_shared::format::order_column::ChainTable;
+use skein_shared::format::shard_manifest::{
+    ConservationCounts, Deleted, SegmentEntry, ShardManifest,
+};
+use skein_shared::manifest_log;
+use skein_shared::segment_fetch::SegmentFile;
+use skein_shared::window::Window;
+
+use super::WindowRow;
+use crate::error::{Error, Result};
+use crate::live_segments::LiveSegments;
+use crate::manifest_commit;
+use crate::task_context::TaskContext;
+
+/// Puts what was rebuilt in the place of what was live; answers the windows for which it did. A window that a compactor
+/// has merged meanwhile is left as it is.
+pub(super) async fn commit(
+    context: &Arc<TaskContext>,
+    manifest: &ShardManifest,
+    mut delta: Delta,
+    rows: &[WindowRow],
+) -> Result<BTreeSet<Window>> {
+    delta.advances.clear();
+    delta.fill_advances.clear();
+    let mut accounts = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.is_replaced) {
+        let deleted = deleted_in(context, manifest, row).await?;
+        accounts.insert(row.window, Account::of(row, deleted));
+    }
+    let deletes = &context.writer.deletes;
+    let mut base = manifest.clone();
+    while !delta.replaced.is_empty() {
+        accounts.retain(|window, _| delta.replaced.contains_key(window));
+        delta.counts = ConservationCounts::default();
+        delta.deletes.deleted.clear();
+        for account in accounts.values() {
+            account.enter(&mut delta);
+        }
+        let next = |base: &ShardManifest| {
+            let mut base = base.clone();
+            for (window, account) in &accounts {
+                account.give_back(*window, deletes, &mut base)?;
+            }
+            manifest_commit::apply(&base, &delta)
+        };
+        match manifest_commit::commit_next(&context.bucket, base.clone(), next).await {
+            Ok(_) => break,
+            Err(error @ Error::Superseded { .. }) => {
+                base = manifest_log::newest(&context.bucket, manifest.shard).await?;
+                if !leave_merged(&mut delta, &base) {
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(delta.replaced.into_keys().collect())
+}
+
+/// Leaves the windows out whose segments are no longer live; answers whether there were any.
+fn leave_merged(delta: &mut Delta, base: &ShardManifest) -> bool {
+    let live: BTreeSet<&String> = base.segments.iter().map(|s| &s.key).collect();
+    let before = delta.replaced.len();
+    let is_live = |keys: &[String]| keys.iter().all(|key| live.contains(key));
+    delta.replaced.retain(|_, keys| is_live(keys));
+    let replaced = &delta.replaced;
+    delta.added.retain(|s| replaced.contains_key(&s.window));
+    if let Some(seal) = &mut delta.seal {
+        seal.windows.retain(|window| replaced.contains_key(window));
+    }
+    replaced.len() < before
+}
+
+/// Where the points of a window's live segments are that what was made anew does not have, and the other way round.
+struct Account {
+    /// Deletes have taken them.
+    deleted: Deleted,
+    /// They were twice in live segments.
+    duplicates: u64,
+    /// They had been counted as gone, and are there again.
+    returned: u64,
+}
+
+impl Account {
+    fn of(row: &WindowRow, deleted: Deleted) -> Self {
+        let left = row.points_before - deleted.values().sum::<u64>();
+        Self {
+            deleted,
+            duplicates: left.saturating_sub(row.points_after),
+            returned: row.points_after.saturating_sub(left),
+        }
+    }
+
+    fn enter(&self, delta: &mut Delta) {
+        delta.counts.duplicates += self.duplicates;
+        for (delete, points) in &self.deleted {
+            delta.counts.deleted += points;
+            *delta.deletes.deleted.entry(*delete).or_default() += points;
+        }
+    }
+
+    /// Points that are there again are no longer counted as gone: as deleted, where deletes bear on the window and have
+    /// taken so many, else as duplicates.
+    fn give_back(
+        &self,
+        window: Window,
+        deletes: &[DeleteEntry],
+        manifest: &mut ShardManifest,
+    ) -> Result<()> {
+        let mut left = self.returned;
+        let bears = |delete: &&DeleteEntry| delete.selector.span.overlaps(window.span());
+        for delete in deletes.iter().rev().filter(bears) {
+            let Some(taken) = manifest.deleted.get_mut(&delete.number) else {
+                continue;
+            };
+            let points = left.min(*taken);
+            *taken -= points;
+            manifest.counts.deleted -= points;
+            left -= points;
+        }
+        let duplicates = manifest.counts.duplicates.checked_sub(left);
+        manifest.counts.duplicates = duplicates.ok_or(Error::Unconserved {
+            shard: manifest.shard,
+            expected: manifest.live_points(),
+            live: manifest.live_points() + self.returned,
+        })?;
+        Ok(())
+    }
+}
+
+/// The points that deletes take out of the live segments of a window, counted as a compaction counts them. Of segments that do
+/// not read back all that is gone counts for the first delete that waits for them.
+async fn deleted_in(
+    context: &Arc<TaskContext>,
+    manifest: &ShardManifest,
+    row: &WindowRow,
+) -> Result<Deleted> {
+    let of_window = manifest.raw_segments().filter(|s| s.window == row.window);
+    let live: Vec<SegmentEntry> = of_window.cloned().collect();
+    let deletes = &context.writer.deletes;
+    let waiting = live.iter().flat_map(|s| pending(deletes, manifest, s));
+    let Some(first) = waiting.map(|delete| delete.number).min() else {
+        return Ok(Deleted::new());
+    };
+    match count_deleted(context, manifest, &live).await {
+        Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid) => {
+            let gone = row.points_before.saturating_sub(row.points_after);
+            Ok(Deleted::from([(first, gone)]))
+        }
+        counted => counted,
+    }
+}
+
+async fn count_deleted(
+    context: &Arc<TaskContext>,
+    manifest: &ShardManifest,
+    live: &[SegmentEntry],
+) -> Result<Deleted> {
+    let mut files = Vec::with_capacity(live.len());
+    for segment in live {
+        let file = SegmentFile::open(&context.bucket, segment).await?;
+        files.push(Arc::new(file));
+    }
+    let chains = files.iter().flat_map(|file| file.chains().chains());
+    let chains = ChainTable::new(chains.cloned().collect());
+    let deletes = &context.writer.deletes;
+    let mask_of = |segment| DeleteMask::new(pending(deletes, manifest, segment), &chains);
+    let masks: Vec<DeleteMask> = live.iter().map(mask_of).collect();
+    let runtime = context.writer.runtime.clone();
+    let counted = tokio::task::spawn_blocking(move || {
+        let mut live = LiveSegments::new(runtime, &files, &chains, Part::WHOLE.series);
+        let mut taken = Deleted::new();
+        while let Some(key) = live.least()? {
+            live.take(key, |file, points, _| {
+                masks[file].drop_of_segment(key, points, &mut taken);
+            })?;
+        }
+        Ok(taken)
+    });
+    let counted = counted.await;
+    counted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
