@@ -1,4 +1,5 @@
-//! `skein compact gc`: takes away segments that no read can need any more, and manifests that came before.
+//! `skein compact gc`: takes away segments that no read can need any more, manifests that came before, and results of plans
+//! that are gone.
 //!
 //! A segment goes when no kept manifest names it and none can come to name it. The latter is made sure by a commit of
 //! its own, the *fence*: a generation equal to the newest but for two numbers. `void_before` says that segments which
@@ -49,6 +50,8 @@ pub struct GarbageReport {
     pub uploads: u64,
     /// Manifests that no read can need.
     pub manifests: u64,
+    /// Results of tasks whose plans are gone.
+    pub results: u64,
 }
 
 /// What is to be taken away of one shard.
@@ -108,7 +111,15 @@ pub fn collect_at(
             shards.insert(shard, Shard::load(bucket, shard, &is_old).await?);
         }
         let garbage = sweep(bucket, &shards, &is_old).await?;
-        let mut report = GarbageReport::default();
+        let orphans = orphaned_results(bucket, &is_old).await?;
+        let mut report = GarbageReport {
+            results: orphans.len() as u64,
+            ..GarbageReport::default()
+        };
+        for key in orphans.iter().filter(|_| mode == Mode::Act) {
+            bucket.delete(key).await?;
+            metrics::garbage_deleted(key, 0);
+        }
         for (shard, garbage) in garbage {
             report.add(match mode {
                 Mode::DryRun => garbage.report(),
@@ -210,6 +221,28 @@ async fn sweep(
         }
     }
     Ok(garbage)
+}
+
+/// Results that were stored after their plan was removed, by a task that was stalled. If the same plan is made again
+/// meanwhile, its task is done again.
+async fn orphaned_results(
+    bucket: &Bucket,
+    is_old: &impl Fn(Option<TimestampMs>) -> bool,
+) -> Result<Vec<String>> {
+    let results = bucket.list(Prefix::RESULTS, None).await?;
+    // Behind the results: a plan is there before the first of them.
+    let plans = bucket.list(Prefix::PLANS, None).await?;
+    let plans: HashSet<String> = plans.into_iter().map(|plan| plan.key).collect();
+    let mut orphans = Vec::new();
+    for result in results.into_iter().filter(|r| is_old(r.last_modified)) {
+        let ObjectKey::Result { plan, .. } = result.key.parse()? else {
+            continue;
+        };
+        if !plans.contains(&ObjectKey::Plan(plan).to_string()) {
+            orphans.push(result.key);
+        }
+    }
+    Ok(orphans)
 }
 
 /// The shard and generation that a segment, a quarantine list, a seal or a leaf was written for; `None` of other objects.
@@ -324,6 +357,7 @@ impl Garbage {
             object_bytes: self.objects.iter().map(|(_, _, bytes)| bytes).sum(),
             uploads: self.uploads.len() as u64,
             manifests: self.generations.len() as u64,
+            results: 0,
         }
     }
 }
@@ -335,5 +369,6 @@ impl GarbageReport {
         self.object_bytes += other.object_bytes;
         self.uploads += other.uploads;
         self.manifests += other.manifests;
+        self.results += other.results;
     }
 }

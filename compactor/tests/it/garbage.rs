@@ -8,7 +8,7 @@ use skein_compactor::garbage::{GarbageReport, Mode, collect, collect_at};
 use skein_compactor::manifest_commit::commit_next;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
-use skein_shared::ids::{Generation, ShardId, WriteId};
+use skein_shared::ids::{Generation, PlanId, ShardId, WriteId};
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::units::Millis;
 use skein_shared::window::{Resolution, TimestampMs, Window};
@@ -21,7 +21,7 @@ use crate::world::{DAY, NOON, Record, World, flush_of};
 const PIN: Millis = Millis(3_600_000);
 
 /// At a time when every read that is under way now has ended.
-async fn collect_later(world: &World, mode: Mode) -> GarbageReport {
+pub(crate) async fn collect_later(world: &World, mode: Mode) -> GarbageReport {
     let now = world.bucket.now().await.unwrap();
     let later = TimestampMs(now.0 + 2 * PIN.0.cast_signed());
     collect_at(&world.bucket, later, PIN, mode).await.unwrap()
@@ -218,4 +218,30 @@ async fn a_leaf_is_kept_as_long_as_a_manifest_names_it() {
     assert_eq!(leaves().await, 0);
     let newest = manifest_log::newest(&world.bucket, shard).await.unwrap();
     assert_eq!(newest.quarantine, bare.quarantine);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_whose_plan_is_gone_are_collected_and_those_of_a_plan_are_not() {
+    let records = records(9, 160);
+    let world = compacted(&records[..120]).await;
+    world.flush(&flush_of(records[120..].to_vec())).await;
+    let settings = split_settings();
+    let (id, _) = planned(&world, &settings).await;
+    task(&world, &settings, id, 0).await.unwrap();
+    let kept = ObjectKey::Result { plan: id, task: 0 }.to_string();
+    // Stored by a task that was stalled until another had done everything and removed the plan.
+    let stored = world.bucket.get(&kept).await.unwrap();
+    let plan = PlanId(id.0 ^ 1);
+    let orphan = ObjectKey::Result { plan, task: 3 }.to_string();
+    let put = world.bucket.put(&orphan, stored, WriteId::random());
+    put.await.unwrap();
+
+    let pinned = collect(&world.bucket, PIN, Mode::Act).await.unwrap();
+    assert_eq!(pinned.results, 0, "its task may only just have ended");
+    assert_eq!(collect_later(&world, Mode::DryRun).await.results, 1);
+    assert!(world.bucket.find(&orphan).await.unwrap().is_some());
+    assert_eq!(collect_later(&world, Mode::Act).await.results, 1);
+    assert_eq!(world.bucket.find(&orphan).await.unwrap(), None);
+    assert!(world.bucket.find(&kept).await.unwrap().is_some());
+    assert_eq!(collect_later(&world, Mode::Act).await.results, 0);
 }

@@ -30,6 +30,7 @@ struct Report {
     object_bytes: u64,
     uploads: u64,
     manifests: u64,
+    results: u64,
 }
 
 /// Runs it.
@@ -52,6 +53,7 @@ pub(super) fn run(args: &GcArgs, settings: &SettingsArgs) -> Outcome {
         object_bytes: report.object_bytes,
         uploads: report.uploads,
         manifests: report.manifests,
+        results: report.results,
     };
     match args.format {
         ReportFormat::Json => output::json(&report)?,
@@ -68,8 +70,14 @@ impl Report {
             "deleted"
         };
         format!(
-            "{verb} {} segments and lists ({} bytes), {} unfinished uploads and {} manifests of {} shards",
-            self.objects, self.object_bytes, self.uploads, self.manifests, self.shards
+            "{verb} {} segments and lists ({} bytes), {} unfinished uploads and {} manifests of {} shards, \
+             and {} results of plans that are gone",
+            self.objects,
+            self.object_bytes,
+            self.uploads,
+            self.manifests,
+            self.shards,
+            self.results
         )
     }
 }
