@@ -53,6 +53,7 @@ pub fn is_damage(error: &Error) -> bool {
         | Error::LedgerGap { .. }
         | Error::VoidFlush { .. }
         | Error::StateDamaged { .. }
+        | Error::SegmentMissing { .. }
         | Error::Decided { .. }
         | Error::NoSuchDamage { .. }
         | Error::Spill { .. }

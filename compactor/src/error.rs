@@ -127,6 +127,17 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A live segment is not there.
+    #[error(
+        "compact {shard} failed: a live segment is missing; object=`{object}`: restore it from a copy or a version, or \
+         make it again with `skein compact rebuild`"
+    )]
+    SegmentMissing {
+        /// Whose.
+        shard: ShardId,
+        /// Its key.
+        object: String,
+    },
     /// Another compactor has committed the same input or the same windows.
     #[error("commit {shard} was superseded at generation {generation}; reason=`{reason}`")]
     Superseded {
@@ -194,6 +205,7 @@ impl Error {
             | Self::VoidFlush { .. }
             | Self::ObjectDiffers { .. }
             | Self::StateDamaged { .. }
+            | Self::SegmentMissing { .. }
             | Self::Unconserved { .. }
             | Self::RollupDiffers { .. } => ErrorKind::Corrupt,
             Self::Superseded { .. } | Self::PlanGone { .. } | Self::Decided { .. } => {

@@ -24,6 +24,7 @@ pub mod spill;
 pub mod block_reader;
 pub mod series_grouper;
 pub mod live_segments;
+pub mod collected;
 pub mod segment_set;
 pub mod series_encoder;
 pub mod segment_upload;

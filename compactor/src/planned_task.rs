@@ -15,6 +15,7 @@ use skein_shared::shard_map::ShardMap;
 use skein_shared::{delete_log, manifest_log, shard_map_log};
 use tokio_util::sync::CancellationToken;
 
+use crate::collected::explained;
 use crate::error::{Error, Result};
 use crate::report::{OnProgress, ProgressCounter, StepReport};
 use crate::seal_history::SealHistory;
@@ -113,6 +114,7 @@ async fn make(
         SealHistory::passed(),
     )
     .await;
+    let made = explained(&context.bucket, &base, made).await;
     let (outcome, report) = match made {
         Ok((delta, report)) => (TaskOutcome::Made(Box::new(delta)), report),
         Err(Error::OverBudget { bytes, .. }) => {

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::collected::explained;
 use crate::error::{Error, Result};
 use crate::manifest_commit;
 use crate::metrics;
@@ -33,17 +34,17 @@ use crate::seal_history::SealHistory;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
-pub use crate::report::OnProgress;
 use outcome::{ShardEnd, ShardOutcome, summarize};
 
+pub use crate::report::OnProgress;
 
 /// Commits in a row that one shard may lose to others before its task gives up.
 const MOST_SUPERSEDED: u64 = 16;
 
-/// The decisions that a run is made with.
 /// How often one run plans a shard anew in which others are ahead with deletes.
 const MOST_PLANS: usize = 4;
 
+/// The decisions that a run is made with.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
     /// What a payload may hold.
@@ -121,7 +122,6 @@ pub fn run<'a>(
     })
 }
 
-async fn run_shards(
 impl RunStart<'_> {
     async fn plan(&self) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
         plan_input::load(self.bucket, self.settings, Reach::Unread).await
@@ -164,6 +164,7 @@ impl RunStart<'_> {
     }
 }
 
+async fn run_shards(
     context: &Arc<TaskContext>,
     input: Arc<PlanInput>,
     manifests: impl Iterator<Item = ShardManifest>,
@@ -269,8 +270,8 @@ async fn run_step(
     base: &ShardManifest,
     step: Step,
 ) -> Result<(ShardManifest, StepReport)> {
-    let (delta, report) =
-        task::make(context, base, (Part::WHOLE, step), SealHistory::passed()).await?;
+    let made = task::make(context, base, (Part::WHOLE, step), SealHistory::passed()).await;
+    let (delta, report) = explained(&context.bucket, base, made).await?;
     let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;
     let report = StepReport {
         generations: 1,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use skein_compactor::Error;
+use skein_compactor::report::Progress;
 use skein_config::compactor::CompactorSettings;
 use skein_local::embedded_bucket::{Mood, Refusal};
 use skein_shared::ErrorKind;
@@ -344,18 +345,22 @@ async fn live_segment(world: &World, shard: ShardId) -> SegmentEntry {
 async fn of_several_failures_the_worst_decides_though_it_is_not_the_first() {
     let (world, _, _) = world_with_two_shards().await;
     world.compact().await;
-    let shared = ShardId::Shared {
-        modulus: 3,
-        remainder: 1,
-    };
-    let missing = live_segment(&world, shared).await.key;
-    world.bucket.delete(&missing).await.unwrap();
     let damaged = live_segment(&world, DEDICATED).await.key;
     flip(&world, &damaged, 100).await;
-    // Both are read when their window is closed.
+    // It is read when its window is closed. Of state only the other shard reads any, and it comes first.
+    world
+        .flush(&flush_of(records_of(7, 0, 60).split_off(30)))
+        .await;
     world.tell_at_end(NOON + 3 * DAY).await;
+    let has_panicked = AtomicBool::new(false);
+    let panic_once = move |progress: Progress| {
+        let is_first = progress.points > 0 && !has_panicked.swap(true, Ordering::SeqCst);
+        assert!(!is_first, "planted");
+    };
 
-    let error = world.compact_with(&settings()).await.unwrap_err();
+    let settings = settings();
+    let run = world.compact_telling(&settings, Arc::new(panic_once));
+    let error = run.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.to_string().contains(&damaged), "{error}");
     assert!(matches!(error, Error::Shards { failed: 2, .. }), "{error}");

@@ -22,3 +22,4 @@ mod shard_maps;
 mod fills;
 mod deletes;
 mod delete_races;
+mod collected;
