@@ -126,7 +126,7 @@ impl FoundDamage {
     }
 
     /// Adds the event times of the points in it: those that `limits` allow beside the records' timestamps, or all of
-    /// time when these are not known.
+    /// time when these are not known of each record.
     ///
     /// # Errors
     /// The bucket's, where the ledger has to be asked.
@@ -136,7 +136,9 @@ impl FoundDamage {
             Some(times) => Some(times),
             None => ledger_times(bucket, &damage.lost).await?,
         };
-        damage.times = times.map_or(TimeSpan::ALL, |times| event_times(times, limits));
+        // Records without a timestamp may hold points of any time.
+        let known = times.filter(|times| !times.is_partial);
+        damage.times = known.map_or(TimeSpan::ALL, |times| event_times(times, limits));
         Ok(damage)
     }
 }

@@ -17,6 +17,7 @@ mod seals;
 mod commits;
 mod damage;
 mod damage_release;
+mod damage_times;
 mod backlogs;
 mod shard_maps;
 mod fills;

@@ -318,7 +318,11 @@ fn conservation(counts: &ConservationCounts) -> Value {
 }
 
 fn times(times: RecordTimes) -> Value {
-    json!({ "oldest": text(&times.oldest), "newest": text(&times.newest) })
+    json!({
+        "oldest": text(&times.oldest),
+        "newest": text(&times.newest),
+        "is_partial": times.is_partial,
+    })
 }
 
 fn text(value: &impl ToString) -> String {

@@ -151,11 +151,8 @@ impl StreamSummary {
         if self.last.offset < other.last.offset {
             self.last = other.last;
         }
+        self.times = RecordTimes::joined((self.times, self.frames), (other.times, other.frames));
         self.frames += other.frames;
-        self.times = match (self.times, other.times) {
-            (Some(ours), Some(theirs)) => Some(ours.union(theirs)),
-            (ours, theirs) => ours.or(theirs),
-        };
         self.digest.add(other.digest);
     }
 }

@@ -4,6 +4,8 @@
 //! a *body*: flags, key, headers, value. The body holds nothing relative, so that digests and CRCs are
 //! taken over it as it lies there.
 
+mod record_times;
+
 use std::fmt;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
@@ -13,6 +15,8 @@ use crate::format::varint;
 use crate::ids::{Chain, Tenure};
 use crate::offset::Offset;
 use crate::window::TimestampMs;
+
+pub use record_times::RecordTimes;
 
 /// The unbroken run of records that a frame belongs to: what one tenure read of one chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,15 +82,6 @@ pub struct LastRecord {
     pub crc32c: u32,
 }
 
-/// Oldest and newest timestamp of some records, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RecordTimes {
-    /// The least.
-    pub oldest: TimestampMs,
-    /// The greatest.
-    pub newest: TimestampMs,
-}
-
 const TIMESTAMP_KIND: u8 = 0b11;
 const HAS_KEY: u8 = 1 << 2;
 const HAS_VALUE: u8 = 1 << 3;
@@ -116,25 +111,6 @@ impl RecordTimestamp {
             1 => Some(Self::Created(time)),
             2 => Some(Self::Appended(time)),
             _ => None,
-        }
-    }
-}
-
-impl RecordTimes {
-    /// Of one record.
-    pub const fn of(time: TimestampMs) -> Self {
-        Self {
-            oldest: time,
-            newest: time,
-        }
-    }
-
-    /// Of the records of both.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        Self {
-            oldest: self.oldest.min(other.oldest),
-            newest: self.newest.max(other.newest),
         }
     }
 }

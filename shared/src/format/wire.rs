@@ -54,6 +54,8 @@ pub(crate) struct Times {
     pub(crate) oldest_ms: i64,
     #[prost(sint64, tag = "2")]
     pub(crate) newest_ms: i64,
+    #[prost(bool, tag = "3")]
+    pub(crate) is_partial: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -174,6 +176,7 @@ impl Times {
         Self {
             oldest_ms: times.oldest.0,
             newest_ms: times.newest.0,
+            is_partial: times.is_partial,
         }
     }
 
@@ -181,6 +184,7 @@ impl Times {
         RecordTimes {
             oldest: TimestampMs(self.oldest_ms),
             newest: TimestampMs(self.newest_ms),
+            is_partial: self.is_partial,
         }
     }
 }

@@ -200,12 +200,10 @@ impl<'a> Block<'a> {
                 sums[frame.stream].get_or_insert_with(|| (self.empty_summary(&frame), frame.body));
             sum.last.offset = frame.record.offset;
             sum.last.timestamp = frame.record.timestamp;
-            sum.frames += 1;
             sum.digest.add_hash(hash);
-            if let Some(time) = frame.record.timestamp.time() {
-                let time = RecordTimes::of(time);
-                sum.times = Some(sum.times.map_or(time, |times| times.union(time)));
-            }
+            let time = frame.record.timestamp.time().map(RecordTimes::of);
+            sum.times = RecordTimes::joined((sum.times, sum.frames), (time, 1));
+            sum.frames += 1;
             *last_body = frame.body;
         }
         let mut summaries = Vec::with_capacity(sums.len());

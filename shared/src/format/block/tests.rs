@@ -112,18 +112,21 @@ proptest! {
         for summary in &block.summary.streams {
             let mut count = 0;
             let mut times: Option<RecordTimes> = None;
+            let mut untimed = 0;
             let mut last = None;
             fill(&records, |stream, record| {
                 if *stream == summary.stream {
                     count += 1;
                     last = Some((record.offset, record.crc32c()));
-                    if let Some(time) = record.timestamp.time().map(RecordTimes::of) {
-                        times = Some(times.map_or(time, |times| times.union(time)));
+                    match record.timestamp.time().map(RecordTimes::of) {
+                        None => untimed += 1,
+                        Some(time) => times = Some(times.map_or(time, |times| times.union(time))),
                     }
                 }
             });
             prop_assert_eq!(summary.frames, count);
-            prop_assert_eq!(summary.times, times);
+            let is_partial = untimed > 0;
+            prop_assert_eq!(summary.times, times.map(|times| RecordTimes { is_partial, ..times }));
             prop_assert_eq!(Some((summary.last.offset, summary.last.crc32c)), last);
         }
     }
