@@ -76,6 +76,19 @@ pub enum Behind {
 pub struct Completeness {
     /// Chain by chain.
     pub chains: BTreeMap<Chain, Standing>,
+    /// Where the watermark stands when there are chains and nothing more is to come in any of them: that of a chain that
+    /// is at its end now.
+    pub of_ended: TimestampMs,
+}
+
+/// The time of judging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JudgedAt {
+    /// The bucket's clock before anything else was read.
+    pub now: TimestampMs,
+    /// How much later than its own timestamp a record may come into Kafka, and how far a producer's clock may run ahead of
+    /// the bucket's.
+    pub delay: Millis,
 }
 
 impl ChainFacts {
@@ -112,7 +125,8 @@ impl EntryTimes {
 
 impl Completeness {
     /// Every record of the chains that were judged with an earlier timestamp is durable, if no record comes
-    /// later than the delay after its own timestamp. `None` when that cannot be said of any time.
+    /// later than the delay after its own timestamp. `None` when that cannot be said of any time. Where a person has
+    /// retired every chain, nothing is waited for: all of them are as if at their end.
     pub fn watermark(&self) -> Option<TimestampMs> {
         let mut least: Option<TimestampMs> = None;
         for standing in self.chains.values() {
@@ -125,7 +139,7 @@ impl Completeness {
                 Standing::Retired | Standing::Replaced => {}
             }
         }
-        least
+        least.or_else(|| (!self.chains.is_empty()).then_some(self.of_ended))
     }
 
     /// The chains that the watermark waits for: those without one, or else the one with the least.
@@ -149,12 +163,11 @@ impl Completeness {
     }
 }
 
-/// Judges every chain. `delay` is how much later than its own timestamp a record may come into Kafka, and
-/// how far a producer's clock may run ahead of the bucket's.
+/// Judges every chain.
 pub fn watermark(
     chains: &BTreeMap<Chain, ChainFacts>,
     statuses: &[WorkerStatus],
-    delay: Millis,
+    at: JudgedAt,
 ) -> Completeness {
     let mut best: BTreeMap<&Chain, Option<Reached>> = BTreeMap::new();
     for status in statuses {
@@ -163,7 +176,7 @@ pub fn watermark(
                 continue;
             };
             if claim.position == facts.end {
-                let reached = reached(facts, claim, status.as_of, delay);
+                let reached = reached(facts, claim, status.as_of, at.delay);
                 let known = best.entry(&claim.chain).or_default();
                 *known = (*known).max(reached);
             }
@@ -187,6 +200,7 @@ pub fn watermark(
         .map(|(chain, facts)| (chain.clone(), standing(chain, facts)));
     Completeness {
         chains: judged.collect(),
+        of_ended: earlier(at.now, at.delay),
     }
 }
 
@@ -196,16 +210,15 @@ fn reached(
     as_of: TimestampMs,
     delay: Millis,
 ) -> Option<Reached> {
-    let delay = i64::try_from(delay.0).unwrap_or(i64::MAX);
     let complete_to = if claim.at_end() {
         as_of
     } else {
-        let limit = TimestampMs(as_of.0.saturating_add(delay));
+        let limit = TimestampMs(as_of.0.saturating_add_unsigned(delay.0));
         facts.times?.highest_until(limit)?.min(as_of)
     };
     let behind = || u64::try_from(claim.log_end?.0 - claim.position.0).ok();
     Some(Reached {
-        watermark: TimestampMs(complete_to.0.saturating_sub(delay)),
+        watermark: earlier(complete_to, delay),
         as_of,
         behind: if claim.at_end() {
             Behind::Nothing
@@ -213,6 +226,10 @@ fn reached(
             Behind::Offsets(behind())
         },
     })
+}
+
+fn earlier(time: TimestampMs, delay: Millis) -> TimestampMs {
+    TimestampMs(time.0.saturating_sub_unsigned(delay.0))
 }
 
 /// Whether a later incarnation of the same partition has a genesis. Incarnations of a topic are not

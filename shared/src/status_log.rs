@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};
-use crate::completeness::{ChainFacts, Completeness, watermark};
+use crate::completeness::{ChainFacts, Completeness, JudgedAt, watermark};
 use crate::error::{Error, Result};
 use crate::error_kind::ErrorKind;
 use crate::format::object_key::{ObjectKey, Prefix};
@@ -50,7 +50,10 @@ impl Gathered {
         watermark(
             &self.chains.iter().map(facts).collect(),
             &self.statuses,
-            delay,
+            JudgedAt {
+                now: self.now,
+                delay,
+            },
         )
     }
 

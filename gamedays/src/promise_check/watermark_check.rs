@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use skein_shared::completeness::{ChainFacts, EntryTimes, Standing, watermark};
+use skein_shared::completeness::{ChainFacts, EntryTimes, JudgedAt, Standing, watermark};
 use skein_shared::format::ledger_entry::LedgerEntry;
 use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::Chain;
@@ -41,7 +41,11 @@ impl PromiseCheck {
             places.insert(state.chain.clone(), (*place, state));
         }
         let statuses: Vec<WorkerStatus> = self.statuses.values().cloned().collect();
-        let judged = watermark(&facts, &statuses, self.delay);
+        let at = JudgedAt {
+            now: TimestampMs::default(),
+            delay: self.delay,
+        };
+        let judged = watermark(&facts, &statuses, at);
         for (chain, standing) in &judged.chains {
             let Standing::UpTo(reached) = standing else {
                 continue;

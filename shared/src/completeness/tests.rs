@@ -51,7 +51,14 @@ fn status(as_of: i64, claims: &[(u32, i64, i64)]) -> WorkerStatus {
 
 fn judge(chains: &[ChainFacts], statuses: &[WorkerStatus]) -> Completeness {
     let chains = (0..).zip(chains).map(|(n, facts)| (chain(0, n), *facts));
-    watermark(&chains.collect(), statuses, DELAY)
+    watermark(&chains.collect(), statuses, at_now())
+}
+
+fn at_now() -> JudgedAt {
+    JudgedAt {
+        now: TimestampMs(NOW),
+        delay: DELAY,
+    }
 }
 
 #[track_caller]
@@ -154,14 +161,32 @@ fn a_retired_partition_is_not_waited_for_until_it_grows_again() {
         ..retired
     };
     check(&[grown, facts(7, &[NOW])], &told, None);
-    check(&[retired], &told, None);
+}
+
+#[test]
+fn with_every_partition_retired_the_watermark_is_the_clocks() {
+    let retired = ChainFacts {
+        retired_at: Some(Offset(5)),
+        ..facts(5, &[NOW - 9_000])
+    };
+    check(&[retired, retired], &[], Some(NOW - 100));
+    let chains = [(chain(0, 0), facts(3, &[])), (chain(1, 0), retired)].into();
+    let judged = watermark(&chains, &[], at_now());
+    assert_eq!(judged.chains[&chain(0, 0)], Standing::Replaced);
+    assert_eq!(judged.watermark(), Some(TimestampMs(NOW - 100)));
+    assert!(judged.held_back_by().is_empty());
+    let grown = ChainFacts {
+        end: Offset(6),
+        ..retired
+    };
+    check(&[retired, grown], &[], None);
 }
 
 #[test]
 fn only_the_last_life_of_a_topic_is_waited_for() {
     let lives = [chain(0, 0), chain(0, 1), chain(1, 1), chain(2, 1)];
     let chains = lives.map(|chain| (chain, facts(5, &[NOW]))).into();
-    let judged = watermark(&chains, &[], DELAY);
+    let judged = watermark(&chains, &[], at_now());
     let standing = |incarnation, partition| judged.chains[&chain(incarnation, partition)];
     assert_eq!(standing(0, 0), Standing::NoClaim);
     assert_eq!(standing(0, 1), Standing::Replaced);
