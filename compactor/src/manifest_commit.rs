@@ -221,8 +221,9 @@ fn check_position(
 }
 
 fn check_conserved(next: &ShardManifest) -> Result<()> {
+    let raw = next.raw_by_key();
     for rollup in next.rollups() {
-        next.check_rollup(rollup)
+        raw.check_rollup(rollup)
             .map_err(|reason| Error::RollupDiffers {
                 shard: next.shard,
                 rollup: rollup.key.clone(),

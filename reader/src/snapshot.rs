@@ -224,8 +224,9 @@ impl Snapshot {
     pub fn bucket_sources(&self, span: TimeSpan, resolution: Resolution) -> Vec<BucketSource<'_>> {
         let mut coarsest: BTreeMap<&str, &SegmentEntry> = BTreeMap::new();
         let fitting = self.manifests.values().flat_map(|manifest| {
-            let fits = |rollup: &&SegmentEntry| {
-                rollup.resolution <= resolution && manifest.check_rollup(rollup).is_ok()
+            let raw = manifest.raw_by_key();
+            let fits = move |rollup: &&SegmentEntry| {
+                rollup.resolution <= resolution && raw.check_rollup(rollup).is_ok()
             };
             manifest.rollups().filter(fits)
         });

@@ -56,7 +56,7 @@ async fn stored(world: &World, resolution: Resolution) -> BTreeMap<SeriesKey, Ve
     for manifest in manifests(&world.bucket).await.into_values() {
         let of_resolution = |segment: &&SegmentEntry| segment.resolution == resolution;
         for segment in manifest.rollups().filter(of_resolution) {
-            manifest.check_rollup(segment).unwrap();
+            manifest.raw_by_key().check_rollup(segment).unwrap();
             let file = Arc::new(SegmentFile::open(&world.bucket, segment).await.unwrap());
             let mut cursor = SegmentCursor::new(file, &ChainTable::default());
             let mut rollup = Rollup::new(resolution);

@@ -9,7 +9,7 @@ mod leaf_split;
 mod body;
 mod root;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 
@@ -178,6 +178,10 @@ pub struct ConservationCounts {
     pub deleted: u64,
 }
 
+/// The live segments of raw points of one manifest, by their keys.
+#[derive(Debug)]
+pub struct RawByKey<'a>(HashMap<&'a str, &'a SegmentEntry>);
+
 /// How a rollup and the raw segment that it names do not fit together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RollupMismatch {
@@ -252,23 +256,10 @@ impl ShardManifest {
         })
     }
 
-    /// Whether a rollup of this manifest covers exactly the points of the raw segment that it names.
-    ///
-    /// # Errors
-    /// What does not fit.
-    pub fn check_rollup(&self, rollup: &SegmentEntry) -> std::result::Result<(), RollupMismatch> {
-        let named = |raw: &&SegmentEntry| Some(&raw.key) == rollup.rollup_of.as_ref();
-        let Some(raw) = self.raw_segments().find(named) else {
-            return Err(RollupMismatch::NotLive);
-        };
-        let (covered, points) = (rollup.summary.raw_points, raw.summary.points);
-        if rollup.window != raw.window {
-            Err(RollupMismatch::OtherWindow)
-        } else if covered != points {
-            Err(RollupMismatch::OtherPoints { covered, points })
-        } else {
-            Ok(())
-        }
+    /// The live segments of raw points, to check rollups by: in one pass, however many there are.
+    pub fn raw_by_key(&self) -> RawByKey<'_> {
+        let raw = self.raw_segments();
+        RawByKey(raw.map(|segment| (segment.key.as_str(), segment)).collect())
     }
 
     /// The damages of which nobody has decided what becomes of them.
@@ -306,6 +297,27 @@ impl ShardManifest {
     pub fn decode(bytes: &[u8]) -> Result<(WriteId, Self)> {
         let (write_id, root) = ManifestRoot::decode(bytes)?;
         Ok((write_id, root.join(Vec::new())?))
+    }
+}
+
+impl RawByKey<'_> {
+    /// Whether a rollup of the manifest covers exactly the points of the raw segment that it names.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check_rollup(&self, rollup: &SegmentEntry) -> std::result::Result<(), RollupMismatch> {
+        let named = rollup.rollup_of.as_ref();
+        let Some(raw) = named.and_then(|key| self.0.get(key.as_str())) else {
+            return Err(RollupMismatch::NotLive);
+        };
+        let (covered, points) = (rollup.summary.raw_points, raw.summary.points);
+        if rollup.window != raw.window {
+            Err(RollupMismatch::OtherWindow)
+        } else if covered != points {
+            Err(RollupMismatch::OtherPoints { covered, points })
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -29,8 +29,9 @@ pub(super) async fn check_segments(
 ) -> Result<()> {
     let bucket = &check.bucket.clone();
     for manifest in manifests.values() {
+        let raw = manifest.raw_by_key();
         for rollup in manifest.rollups() {
-            if let Err(mismatch) = manifest.check_rollup(rollup) {
+            if let Err(mismatch) = raw.check_rollup(rollup) {
                 check.find(SEGMENT.broken(&rollup.key, None, mismatch.to_string()));
             }
         }

@@ -216,16 +216,19 @@ fn a_rollup_that_does_not_cover_its_raw_segment_is_found() {
     let mut manifest = ShardManifest::empty(ShardId::Quarantine);
     let raw = entry(1, 0, 10);
     let mut hours = rollup(&raw, Resolution::OneHour);
-    assert_eq!(manifest.check_rollup(&hours), Err(RollupMismatch::NotLive));
+    assert_eq!(
+        manifest.raw_by_key().check_rollup(&hours),
+        Err(RollupMismatch::NotLive)
+    );
     manifest.segments = vec![raw];
-    assert_eq!(manifest.check_rollup(&hours), Ok(()));
+    assert_eq!(manifest.raw_by_key().check_rollup(&hours), Ok(()));
     hours.summary.raw_points = 9;
     let (covered, points) = (9, 10);
     let other = RollupMismatch::OtherPoints { covered, points };
-    assert_eq!(manifest.check_rollup(&hours), Err(other));
+    assert_eq!(manifest.raw_by_key().check_rollup(&hours), Err(other));
     hours.window = Window::from_number(1);
     assert_eq!(
-        manifest.check_rollup(&hours),
+        manifest.raw_by_key().check_rollup(&hours),
         Err(RollupMismatch::OtherWindow)
     );
 }
