@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
+use skein_shared::bucket::Bucket;
 use skein_shared::format::checksum;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
@@ -13,7 +14,7 @@ use skein_shared::format::shard_manifest::{
 use skein_shared::ids::{Generation, ShardId};
 use skein_shared::promise::Promise;
 use skein_shared::window::Window;
-use skein_shared::{Result, manifest_log};
+use skein_shared::{ErrorKind, Result, manifest_log};
 
 use crate::inspect::finding::{CONSERVATION, Finding, LEDGER, SEGMENT};
 use crate::inspect::verify::Check;
@@ -33,6 +34,7 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
         let generations = manifest_log::generations(&check.bucket, shard).await?;
         let newest = generations.first().copied();
         let mut newest_root = None;
+        let bucket = check.bucket.clone();
         let mut reads = read_all(check, shard, generations.clone());
         while let Some((generation, read)) = reads.next().await {
             match read? {
@@ -43,6 +45,7 @@ pub(super) async fn check_manifests(check: &mut Check<'_>) -> Result<(Manifests,
                 }
                 Ok(root) if Some(generation) == newest => newest_root = Some(root),
                 Ok(_) => {}
+                Err(_) if was_collected(&bucket, shard, generation).await? => {}
                 Err(finding) => check.find(finding),
             }
         }
@@ -81,6 +84,43 @@ async fn join(check: &mut Check<'_>, root: ManifestRoot) -> Result<Option<ShardM
             check.find(atomic(key, error.to_string()));
             Ok(None)
         }
+    }
+}
+
+/// Whether a generation is gone because garbage collection has taken it since it was listed.
+async fn was_collected(bucket: &Bucket, shard: ShardId, generation: Generation) -> Result<bool> {
+    let key = manifest_key(shard, generation);
+    if bucket.head(&key).await?.is_some() {
+        return Ok(false);
+    }
+    let newest = newest_if_sound(bucket, shard).await?;
+    Ok(newest.is_some_and(|newest| generation < newest.kept_from))
+}
+
+/// The shard's newest manifest, if the object `key` is gone and that manifest no longer names it: others have gone on, and
+/// garbage collection has taken what they do not need.
+pub(super) async fn successor_without(
+    bucket: &Bucket,
+    shard: ShardId,
+    key: &str,
+) -> Result<Option<ShardManifest>> {
+    if bucket.head(key).await?.is_some() {
+        return Ok(None);
+    }
+    let newest = newest_if_sound(bucket, shard).await?;
+    Ok(newest.filter(|newest| {
+        let mut segments = newest.segments.iter();
+        let mut seals = newest.seals.iter();
+        !segments.any(|segment| segment.key == key) && !seals.any(|seal| seal.key == key)
+    }))
+}
+
+/// A newest manifest that does not read back says nothing: it is a finding of its own.
+async fn newest_if_sound(bucket: &Bucket, shard: ShardId) -> Result<Option<ShardManifest>> {
+    match manifest_log::newest(bucket, shard).await {
+        Ok(newest) => Ok(Some(newest)),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -204,7 +244,8 @@ async fn check_seals(check: &mut Check<'_>, manifest: &ShardManifest) -> Result<
         sealed.extend(&named.windows);
         let read = read(&check.bucket, &named.key, SEGMENT, Seal::decode).await?;
         let finding = if let Err(finding) = read {
-            Some(finding)
+            let next = successor_without(&check.bucket, manifest.shard, &named.key).await?;
+            next.is_none().then_some(finding)
         } else {
             let bytes = check.bucket.get(&named.key).await?;
             let is_other = checksum::crc32c(&bytes) != named.crc32c;

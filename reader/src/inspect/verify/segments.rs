@@ -1,5 +1,6 @@
 //! Live segments: every run is decoded and counted, every byte summed up.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,15 +19,49 @@ use skein_shared::window::TimestampMs;
 use skein_shared::{Error, Result};
 
 use crate::inspect::finding::{Finding, SEGMENT};
-use crate::inspect::verify::manifests::Manifests;
+use crate::inspect::verify::manifests::{Manifests, manifest_key, successor_without};
 use crate::inspect::verify::rollups::RollupComparison;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
 
+/// How often the newest manifest of a shard is read again because segments were collected that it no longer names.
+const MOST_ROUNDS: usize = 8;
+
+/// Checks the segments of `manifests`. Where others have merged some of them meanwhile, and garbage collection has taken
+/// these, the shard's newest manifest is checked in place of the one that was read at first. Answers those that were
+/// checked in the end.
 pub(super) async fn check_segments(
     check: &mut Check<'_>,
     manifests: &Manifests,
     deletes: &[DeleteEntry],
-) -> Result<()> {
+) -> Result<Manifests> {
+    let mut last = manifests.clone();
+    let mut due = manifests.clone();
+    let mut sound = HashSet::new();
+    for round in 1..=MOST_ROUNDS {
+        due = check_round(check, (&due, deletes), &mut sound).await?;
+        for (shard, next) in &due {
+            if round < MOST_ROUNDS {
+                check.expect_more(&next.segments);
+            } else {
+                let key = manifest_key(*shard, next.generation);
+                let what = "segments are collected faster than they can be checked";
+                check.notes.push(SEGMENT.broken(key, None, what));
+            }
+            last.insert(*shard, next.clone());
+        }
+        if due.is_empty() {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// Checks what is not known to be sound; answers the newest manifests of the shards that have gone on.
+async fn check_round(
+    check: &mut Check<'_>,
+    (manifests, deletes): (&Manifests, &[DeleteEntry]),
+    sound: &mut HashSet<String>,
+) -> Result<Manifests> {
     let bucket = &check.bucket.clone();
     for manifest in manifests.values() {
         let raw = manifest.raw_by_key();
@@ -36,39 +71,41 @@ pub(super) async fn check_segments(
             }
         }
     }
+    let known = sound.clone();
     let entries = manifests.values().flat_map(|manifest| {
         let segments = manifest.segments.iter();
-        segments.map(move |entry| {
+        let unknown = segments.filter(|entry| !known.contains(&entry.key));
+        unknown.map(move |entry| {
             let done = carried_out(deletes, manifest, entry);
-            (entry, rollups_of(manifest, entry), done)
+            (manifest.shard, entry, rollups_of(manifest, entry), done)
         })
     });
     let mut checks = futures::stream::iter(entries)
-        .map(|(entry, rollups, done)| {
+        .map(|(shard, entry, rollups, done)| {
             let (bucket, entry) = (bucket.clone(), entry.clone());
             // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
             let runtime = tokio::runtime::Handle::current();
-            let (segment_bytes, is_raw) = (entry.summary.size_bytes, entry.resolution.is_raw());
             let checked = tokio::task::spawn_blocking(move || {
-                runtime.block_on(check_segment(&bucket, &entry, &rollups, &done))
+                let checked = runtime.block_on(check_segment(&bucket, &entry, &rollups, &done));
+                (entry, checked)
             });
-            async move { (segment_bytes, is_raw, checked.await) }
+            async move { (shard, checked.await) }
         })
         .buffered(CONCURRENT_OBJECTS);
-    while let Some((segment_bytes, is_raw, checked)) = checks.next().await {
-        let (findings, compared_buckets) = checked.expect("checking a segment does not panic")?;
-        let counts = &mut check.checked;
-        let (objects, bytes) = if is_raw {
-            (&mut counts.segments, &mut counts.segment_bytes)
-        } else {
-            (&mut counts.rollups, &mut counts.rollup_bytes)
-        };
-        *objects += 1;
-        *bytes += segment_bytes;
-        counts.compared_buckets += compared_buckets;
-        check.object_done(segment_bytes, findings);
+    let mut gone_on = Manifests::new();
+    while let Some((shard, checked)) = checks.next().await {
+        let (entry, checked) = checked.expect("checking a segment does not panic");
+        let (mut findings, compared_buckets) = checked?;
+        if findings.is_empty() {
+            sound.insert(entry.key.clone());
+        } else if let Some(next) = successor_without(bucket, shard, &entry.key).await? {
+            findings.clear();
+            gone_on.insert(shard, next);
+        }
+        check.checked.segment(&entry, compared_buckets);
+        check.object_done(entry.summary.size_bytes, findings);
     }
-    Ok(())
+    Ok(gone_on)
 }
 
 /// The deletes that a segment says it holds no point of.

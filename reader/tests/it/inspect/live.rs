@@ -34,6 +34,75 @@ async fn a_flush_and_a_compaction_in_the_middle_of_a_check_are_no_damage() {
     assert_eq!(report.findings, []);
 }
 
+/// As others do who merge all segments of a shard, and collect garbage long after.
+async fn merge_and_collect(world: &World) {
+    for (shard, manifest) in &world.manifests {
+        let mut next = manifest.clone();
+        next.generation.0 += 1;
+        for segment in &mut next.segments {
+            let bytes = world.bucket.get(&segment.key).await.unwrap();
+            let mut key: ObjectKey = segment.key.parse().unwrap();
+            if let ObjectKey::Segment { attempt, .. } = &mut key {
+                attempt.0 += 100;
+            }
+            world.put(&key, bytes).await;
+            segment.key = key.to_string();
+        }
+        let committed = manifest_log::commit(&world.bucket, &next, WriteId::random());
+        committed.await.unwrap();
+        for segment in &manifest.segments {
+            world.bucket.delete(&segment.key).await.unwrap();
+        }
+        assert!(!manifest.segments.is_empty(), "{shard}");
+    }
+}
+
+#[tokio::test]
+async fn segments_that_are_merged_and_collected_in_the_middle_of_a_check_are_no_damage() {
+    let world = World::build().await;
+    let PausingProxy {
+        endpoint,
+        paused,
+        go_on,
+    } = pause_between(&world.endpoint(), ["manifest", "deletes"]).await;
+    let bucket = world.bucket_at(endpoint).await;
+    let merge = async {
+        paused.await.unwrap();
+        merge_and_collect(&world).await;
+        go_on.send(()).unwrap();
+    };
+    let (report, ()) = tokio::join!(check(&bucket, TimestampMs(i64::MAX)), merge);
+    assert_eq!((report.findings, report.notes), (vec![], vec![]));
+    let again = check(&world.bucket, TimestampMs(i64::MAX)).await;
+    assert_eq!((report.points, report.digest), (again.points, again.digest));
+}
+
+#[tokio::test]
+async fn damage_in_what_has_come_in_the_middle_of_a_check_is_found() {
+    let world = World::build().await;
+    let PausingProxy {
+        endpoint,
+        paused,
+        go_on,
+    } = pause_between(&world.endpoint(), ["manifest", "deletes"]).await;
+    let bucket = world.bucket_at(endpoint).await;
+    let damage = async {
+        paused.await.unwrap();
+        merge_and_collect(&world).await;
+        let (shard, _) = world.manifests.first_key_value().unwrap();
+        let newest = manifest_log::newest(&world.bucket, *shard).await.unwrap();
+        let key = newest.segments[0].key.clone();
+        world.bucket.delete(&key).await.unwrap();
+        go_on.send(()).unwrap();
+        key
+    };
+    let (report, key) = tokio::join!(check(&bucket, TimestampMs(i64::MAX)), damage);
+    let [finding] = &report.findings[..] else {
+        panic!("{:?}", report.findings);
+    };
+    assert_eq!(finding.object, key);
+}
+
 /// Deletes the newest entry of a partition as if no shard had compacted it yet.
 async fn without_newest_entry(world: &World) -> String {
     for (shard, manifest) in &world.manifests {
