@@ -13,6 +13,7 @@ pub mod request;
 pub mod job_log;
 pub mod block_index;
 pub mod ordered_records;
+pub mod deleted_points;
 pub mod fill_writer;
 pub mod hole_plan;
 mod running;
@@ -29,15 +30,16 @@ use skein_shared::bucket::Bucket;
 use skein_shared::format::replay_job::{OnGone, ReplayInto, ReplayJob};
 use skein_shared::format::replay_step::{ReplayStep, StepState};
 use skein_shared::ids::JobId;
-use skein_shared::{shard_map_log, source_binding};
+use skein_shared::{delete_log, shard_map_log, source_binding};
 use tokio::runtime::Handle;
 
 pub use plan::{ReplayPlan, plan};
 pub use rate_limit::Rate;
-pub use request::{OnSameTopic, ReplayRequest};
+pub use request::{OnDeleted, OnSameTopic, ReplayRequest};
 pub use running::{ReplayControls, ReplayProgress, ReplaySetup};
 
 use crate::error::{Error, Result};
+use crate::replay::deleted_points::{DeletedCounts, DeletedPoints};
 use crate::replay::from_kafka::FromKafka;
 use crate::replay::job_log::JobLog;
 use crate::replay::passage::Gone;
@@ -57,6 +59,8 @@ pub struct ReplayReport {
     pub record_bytes: u64,
     /// What was left out because it is gone, as far as this process met it.
     pub gone: Vec<Gone>,
+    /// What was not brought back because it is deleted, as far as this process met it.
+    pub deleted: DeletedCounts,
     /// Bytes that this process read from the bucket.
     pub state_bytes_read: u64,
     /// Requests of this process that read.
@@ -129,19 +133,20 @@ pub fn run(
             .as_ref()
             .filter(|step| step.state != StepState::Running)
         {
-            return Ok(report(setup, ended, (Vec::new(), &before)));
+            return Ok(report(setup, ended, &before));
         }
         if job.into == ReplayInto::State {
             check_cluster(setup, &job).await?;
         }
         let map = shard_map_log::load(&setup.bucket).await?;
+        let deleted = deleted_points(setup, &job).await?;
         let running = Running::new(setup.clone(), (job, step), controls, Handle::current());
         let finished = tokio::task::spawn_blocking(move || {
             let mut running = running;
             let into = running.job.into.clone();
             match (into, map) {
                 (ReplayInto::Topic(topic), map) => {
-                    ToKafka::open(&mut running, &topic, map.as_ref())?.run()?;
+                    ToKafka::open(&mut running, &topic, (map.as_ref(), deleted))?.run()?;
                 }
                 (ReplayInto::State, Some(map)) => {
                     let limit = running.setup.payload_limit;
@@ -154,12 +159,16 @@ pub fn run(
                 }
             }
             running.finish()?;
-            Ok((running.step, running.gone))
+            Ok((running.step, running.gone, running.deleted))
         });
         let finished = finished.await;
-        let (step, gone) =
+        let (step, gone, deleted) =
             finished.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        Ok(report(setup, &step, (gone, &before)))
+        Ok(ReplayReport {
+            gone,
+            deleted,
+            ..report(setup, &step, &before)
+        })
     })
 }
 
@@ -199,6 +208,16 @@ pub fn cancel(bucket: &Bucket, job: JobId) -> BoxFuture<'_, Result<()>> {
     })
 }
 
+/// The deletes that the job was planned with, each with its positions.
+async fn deleted_points(setup: &ReplaySetup, job: &ReplayJob) -> Result<DeletedPoints> {
+    let Some(up_to) = job.left_out.filter(|up_to| *up_to > 0) else {
+        return Ok(DeletedPoints::default());
+    };
+    let mut deletes = delete_log::load_complete(&setup.bucket).await?.entries;
+    deletes.retain(|delete| delete.number <= up_to);
+    Ok(DeletedPoints::new(deletes))
+}
+
 /// Offsets of another cluster would be other records.
 async fn check_cluster(setup: &ReplaySetup, job: &ReplayJob) -> Result<()> {
     let kafka = setup.kafka.clone();
@@ -213,7 +232,7 @@ async fn check_cluster(setup: &ReplaySetup, job: &ReplayJob) -> Result<()> {
 fn report(
     setup: &ReplaySetup,
     step: &ReplayStep,
-    (gone, before): (Vec<Gone>, &skein_shared::bucket::RequestCounts),
+    before: &skein_shared::bucket::RequestCounts,
 ) -> ReplayReport {
     let now = setup.bucket.requests();
     ReplayReport {
@@ -221,7 +240,8 @@ fn report(
         state: step.state.name(),
         records: step.records,
         record_bytes: step.record_bytes,
-        gone,
+        gone: Vec::new(),
+        deleted: DeletedCounts::default(),
         state_bytes_read: now.received_bytes - before.received_bytes,
         read_requests: now.reads() - before.reads(),
         write_requests: now.writes() - before.writes(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::{Args, Subcommand};
 use skein_config::Settings;
 use skein_config::settings::Need;
+use skein_connector::replay::deleted_points::DeletedCounts;
 use skein_connector::replay::{
     self, Rate, ReplayControls, ReplayPlan, ReplayProgress, ReplayReport, ReplaySetup, ReplayStatus,
 };
@@ -25,8 +26,9 @@ use crate::signals::cancel_on_signal;
 ///
 /// `--into state` reads what the ledger holds as lost and Kafka has again; what the ledger covers is never
 /// written twice. `--into topic` sends records out of state with the same partition, key, value, headers and
-/// timestamp; the header `skein-position` says where each stood. A replay has an id: any process can carry it on,
-/// look at it or cancel it.
+/// timestamp; the header `skein-position` says where each stood. Points that a delete takes are not brought back:
+/// records without others are left out, those with others go without them, and the report counts both. A replay
+/// has an id: any process can carry it on, look at it or cancel it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -260,6 +262,13 @@ fn show_report(report: &ReplayReport, format: ReportFormat) -> Outcome {
                 report.write_requests,
             )];
             lines.extend(report.gone.iter().map(|gone| format!("left out: {gone}")));
+            let deleted = report.deleted;
+            if deleted != DeletedCounts::default() {
+                lines.push(format!(
+                    "deleted: {} records left out, {} sent without some of their points; {} points in all",
+                    deleted.records_left_out, deleted.records_cut, deleted.points,
+                ));
+            }
             output::lines(&lines)?;
         }
     }

@@ -21,15 +21,15 @@ use skein_shared::format::replay_job::{ReplayInto, ReplayJob};
 use skein_shared::ids::{Chain, JobId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::{Offset, Span};
-use skein_shared::shard_map_log;
 use skein_shared::window::{TimeSpan, TimestampMs};
+use skein_shared::{delete_log, shard_map_log};
 
 use crate::error::{Error, Result};
 use crate::replay::block_index::{ShardFilter, index};
 use crate::replay::from_kafka::FLUSH_BYTES;
 use crate::replay::hole_plan::{HolePart, all_hole_parts};
 use crate::replay::passage::{Gone, filled, passages};
-use crate::replay::request::{ReplayRequest, resolve};
+use crate::replay::request::{OnDeleted, ReplayRequest, resolve};
 use crate::replay::running::{ReplaySetup, wall_clock};
 use crate::replay::target_check;
 
@@ -128,6 +128,12 @@ pub fn plan<'a>(
         if let ReplayInto::Topic(target) = &request.into {
             target_check::check(setup, (request, target), &spans).await?;
         }
+        let left_out = match (&request.into, request.on_deleted) {
+            (ReplayInto::Topic(_), OnDeleted::LeaveOut) => {
+                Some(delete_log::load(&setup.bucket).await?.newest())
+            }
+            (ReplayInto::Topic(_), OnDeleted::Send) | (ReplayInto::State, _) => None,
+        };
         let job = ReplayJob {
             job: JobId(fastrand::u64(..)),
             created: wall_clock(),
@@ -136,6 +142,7 @@ pub fn plan<'a>(
             spans,
             only,
             on_gone: request.on_gone,
+            left_out,
         };
         match request.into {
             ReplayInto::State => plan_state(setup, job, gone).await,

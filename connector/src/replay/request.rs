@@ -33,6 +33,17 @@ pub struct ReplayRequest {
     pub on_gone: OnGone,
     /// What to do when the target is the topic itself.
     pub on_same_topic: OnSameTopic,
+    /// What to do, into a topic, about points that deletes take.
+    pub on_deleted: OnDeleted,
+}
+
+/// What a replay into a topic does about points that deletes take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDeleted {
+    /// They are not brought back.
+    LeaveOut,
+    /// Every record goes as it came.
+    Send,
 }
 
 /// What to do when a replay's target is the topic that is replayed.

@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
+use crate::replay::deleted_points::DeletedCounts;
 use crate::replay::job_log::JobLog;
 use crate::replay::passage::Gone;
 use crate::replay::rate_limit::{Rate, RateLimit};
@@ -82,6 +83,7 @@ pub(super) struct Running {
     pub(super) job: ReplayJob,
     pub(super) step: ReplayStep,
     pub(super) gone: Vec<Gone>,
+    pub(super) deleted: DeletedCounts,
     controls: ReplayControls,
     runtime: Handle,
     log: JobLog,
@@ -126,6 +128,7 @@ impl Running {
             job,
             step,
             gone: Vec::new(),
+            deleted: DeletedCounts::default(),
             controls,
             runtime,
             log,

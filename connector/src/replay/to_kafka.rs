@@ -18,6 +18,7 @@ use skein_shared::units::MIB;
 use crate::error::{Error, Result};
 use crate::hold_point::{HoldPoint, Holding};
 use crate::replay::block_index::{ShardFilter, index};
+use crate::replay::deleted_points::{DeletedPoints, Left};
 use crate::replay::ordered_records::{OrderedRecords, StateRecord};
 use crate::replay::passage::{FlushStep, Gone, Passage, passages};
 use crate::replay::running::{Advance, Running};
@@ -33,6 +34,7 @@ pub(super) struct ToKafka<'a> {
     running: &'a mut Running,
     target: TargetTopic,
     shards: Arc<ShardFilter>,
+    deleted: DeletedPoints,
     holding: Holding,
     open_bytes: u64,
     opened: Instant,
@@ -43,13 +45,14 @@ impl<'a> ToKafka<'a> {
     pub(super) fn open(
         running: &'a mut Running,
         topic: &TopicName,
-        map: Option<&ShardMap>,
+        (map, deleted): (Option<&ShardMap>, DeletedPoints),
     ) -> Result<Self> {
         let target = TargetTopic::open(&running.setup.kafka, topic, running.job.job)?;
         let mut replay = Self {
             shards: Arc::new(ShardFilter::new(&running.job.only, map)),
             running,
             target,
+            deleted,
             holding: Holding::from_env(),
             open_bytes: 0,
             opened: Instant::now(),
@@ -144,7 +147,7 @@ impl<'a> ToKafka<'a> {
             let Some(batch) = next else {
                 break;
             };
-            if self.send_all(step, &batch)? == Advance::Ended {
+            if self.send_all(step, batch)? == Advance::Ended {
                 return Ok(Advance::Ended);
             }
         }
@@ -171,12 +174,31 @@ impl<'a> ToKafka<'a> {
         self.running.block_on(asked).map(Some)
     }
 
-    fn send_all(&mut self, step: &FlushStep, batch: &[StateRecord]) -> Result<Advance> {
-        for record in batch {
+    fn send_all(&mut self, step: &FlushStep, batch: Vec<StateRecord>) -> Result<Advance> {
+        for mut record in batch {
             let chain = &step.passages[record.passage].stream.chain;
-            if self.send(chain, record)? == Advance::Ended {
+            let left = self.deleted.left_of(chain, &record);
+            self.running.deleted.add(&left);
+            let advance = match left {
+                Left::All => self.send(chain, &record)?,
+                Left::Some { value, .. } => {
+                    record.value = Some(value);
+                    self.send(chain, &record)?
+                }
+                Left::Nothing { .. } => self.leave(chain, &record)?,
+            };
+            if advance == Advance::Ended {
                 return Ok(Advance::Ended);
             }
+        }
+        Ok(Advance::GoOn)
+    }
+
+    /// Goes past a record of which nothing is left.
+    fn leave(&mut self, chain: &Chain, record: &StateRecord) -> Result<Advance> {
+        self.running.pass(chain, record.offset.next());
+        if self.running.is_stopped() {
+            return self.commit();
         }
         Ok(Advance::GoOn)
     }

@@ -12,6 +12,7 @@ mod real;
 mod topic_records;
 mod replay;
 mod replay_cancel;
+mod replay_deletes;
 mod replay_slow;
 mod replay_real;
 mod replay_bytes;

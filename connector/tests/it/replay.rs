@@ -3,7 +3,8 @@
 use skein_config::Settings;
 use skein_connector::janitor::{self, JanitorOptions, Mode, Scope};
 use skein_connector::replay::{
-    self, OnSameTopic, ReplayControls, ReplayPlan, ReplayReport, ReplayRequest, ReplaySetup,
+    self, OnDeleted, OnSameTopic, ReplayControls, ReplayPlan, ReplayReport, ReplayRequest,
+    ReplaySetup,
 };
 use skein_local::embedded_bucket::Conditions;
 use skein_shared::bucket::Bucket;
@@ -48,6 +49,7 @@ pub(crate) fn request(source: &str, into: ReplayInto) -> ReplayRequest {
         into,
         on_gone: OnGone::Refuse,
         on_same_topic: OnSameTopic::Refuse,
+        on_deleted: OnDeleted::LeaveOut,
     }
 }
 

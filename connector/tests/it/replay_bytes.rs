@@ -74,6 +74,7 @@ async fn world(modulus: u32, count: i64, org_of: impl Fn(i64) -> u64, org: u64) 
             ..Only::default()
         },
         on_gone: OnGone::Refuse,
+        left_out: None,
     };
     World {
         _server: server,

@@ -30,6 +30,8 @@ pub struct ReplayJob {
     pub only: Only,
     /// What to do about offsets that are gone.
     pub on_gone: OnGone,
+    /// Points that the deletes up to this number take are left out; `None` sends them too.
+    pub left_out: Option<u64>,
 }
 
 /// Where a replay puts records.
@@ -134,6 +136,9 @@ struct JobMessage {
     times: Option<TimesMessage>,
     #[prost(bool, tag = "10")]
     skip_gone: bool,
+    /// Absent when deleted points are sent, too.
+    #[prost(uint64, optional, tag = "11")]
+    left_out: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -172,6 +177,7 @@ impl JobMessage {
                 to_ms: times.to.0,
             }),
             skip_gone: job.on_gone == OnGone::Skip,
+            left_out: job.left_out,
         }
     }
 
@@ -217,6 +223,7 @@ impl JobMessage {
             } else {
                 OnGone::Refuse
             },
+            left_out: self.left_out,
         })
     }
 }
@@ -266,6 +273,7 @@ mod tests {
             } else {
                 OnGone::Refuse
             },
+            left_out: org.map(|org| org / 2),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use skein_config::Settings;
-use skein_connector::replay::{OnSameTopic, ReplayRequest};
+use skein_connector::replay::{OnDeleted, OnSameTopic, ReplayRequest};
 use skein_shared::format::points_csv::parse_timestamp;
 use skein_shared::format::replay_job::{OnGone, Only, ReplayInto};
 use skein_shared::ids::{Incarnation, OrgId, PartitionId, ShardId, SourceName, TopicName};
@@ -50,6 +50,9 @@ pub(super) struct RangeArgs {
     /// Goes on without what is gone; `--into state` then gives it up for good
     #[arg(long)]
     skip_gone: bool,
+    /// Also points that deletes take, each record as it came (into a topic)
+    #[arg(long)]
+    with_deleted: bool,
     /// Also into the topic that is replayed
     #[arg(long)]
     force: bool,
@@ -102,6 +105,11 @@ impl RangeArgs {
                 OnSameTopic::Allow
             } else {
                 OnSameTopic::Refuse
+            },
+            on_deleted: if self.with_deleted {
+                OnDeleted::Send
+            } else {
+                OnDeleted::LeaveOut
             },
         })
     }

@@ -30,6 +30,7 @@ pub(super) fn job(bytes: &[u8]) -> Result<Value> {
         "shard": job.only.shard.map(|shard| text(&shard)),
         "times": times.map(|times| json!([text(&times.from), text(&times.to)])),
         "skips_what_is_gone": job.on_gone == OnGone::Skip,
+        "leaves_out_deletes_up_to": job.left_out,
     }))
 }
 
