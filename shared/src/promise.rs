@@ -42,6 +42,29 @@ impl Promise {
     pub const fn number(self) -> u8 {
         self as u8 + 1
     }
+
+    /// The promise with this number in `SK-n`.
+    pub fn numbered(number: u8) -> Option<Self> {
+        const ALL: [Promise; 16] = [
+            Promise::CommitBehindLedger,
+            Promise::LedgerContiguous,
+            Promise::NothingLost,
+            Promise::Fenced,
+            Promise::BoundedReplay,
+            Promise::BoundedMemory,
+            Promise::CompleteOrInvisible,
+            Promise::PoisonNeverBlocks,
+            Promise::AtomicManifest,
+            Promise::PureSegments,
+            Promise::Conservation,
+            Promise::OneOwner,
+            Promise::StitchedEqualsOne,
+            Promise::Isolation,
+            Promise::Liveness,
+            Promise::SameSeedSameTrace,
+        ];
+        ALL.into_iter().find(|promise| promise.number() == number)
+    }
 }
 
 #[cfg(test)]
@@ -52,5 +75,10 @@ mod tests {
     fn numbers_run_from_one_to_sixteen() {
         assert_eq!(Promise::CommitBehindLedger.number(), 1);
         assert_eq!(Promise::SameSeedSameTrace.number(), 16);
+        for number in 1..=16 {
+            let promise = Promise::numbered(number);
+            assert_eq!(promise.map(Promise::number), Some(number));
+        }
+        assert_eq!(Promise::numbered(0).or(Promise::numbered(17)), None);
     }
 }

@@ -2,21 +2,22 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::promise::Promise;
 use skein_shared::{Error, Result};
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Key of the object that is wrong, or that should be there.
     pub object: String,
     /// Byte in the object, where one can be named.
     pub at: Option<u64>,
     /// Which promise is broken.
-    #[serde(serialize_with = "as_number")]
+    #[serde(serialize_with = "as_number", deserialize_with = "of_number")]
     pub promise: Promise,
     /// What is wrong.
     pub what: String,
@@ -151,6 +152,13 @@ fn as_number<S: Serializer>(promise: &Promise, to: S) -> std::result::Result<S::
     to.collect_str(&format_args!("SK-{}", promise.number()))
 }
 
+fn of_number<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Promise, D::Error> {
+    let text = String::deserialize(from)?;
+    let number = text.strip_prefix("SK-").and_then(|n| n.parse().ok());
+    let promise = number.and_then(Promise::numbered);
+    promise.ok_or_else(|| D::Error::custom(format!("`{text}` is no promise")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +171,7 @@ mod tests {
         assert!(text.starts_with("`a/key` at byte 9: block: crc32c is off (SK-7); restore"));
         let json = serde_json::to_value(&finding).unwrap();
         assert_eq!(json["promise"], "SK-7");
+        assert_eq!(serde_json::from_value::<Finding>(json).unwrap(), finding);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod unclaimed;
 mod flushes;
 mod truth;
 mod recount;
+pub mod journal;
 mod state_objects;
 mod rollups;
 mod segments;
@@ -30,6 +31,7 @@ use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::window::TimestampMs;
 
 use crate::inspect::finding::Finding;
+use journal::{Fingerprint, Journal, Known, Seen};
 use truth::Truth;
 use unclaimed::UnclaimedSpan;
 
@@ -52,6 +54,19 @@ pub struct VerifyReport {
     pub points: u64,
     /// Digest of these points.
     pub digest: String,
+    /// What of this was looked at by an earlier check, and not read again.
+    pub checked_before: CheckedBefore,
+}
+
+/// Objects that an earlier check has looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct CheckedBefore {
+    /// How many.
+    pub objects: u64,
+    /// Their bytes.
+    pub object_bytes: u64,
+    /// When the first of them was looked at, in milliseconds since 1970.
+    pub first_at_ms: Option<i64>,
 }
 
 /// How much was looked at.
@@ -104,6 +119,8 @@ pub struct Progress {
     pub bytes_total: u64,
     /// Findings so far.
     pub findings: u64,
+    /// Of `bytes_done`, those that an earlier check has read.
+    pub bytes_before: u64,
 }
 
 /// Checks the whole bucket, also one that is being written to. `now` tells what may still be under way from
@@ -121,59 +138,87 @@ pub fn verify<'a>(
     now: TimestampMs,
     progress: &'a mut (dyn FnMut(Progress) + Send),
 ) -> LocalBoxFuture<'a, Result<VerifyReport>> {
-    Box::pin(async move {
-        let mut check = Check::new(bucket.clone(), progress);
-        let (manifests, histories) = manifests::check_manifests(&mut check).await?;
-        let mut ledger = chains::check_chains(&mut check).await?;
-        fills::check_fills(&mut check, &mut ledger).await?;
-        metadata::check_sources(&mut check, &ledger).await?;
-        metadata::check_completeness(&mut check).await?;
-        manifests::check_positions(&mut check, &manifests, &mut ledger);
-        let flushes = flushes::check_flushes(&mut check, &ledger).await?;
-        let made_with = flushes.iter().map(|flush| &flush.contents.made_with);
-        let newest_map = made_with.map(|versions| versions.shard_map_version).max();
-        let shard_map = metadata::check_shard_map(&mut check, newest_map).await?;
-        let truth = Truth::new(&ledger, histories, shard_map);
-        check.expect(&flushes, &manifests);
-        let recounts = state_objects::check_objects(&mut check, truth, &flushes).await?;
-        damages::set_accepted_aside(&mut check, &manifests);
-        damages::check_damages(&mut check, &manifests);
-        let deletes = deletes::check_deletes(&mut check, &manifests).await?;
-        let last = segments::check_segments(&mut check, &manifests, &deletes).await?;
-        // Else the counts differ for a reason that is reported already.
-        if check.input_is_sound() {
-            conservation::check_recounts(&mut check, &manifests, &recounts);
-        }
-        conservation::check_counts(&mut check, &last);
-        unclaimed::check_unclaimed(&mut check, &ledger, now).await?;
-        Ok(check.report(&last))
-    })
+    Box::pin(run(Check::new(bucket.clone(), now, progress)))
+}
+
+/// As [`verify`], but state objects and segments that `journal` remembers, and of which nothing else has changed, are not
+/// read again: what was found in them is reported again. What is checked is added to the journal, object by object.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_resuming<'a>(
+    bucket: &'a Bucket,
+    now: TimestampMs,
+    progress: &'a mut (dyn FnMut(Progress) + Send),
+    journal: &'a mut Journal,
+) -> LocalBoxFuture<'a, Result<VerifyReport>> {
+    let mut check = Check::new(bucket.clone(), now, progress);
+    check.journal = Some(journal);
+    Box::pin(run(check))
+}
+
+async fn run(mut check: Check<'_>) -> Result<VerifyReport> {
+    let check = &mut check;
+    let (manifests, histories) = manifests::check_manifests(check).await?;
+    let mut ledger = chains::check_chains(check).await?;
+    fills::check_fills(check, &mut ledger).await?;
+    metadata::check_sources(check, &ledger).await?;
+    metadata::check_completeness(check).await?;
+    manifests::check_positions(check, &manifests, &mut ledger);
+    let flushes = flushes::check_flushes(check, &ledger).await?;
+    let made_with = flushes.iter().map(|flush| &flush.contents.made_with);
+    let newest_map = made_with.map(|versions| versions.shard_map_version).max();
+    let shard_map = metadata::check_shard_map(check, newest_map).await?;
+    let truth = Truth::new(&ledger, histories, shard_map);
+    check.expect(&flushes, &manifests);
+    let recounts = state_objects::check_objects(check, truth, &flushes).await?;
+    damages::set_accepted_aside(check, &manifests);
+    damages::check_damages(check, &manifests);
+    let deletes = deletes::check_deletes(check, &manifests).await?;
+    let last = segments::check_segments(check, &manifests, &deletes).await?;
+    // Else the counts differ for a reason that is reported already.
+    if check.input_is_sound() {
+        conservation::check_recounts(check, &manifests, &recounts);
+    }
+    conservation::check_counts(check, &last);
+    unclaimed::check_unclaimed(check, &ledger, check.now).await?;
+    Ok(check.report(&last))
 }
 
 /// What a check has seen so far.
 struct Check<'p> {
     bucket: Bucket,
+    now: TimestampMs,
     findings: Vec<Finding>,
     notes: Vec<Finding>,
     accepted: Vec<Finding>,
     /// Spans of flushes that no ledger entry of the flush covers.
     unclaimed: Vec<UnclaimedSpan>,
     checked: Checked,
+    checked_before: CheckedBefore,
     progress: Progress,
     report_progress: &'p mut (dyn FnMut(Progress) + Send),
+    journal: Option<&'p mut Journal>,
 }
 
 impl<'p> Check<'p> {
-    fn new(bucket: Bucket, report_progress: &'p mut (dyn FnMut(Progress) + Send)) -> Self {
+    fn new(
+        bucket: Bucket,
+        now: TimestampMs,
+        report_progress: &'p mut (dyn FnMut(Progress) + Send),
+    ) -> Self {
         Self {
             bucket,
+            now,
             findings: Vec::new(),
             notes: Vec::new(),
             accepted: Vec::new(),
             unclaimed: Vec::new(),
             checked: Checked::default(),
+            checked_before: CheckedBefore::default(),
             progress: Progress::default(),
             report_progress,
+            journal: None,
         }
     }
 
@@ -215,24 +260,41 @@ impl<'p> Check<'p> {
         }
     }
 
-    fn object_done(&mut self, object_bytes: u64, findings: Vec<Finding>) {
-        self.findings.extend(findings);
+    /// What the journal remembers of an object, if there is one; `fingerprint` is asked for only then.
+    fn known(&self, key: &str, fingerprint: impl FnOnce() -> Fingerprint) -> Known {
+        let journal = self.journal.as_ref();
+        journal.map_or_else(Known::default, |it| it.known(key, fingerprint()))
+    }
+
+    fn object_done(&mut self, (key, object_bytes): (&str, u64), known: &Known, seen: Seen) {
+        if let Some((_, at)) = &known.recalled {
+            let before = &mut self.checked_before;
+            before.objects += 1;
+            before.object_bytes += object_bytes;
+            let first = before.first_at_ms.unwrap_or(at.0);
+            before.first_at_ms = Some(first.min(at.0));
+        } else if let (Some(journal), Some(fingerprint)) = (&mut self.journal, known.fingerprint) {
+            journal.note((key, fingerprint), &seen, self.now);
+        }
+        self.findings.extend(seen.findings);
         self.progress.objects_done += 1;
         self.progress.bytes_done += object_bytes;
+        self.progress.bytes_before = self.checked_before.object_bytes;
         self.progress.findings = self.findings.len() as u64;
         (self.report_progress)(self.progress);
     }
 
-    fn report(self, manifests: &manifests::Manifests) -> VerifyReport {
+    fn report(&mut self, manifests: &manifests::Manifests) -> VerifyReport {
         let mut digest = skein_shared::format::digest::ContentDigest::EMPTY;
         for manifest in manifests.values() {
             digest.add(manifest.live_digest());
         }
         VerifyReport {
-            findings: self.findings,
-            notes: self.notes,
-            accepted: self.accepted,
+            findings: std::mem::take(&mut self.findings),
+            notes: std::mem::take(&mut self.notes),
+            accepted: std::mem::take(&mut self.accepted),
             checked: self.checked,
+            checked_before: self.checked_before,
             points: manifests.values().map(ShardManifest::live_points).sum(),
             digest: digest.to_string(),
         }

@@ -6,6 +6,7 @@ mod listing;
 mod live;
 mod located;
 mod pausing_proxy;
+mod resumed;
 mod rollups;
 mod status;
 mod filled;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use skein_shared::format::shard_manifest::{LimitsEpoch, ShardManifest};
 use skein_shared::ids::{Chain, Hole, ShardId};
-use skein_shared::offset::Offset;
+use skein_shared::offset::{Offset, Span};
 use skein_shared::payload::Limits;
 
 /// The intake of every shard that was compacted.
@@ -39,25 +39,56 @@ impl Intake {
         hole: Option<Offset>,
         offset: Offset,
     ) -> Option<&Limits> {
-        let hole = hole.map(|from| Hole {
-            chain: chain.clone(),
-            from,
-        });
         let has_passed = |epoch: &&LimitsEpoch| {
-            let position = match &hole {
-                None => epoch.positions.get(chain),
-                Some(hole) => epoch.fills.get(hole),
-            };
-            position.is_some_and(|position| offset < *position)
+            epoch_position(epoch, chain, hole).is_some_and(|position| offset < position)
         };
         let oldest = self.epochs.iter().rev().find(has_passed)?;
         Some(&oldest.limits)
+    }
+
+    /// Under which limits the records of a span were compacted: up to which offset each, ascending; none that are beyond.
+    /// Tells of the span alone, however far the shard has come elsewhere.
+    pub(super) fn over(
+        &self,
+        chain: &Chain,
+        hole: Option<Offset>,
+        span: Span,
+    ) -> Vec<(Limits, Offset)> {
+        let mut stretches: Vec<(Limits, Offset)> = Vec::new();
+        let mut at = span.from;
+        for epoch in self.epochs.iter().rev() {
+            let Some(to) = epoch_position(epoch, chain, hole) else {
+                continue;
+            };
+            let to = to.min(span.to);
+            if to <= at {
+                continue;
+            }
+            at = to;
+            match stretches.last_mut() {
+                Some((limits, end)) if *limits == epoch.limits => *end = to,
+                _ => stretches.push((epoch.limits, to)),
+            }
+        }
+        stretches
     }
 
     /// Every set of limits that was in force.
     pub(super) fn limits(&self) -> impl Iterator<Item = Limits> {
         self.epochs.iter().map(|epoch| epoch.limits)
     }
+}
+
+/// How far an epoch came in a chain, or in the fills of one of its holes.
+fn epoch_position(epoch: &LimitsEpoch, chain: &Chain, hole: Option<Offset>) -> Option<Offset> {
+    let position = match hole {
+        None => epoch.positions.get(chain),
+        Some(from) => epoch.fills.get(&Hole {
+            chain: chain.clone(),
+            from,
+        }),
+    };
+    position.copied()
 }
 
 #[cfg(test)]
@@ -102,5 +133,15 @@ mod tests {
         assert_eq!([10, 29].map(points), [Some(9); 2]);
         assert_eq!([30, 39].map(points), [Some(5); 2]);
         assert_eq!(points(40), None);
+        let over = |from, to| {
+            let span = Span::new(Offset(from), Offset(to));
+            let stretches = intake.over(&chain(), None, span).into_iter();
+            let short = |(limits, to): (Limits, Offset)| (limits.points, to.0);
+            stretches.map(short).collect::<Vec<_>>()
+        };
+        assert_eq!(over(0, 50), [(5, 10), (9, 30), (5, 40)]);
+        assert_eq!(over(3, 10), [(5, 10)]);
+        assert_eq!(over(10, 35), [(9, 30), (5, 35)]);
+        assert_eq!(over(40, 50), []);
     }
 }

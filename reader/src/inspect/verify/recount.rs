@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use skein_shared::format::block::Block;
 use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::ids::{FlushId, OrgId, ShardId};
@@ -14,7 +16,7 @@ use skein_shared::{Error, Result};
 use crate::inspect::verify::truth::{Counted, Truth};
 
 /// What a shard must have taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Recount {
     pub(super) records: u64,
     pub(super) quarantined_records: u64,
@@ -22,8 +24,9 @@ pub(super) struct Recount {
 }
 
 /// What all shards must have taken in, and what no ledger entry names.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Recounts {
+    #[serde(serialize_with = "by_name", deserialize_with = "of_names")]
     pub(super) shards: BTreeMap<ShardId, Recount>,
     pub(super) records: u64,
     pub(super) void_frames: u64,
@@ -96,6 +99,24 @@ impl Recounts {
             }
         }
     }
+}
+
+fn by_name<S: Serializer>(
+    shards: &BTreeMap<ShardId, Recount>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_map(shards.iter().map(|(shard, it)| (shard.to_string(), it)))
+}
+
+fn of_names<'de, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<BTreeMap<ShardId, Recount>, D::Error> {
+    let named = BTreeMap::<String, Recount>::deserialize(from)?;
+    let shards = named.into_iter().map(|(name, recount)| {
+        let shard: ShardId = name.parse().map_err(D::Error::custom)?;
+        Ok((shard, recount))
+    });
+    shards.collect()
 }
 
 /// Checks that blocks and their index agree; the caller knows where the block lies.

@@ -18,7 +18,8 @@ use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
 use skein_shared::window::TimestampMs;
 use skein_shared::{Error, Result};
 
-use crate::inspect::finding::{Finding, SEGMENT};
+use crate::inspect::finding::SEGMENT;
+use crate::inspect::verify::journal::{Fingerprint, Known, Seen};
 use crate::inspect::verify::manifests::{Manifests, manifest_key, successor_without};
 use crate::inspect::verify::rollups::RollupComparison;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
@@ -71,39 +72,46 @@ async fn check_round(
             }
         }
     }
-    let known = sound.clone();
+    let before = sound.clone();
     let entries = manifests.values().flat_map(|manifest| {
         let segments = manifest.segments.iter();
-        let unknown = segments.filter(|entry| !known.contains(&entry.key));
+        let unknown = segments.filter(|entry| !before.contains(&entry.key));
         unknown.map(move |entry| {
             let done = carried_out(deletes, manifest, entry);
-            (manifest.shard, entry, rollups_of(manifest, entry), done)
+            (manifest.shard, (entry, rollups_of(manifest, entry), done))
         })
     });
+    let entries = entries.map(|(shard, of)| {
+        let known = check.known(&of.0.key, || Fingerprint::of(&of));
+        (shard, of, known)
+    });
+    let entries: Vec<_> = entries.collect();
     let mut checks = futures::stream::iter(entries)
-        .map(|(shard, entry, rollups, done)| {
-            let (bucket, entry) = (bucket.clone(), entry.clone());
+        .map(|(shard, (entry, rollups, done), known)| async move {
+            if let Some(seen) = known.seen() {
+                return (shard, entry, known, Ok(seen));
+            }
+            let (bucket, of) = (bucket.clone(), entry.clone());
             // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
             let runtime = tokio::runtime::Handle::current();
             let checked = tokio::task::spawn_blocking(move || {
-                let checked = runtime.block_on(check_segment(&bucket, &entry, &rollups, &done));
-                (entry, checked)
+                runtime.block_on(check_segment(&bucket, &of, &rollups, &done))
             });
-            async move { (shard, checked.await) }
+            let checked = checked.await.expect("checking a segment does not panic");
+            (shard, entry, known, checked)
         })
         .buffered(CONCURRENT_OBJECTS);
     let mut gone_on = Manifests::new();
-    while let Some((shard, checked)) = checks.next().await {
-        let (entry, checked) = checked.expect("checking a segment does not panic");
-        let (mut findings, compared_buckets) = checked?;
-        if findings.is_empty() {
+    while let Some((shard, entry, known, seen)) = checks.next().await {
+        let mut seen = seen?;
+        if seen.findings.is_empty() {
             sound.insert(entry.key.clone());
         } else if let Some(next) = successor_without(bucket, shard, &entry.key).await? {
-            findings.clear();
+            seen.findings.clear();
             gone_on.insert(shard, next);
         }
-        check.checked.segment(&entry, compared_buckets);
-        check.object_done(entry.summary.size_bytes, findings);
+        check.checked.segment(entry, seen.compared_buckets);
+        check.object_done((&entry.key, entry.summary.size_bytes), &known, seen);
     }
     Ok(gone_on)
 }
@@ -126,21 +134,23 @@ fn rollups_of(manifest: &ShardManifest, raw: &SegmentEntry) -> Vec<SegmentEntry>
     manifest.rollups().filter(is_of).cloned().collect()
 }
 
-/// Checks one segment, and the buckets of its rollups against its points; answers how many those were.
+/// Checks one segment, and the buckets of its rollups against its points.
 async fn check_segment(
     bucket: &Bucket,
     entry: &SegmentEntry,
     rollups: &[SegmentEntry],
     deleted: &[DeleteEntry],
-) -> Result<(Vec<Finding>, u64)> {
+) -> Result<Seen> {
     let (key, said) = (&entry.key, entry.summary.size_bytes);
     let Some(meta) = bucket.head(key).await? else {
-        return Ok((vec![SEGMENT.broken(key, None, "the object is missing")], 0));
+        let missing = SEGMENT.broken(key, None, "the object is missing");
+        return Ok(Seen::of_segment(vec![missing], 0));
     };
     if meta.object_bytes != said {
         let is = meta.object_bytes;
         let what = format!("has {is} bytes, its manifest says {said}");
-        return Ok((vec![SEGMENT.broken(key, Some(is.min(said)), what)], 0));
+        let other = SEGMENT.broken(key, Some(is.min(said)), what);
+        return Ok(Seen::of_segment(vec![other], 0));
     }
     let mut comparison = RollupComparison::open(bucket, rollups).await;
     let checked = match check_points(bucket, entry, deleted, &mut comparison).await {
@@ -149,11 +159,11 @@ async fn check_segment(
     };
     let buckets = comparison.buckets;
     match checked {
-        Ok(()) => Ok((comparison.finish().await, buckets)),
+        Ok(()) => Ok(Seen::of_segment(comparison.finish().await, buckets)),
         Err(error) => {
             let mut findings = comparison.findings();
             findings.push(SEGMENT.blame(bucket, key, error).await?);
-            Ok((findings, buckets))
+            Ok(Seen::of_segment(findings, buckets))
         }
     }
 }

@@ -1,5 +1,6 @@
 //! State objects: every byte is read, every block decoded, and compared with footer and flush manifest.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,15 +10,19 @@ use skein_shared::Result;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::block::{BlockDecoder, StreamSummary, merge_streams};
 use skein_shared::format::checksum;
-use skein_shared::format::flush_manifest::FlushedObject;
+use skein_shared::format::digest::ContentDigest;
+use skein_shared::format::flush_manifest::{FlushedObject, FlushedSpan};
+use skein_shared::format::frame::Stream;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
 use skein_shared::ids::{FlushId, ShardId};
+use skein_shared::offset::Offset;
 use skein_shared::state_fetch;
 use skein_shared::units::MIB;
 
 use crate::inspect::finding::{Finding, STATE};
 use crate::inspect::verify::flushes::LiveFlush;
+use crate::inspect::verify::journal::{Fingerprint, Known, Seen, SpanCount};
 use crate::inspect::verify::recount::{Recounts, check_frames};
 use crate::inspect::verify::truth::Truth;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
@@ -41,25 +46,31 @@ pub(super) async fn check_objects(
     let (truth, bucket) = (&Arc::new(truth), &check.bucket.clone());
     let mut recounts = Recounts::default();
     for flush in flushes {
-        let mut checks = futures::stream::iter(&flush.contents.objects)
-            .map(|object| async move {
+        let known = known(check, truth, flush);
+        let objects = flush.contents.objects.iter().zip(&known);
+        let mut checks = futures::stream::iter(objects)
+            .map(|(object, known)| async move {
+                if let Some(seen) = known.seen() {
+                    return (object, known, Ok(seen));
+                }
                 let checked = check_object(bucket, truth, flush.flush, object).await;
-                (object.object_bytes, checked)
+                let seen = checked.map(|checked| checked.seen(&flush.contents.spans));
+                (object, known, seen)
             })
             .buffered(CONCURRENT_OBJECTS);
-        let mut streams = Vec::new();
+        let mut counts = BTreeMap::new();
         let mut is_sound = true;
-        while let Some((object_bytes, checked)) = checks.next().await {
-            let checked = checked?;
+        while let Some((object, known, seen)) = checks.next().await {
+            let seen = seen?;
             check.checked.state_objects += 1;
-            check.checked.state_bytes += object_bytes;
-            is_sound &= checked.findings.is_empty();
-            merge_streams(&mut streams, &checked.streams);
-            recounts.add(&checked.recounts);
-            check.object_done(object_bytes, checked.findings);
+            check.checked.state_bytes += object.object_bytes;
+            is_sound &= seen.findings.is_empty();
+            seen.spans.iter().for_each(|count| add(&mut counts, count));
+            recounts.add(&seen.recounts);
+            check.object_done((&object.key, object.object_bytes), known, seen);
         }
         if is_sound {
-            check.findings.extend(miscounts(flush, &streams));
+            check.findings.extend(miscounts(flush, &counts));
         }
     }
     check.checked.records = recounts.records;
@@ -67,23 +78,57 @@ pub(super) async fn check_objects(
     Ok(recounts)
 }
 
+/// What is remembered of the objects of a flush.
+fn known(check: &Check<'_>, truth: &Truth, flush: &LiveFlush) -> Vec<Known> {
+    let of = |object: &FlushedObject| {
+        check.known(&object.key, || {
+            let inputs = truth.inputs(flush.flush, object.shard);
+            Fingerprint::of(&(flush.flush, object, &flush.contents.spans, inputs))
+        })
+    };
+    flush.contents.objects.iter().map(of).collect()
+}
+
+/// What the objects of a flush hold of one of its spans.
+#[derive(Debug, Clone, Copy)]
+struct SpanTotal {
+    frames: u64,
+    digest: ContentDigest,
+    first: Offset,
+    last: Offset,
+}
+
+fn add(totals: &mut BTreeMap<usize, SpanTotal>, count: &SpanCount) {
+    let (first, last) = (Offset(count.first), Offset(count.last));
+    let total = totals.entry(count.span).or_insert(SpanTotal {
+        frames: 0,
+        digest: ContentDigest::EMPTY,
+        first,
+        last,
+    });
+    total.frames += count.frames;
+    total.digest.add(count.digest);
+    total.first = total.first.min(first);
+    total.last = total.last.max(last);
+}
+
 /// Where the spans of a flush manifest differ from what its objects hold.
-fn miscounts(flush: &LiveFlush, streams: &[StreamSummary]) -> Vec<Finding> {
+fn miscounts(flush: &LiveFlush, totals: &BTreeMap<usize, SpanTotal>) -> Vec<Finding> {
     let key = ObjectKey::Flush(flush.flush).to_string();
     let mut findings = Vec::new();
-    for span in &flush.contents.spans {
-        let found = streams.iter().find(|sum| sum.stream == span.stream);
-        let frames = found.map_or(0, |sum| sum.frames);
+    for (number, span) in flush.contents.spans.iter().enumerate() {
+        let found = totals.get(&number);
+        let frames = found.map_or(0, |total| total.frames);
         let chain = &span.stream.chain;
         let what = if frames != span.frames {
             format!(
                 "says {} records of {chain}, its objects hold {frames}",
                 span.frames
             )
-        } else if found.is_some_and(|sum| sum.digest != span.digest) {
+        } else if found.is_some_and(|total| total.digest != span.digest) {
             format!("the digest of the records of {chain} is another")
-        } else if found.is_some_and(|sum| {
-            !span.span.contains(sum.first) || !span.span.contains(sum.last.offset)
+        } else if found.is_some_and(|total| {
+            !span.span.contains(total.first) || !span.span.contains(total.last)
         }) {
             format!(
                 "the objects hold records of {chain} outside of {}",
@@ -95,6 +140,30 @@ fn miscounts(flush: &LiveFlush, streams: &[StreamSummary]) -> Vec<Finding> {
         findings.push(STATE.broken(&key, None, what));
     }
     findings
+}
+
+impl ObjectCheck {
+    /// As it is remembered: by the spans of its flush.
+    fn seen(self, spans: &[FlushedSpan]) -> Seen {
+        let held: HashMap<&Stream, &StreamSummary> =
+            self.streams.iter().map(|sum| (&sum.stream, sum)).collect();
+        let counts = spans.iter().enumerate().filter_map(|(span, of)| {
+            let sum = held.get(&of.stream)?;
+            Some(SpanCount {
+                span,
+                frames: sum.frames,
+                digest: sum.digest,
+                first: sum.first.0,
+                last: sum.last.offset.0,
+            })
+        });
+        Seen {
+            spans: counts.collect(),
+            findings: self.findings,
+            recounts: self.recounts,
+            compared_buckets: 0,
+        }
+    }
 }
 
 async fn check_object(

@@ -29,6 +29,18 @@ pub(super) struct Counted {
     pub(super) hole: Option<Offset>,
 }
 
+type Stretches = Vec<(Limits, Offset)>;
+
+/// What a recount of one object depends on, besides its bytes.
+#[derive(Debug)]
+#[expect(dead_code, reason = "its text is what counts")]
+pub(super) struct TruthInputs {
+    claims: Vec<(Stream, Span, Option<Offset>)>,
+    map_versions: Option<usize>,
+    /// For each shard, and each claim, under which limits it was compacted up to where.
+    intakes: Vec<(ShardId, Vec<Stretches>)>,
+}
+
 impl Truth {
     pub(super) fn new(
         ledger: &LedgerFacts,
@@ -63,6 +75,29 @@ impl Truth {
         let claims = self.claims.get(&flush).into_iter().flatten();
         let of_stream = claims.filter(|(claimed, _)| claimed == stream);
         of_stream.map(|(_, counted)| *counted).collect()
+    }
+
+    /// Everything that decides which frames of an object of `flush` count, and for whom. While the map has one version, only
+    /// the shard that the object was routed to takes anything of it in.
+    pub(super) fn inputs(&self, flush: FlushId, routed: ShardId) -> TruthInputs {
+        let claims = self.claims.get(&flush).into_iter().flatten();
+        let mut claims: Vec<(Stream, Span, Option<Offset>)> = claims
+            .map(|(stream, counted)| (stream.clone(), counted.span, counted.hole))
+            .collect();
+        claims.sort();
+        let map_versions = self.shard_map.as_ref().map(ShardMap::version_count);
+        let may_take_in = |shard: &ShardId| map_versions != Some(1) || *shard == routed;
+        let takers = self.histories.iter().filter(|(it, _)| may_take_in(it));
+        let intakes = takers.map(|(shard, intake)| {
+            let over = claims.iter();
+            let over = over.map(|(stream, span, hole)| intake.over(&stream.chain, *hole, *span));
+            (*shard, over.collect())
+        });
+        TruthInputs {
+            intakes: intakes.collect(),
+            claims,
+            map_versions,
+        }
     }
 
     /// Whether `shard` has compacted the record at `offset`, held to `limits`.
