@@ -1,4 +1,4 @@
-//! What the compactor costs, from bucket to bucket.
+//! What the compactor costs, from bucket to bucket, and whether it keeps its memory budget.
 //!
 //! State is made once, by a connector from Kafka, and compacted again and again: what a round wrote is deleted before
 //! the next one. Each round is a process of its own for each number of threads.
@@ -9,16 +9,18 @@ pub mod report;
 use std::path::{Path, PathBuf};
 
 use futures::future::LocalBoxFuture;
+use skein_config::bucket::BucketSection;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::object_key::ObjectKey;
-use skein_shared::units::Millis;
+use skein_shared::units::{ByteCount, Millis};
+use skein_shared::window::TimestampMs;
 
 use crate::compactor_load::engines::{Engine, EngineRun, Rows};
-use crate::compactor_load::report::{Compaction, CompactorLoad};
-use crate::error::Result;
+use crate::compactor_load::report::{Compaction, CompactorLoad, Store};
+use crate::error::{Error, Result};
 use crate::full_topic::{FullTopic, ORGS};
 use crate::generator::{GeneratorSettings, Mix};
-use crate::own_process::OwnProcess;
+use crate::own_process::{OwnProcess, ProcessReport};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -27,6 +29,10 @@ pub struct CompactorLoadOptions {
     pub binary: PathBuf,
     /// What state is made of.
     pub points: GeneratorSettings,
+    /// Where state lies and segments go.
+    pub store: Store,
+    /// `compactor.memory_budget`, which has to be kept; `None` leaves the default and looks at nothing.
+    pub budget: Option<ByteCount>,
     /// How often each number of threads runs.
     pub rounds: u32,
     /// How many threads a process has; a row of the report each.
@@ -71,6 +77,23 @@ pub fn worst(points: u64) -> GeneratorSettings {
     }
 }
 
+/// All points in one series and one window, in 4-point payloads, which are large for what they hold.
+pub fn one_series(points: u64) -> GeneratorSettings {
+    // The first window of 2024, from its beginning.
+    let interval = Millis((DAY_MS / points.max(1)).max(1));
+    GeneratorSettings {
+        orgs: 1,
+        series: 1,
+        interval,
+        start: TimestampMs(1_704_067_200_000),
+        payload_points: 4,
+        late_permille: 0,
+        ..typical(points)
+    }
+}
+
+const DAY_MS: u64 = 86_400_000;
+
 /// Points of a series in the window: five and a half hours at one in 10 s.
 const SERIES_POINTS: u64 = 2_000;
 const MOST_SERIES: u64 = 100_000;
@@ -91,15 +114,16 @@ pub fn run<'a>(
     Box::pin(async move {
         let points = options.points.clone();
         let full = FullTopic::make(points, directory, options.progress).await?;
-        let bucket = Bucket::open(&full.settings.bucket.settings()?).await?;
-        let skein = OwnProcess {
-            binary: &options.binary,
-            config: full.stack.config_file(),
-        };
+        let place = Place::of(options, &full, directory)?;
         (options.progress)("connecting: Kafka to state");
-        let state = skein
-            .run(&["connect", "--until-end", "--format", "json"])
-            .await?;
+        let connect = ["connect", "--until-end", "--format", "json"];
+        let state = place.run(&connect).await?;
+        // Where nothing is asked of them the servers would only take memory and time.
+        let servers = match options.store {
+            Store::S3 => Some(full.stack),
+            Store::File => None,
+        };
+        let bucket = Bucket::open(&place.bucket.settings()?).await?;
         let rows = rows(options, directory).await?;
         let (mut compactions, mut others) = (Vec::new(), Vec::new());
         for number in 1..=options.rounds {
@@ -108,14 +132,17 @@ pub fn run<'a>(
                 progress(&format!(
                     "round {number} of {rounds}, {threads} threads: compacting"
                 ));
-                compactions.push(round(skein, *threads).await?);
+                compactions.push(place.compact(*threads, options.budget).await?);
                 forget(&bucket).await?;
             }
             if let Some(rows) = &rows {
                 others.extend(engine_round(options, rows).await?);
             }
         }
+        drop(servers);
         Ok(CompactorLoad {
+            store: options.store,
+            budget: options.budget,
             state_bytes: state.number("object_bytes")?,
             raw_bytes: state.number("raw_bytes")?,
             compactions,
@@ -143,22 +170,61 @@ async fn engine_round(options: &CompactorLoadOptions, rows: &Rows) -> Result<Vec
     Ok(runs)
 }
 
-async fn round(skein: OwnProcess<'_>, threads: u32) -> Result<Compaction> {
-    let set = format!("compactor.threads={threads}");
-    let report = skein
-        .run(&["compact", "run", "--format", "json", "--set", &set])
-        .await?;
-    Ok(Compaction {
-        threads,
-        points_in: report.number("points_in")?,
-        points_out: report.number("points_out")?,
-        segment_bytes: report.number("segment_bytes")?,
-        elapsed_ms: report.number("elapsed_ms")?,
-        cpu_ms: report.number("cpu_ms")?,
-        peak_memory_bytes: report.number("peak_memory_bytes")?,
-        read_requests: report.number("read_requests")?,
-        write_requests: report.number("write_requests")?,
-    })
+/// What processes are started with.
+struct Place {
+    binary: PathBuf,
+    config: PathBuf,
+    bucket: BucketSection,
+}
+
+impl Place {
+    fn of(options: &CompactorLoadOptions, full: &FullTopic, directory: &Path) -> Result<Self> {
+        let mut bucket = full.settings.bucket.clone();
+        if options.store == Store::File {
+            let folder = directory.join("bucket");
+            std::fs::create_dir(&folder).map_err(|error| Error::Process {
+                command: format!("mkdir {}", folder.display()),
+                reason: error.to_string(),
+            })?;
+            bucket.url = format!("file://{}", folder.display());
+        }
+        Ok(Self {
+            binary: options.binary.clone(),
+            config: full.stack.config_file().to_owned(),
+            bucket,
+        })
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Result<ProcessReport> {
+        let skein = OwnProcess {
+            binary: &self.binary,
+            config: &self.config,
+        };
+        let bucket = ["--bucket", &self.bucket.url];
+        skein.run(&[arguments, &bucket].concat()).await
+    }
+
+    async fn compact(&self, threads: u32, budget: Option<ByteCount>) -> Result<Compaction> {
+        let threads_set = format!("compactor.threads={threads}");
+        let budget_set = budget.map(|budget| format!("compactor.memory_budget=\"{budget}\""));
+        let mut arguments = vec!["compact", "run", "--format", "json", "--set", &threads_set];
+        if let Some(set) = &budget_set {
+            arguments.extend(["--set", set]);
+        }
+        let report = self.run(&arguments).await?;
+        Ok(Compaction {
+            threads,
+            points_in: report.number("points_in")?,
+            points_out: report.number("points_out")?,
+            segment_bytes: report.number("segment_bytes")?,
+            elapsed_ms: report.number("elapsed_ms")?,
+            cpu_ms: report.number("cpu_ms")?,
+            peak_memory_bytes: report.number("peak_memory_bytes")?,
+            spilled_bytes: report.number("spilled_bytes")?,
+            read_requests: report.number("read_requests")?,
+            write_requests: report.number("write_requests")?,
+        })
+    }
 }
 
 /// Deletes what a compactor wrote; the state stays.
@@ -185,7 +251,7 @@ mod tests {
 
     #[test]
     fn every_set_can_be_generated() {
-        for set in [typical, noisy, worst] {
+        for set in [typical, noisy, worst, one_series] {
             set(1_000_000).check().unwrap();
         }
     }

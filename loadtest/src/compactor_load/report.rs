@@ -1,9 +1,26 @@
 //! What the rounds measured.
 
 use serde::Serialize;
+use skein_shared::units::{ByteCount, MIB};
 
 use crate::compactor_load::engines::{Engine, EngineRun};
 use crate::spread::{Spread, float};
+
+/// Where state lies and segments go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Store {
+    /// `SeaweedFS`, which takes its share of the same cores.
+    S3,
+    /// Files of this machine, while no server runs.
+    File,
+}
+
+/// Memory that a compactor may take beside its budget.
+pub const MEMORY_BESIDE_BUDGET: ByteCount = ByteCount::mib(128);
+
+/// How many times its budget a compaction has to spill, or it proves nothing about it.
+const BUDGETS_OF_INPUT: u64 = 10;
 
 /// One `skein compact run` over all of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -22,6 +39,8 @@ pub struct Compaction {
     pub cpu_ms: u64,
     /// The most memory that was resident.
     pub peak_memory_bytes: u64,
+    /// Bytes of payloads that memory had no room for.
+    pub spilled_bytes: u64,
     /// Requests that read.
     pub read_requests: u64,
     /// Requests that write.
@@ -31,6 +50,10 @@ pub struct Compaction {
 /// What was measured with one set of points.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CompactorLoad {
+    /// From where to where.
+    pub store: Store,
+    /// The memory budget that has to be kept; `None` where it is not looked at.
+    pub budget: Option<ByteCount>,
     /// Bytes of the state objects.
     pub state_bytes: u64,
     /// Bytes of the records in them, before compression.
@@ -82,6 +105,38 @@ impl CompactorLoad {
     /// Requests of both kinds.
     pub fn requests(&self, threads: u32) -> Spread {
         self.spread(threads, |it| float(it.read_requests + it.write_requests))
+    }
+
+    /// Points for each second with `threads`, of those with one thread.
+    pub fn times_of_one_thread(&self, threads: u32) -> f64 {
+        self.points_per_second(threads).median / self.points_per_second(1).median
+    }
+
+    /// What does not hold of what is promised about memory.
+    pub fn broken_promises(&self) -> Vec<String> {
+        let Some(budget) = self.budget else {
+            return Vec::new();
+        };
+        let promised = budget.0 + MEMORY_BESIDE_BUDGET.0;
+        let mut broken = Vec::new();
+        for it in &self.compactions {
+            let (threads, peak, spilled) = (it.threads, it.peak_memory_bytes, it.spilled_bytes);
+            if peak > promised {
+                broken.push(format!(
+                    "{threads} threads: {} MiB were resident, {} are promised",
+                    peak / MIB,
+                    promised / MIB
+                ));
+            }
+            if spilled < BUDGETS_OF_INPUT * budget.0 {
+                broken.push(format!(
+                    "{threads} threads: {} MiB were spilled, less than {BUDGETS_OF_INPUT} times the budget: take \
+                     more points, or it proves nothing",
+                    spilled / MIB
+                ));
+            }
+        }
+        broken
     }
 
     /// Each engine that was measured, once, as they came.
@@ -141,10 +196,13 @@ mod tests {
             elapsed_ms: 500,
             cpu_ms,
             peak_memory_bytes: 3 << 20,
+            spilled_bytes: 0,
             read_requests: 4,
             write_requests: 5,
         };
         let load = CompactorLoad {
+            store: Store::S3,
+            budget: None,
             state_bytes: 1,
             raw_bytes: 2,
             compactions: vec![
@@ -162,9 +220,41 @@ mod tests {
         assert_eq!(middle(load.bytes_per_point(1)), "1.5");
         assert_eq!(middle(load.peak_mib(1)), "3.0");
         assert_eq!(middle(load.requests(1)), "9.0");
+        assert_eq!(format!("{:.1}", load.times_of_one_thread(2)), "1.0");
         // 500 points in a second, beside 250.
         assert_eq!(format!("{:.1}", load.times_of_engine(Engine::Spark)), "2.0");
         assert_eq!(load.differing(), [Engine::Spark]);
+    }
+
+    #[test]
+    fn a_budget_is_kept_by_input_ten_times_as_large_in_little_more_memory() {
+        let mib = |n: u64| n << 20;
+        let broken = |spilled_bytes, peak_memory_bytes| {
+            let compaction = Compaction {
+                threads: 1,
+                points_in: 1,
+                points_out: 1,
+                segment_bytes: 1,
+                elapsed_ms: 1,
+                cpu_ms: 1,
+                peak_memory_bytes,
+                spilled_bytes,
+                read_requests: 1,
+                write_requests: 1,
+            };
+            let load = CompactorLoad {
+                store: Store::File,
+                budget: Some(ByteCount::mib(128)),
+                state_bytes: 1,
+                raw_bytes: 1,
+                compactions: vec![compaction],
+                others: Vec::new(),
+            };
+            load.broken_promises().len()
+        };
+        assert_eq!(broken(mib(1280), mib(256)), 0);
+        assert_eq!(broken(mib(1280), mib(256) + 1), 1);
+        assert_eq!(broken(mib(1280) - 1, mib(256)), 1);
     }
 
     fn engine_run(points_out: u64) -> EngineRun {

@@ -1,10 +1,11 @@
-//! `skein loadtest compactor`: what it costs to make segments of state.
+//! `skein loadtest compactor`: what it costs to make segments of state, and whether it keeps its memory budget.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_loadtest::compactor_load::engines::{Engine, EngineRun};
-use skein_loadtest::compactor_load::report::CompactorLoad;
+use skein_loadtest::compactor_load::report::{CompactorLoad, MEMORY_BESIDE_BUDGET, Store};
 use skein_loadtest::compactor_load::{self, CompactorLoadOptions};
+use skein_shared::units::ByteCount;
 
 use crate::cli::loadtest::spread;
 use crate::cli::runtime;
@@ -16,12 +17,16 @@ use crate::output::{self, ReportFormat};
 ///
 /// Starts Apache Kafka and `SeaweedFS` (fetched once), makes state once, and compacts all of it in each round, as
 /// processes of their own: points for each second of processor time (requests included) and of wall time, bytes for
-/// each point, memory and requests.
+/// each point, memory and requests. With `--bucket file` state and segments are files, and no server runs meanwhile.
+/// With `--memory-budget` it ends with exit code 3 when a compaction takes more than that and 128 MiB, or spills less
+/// than ten times as much.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   skein loadtest compactor
   skein loadtest compactor --points 20000000 --set-of worst --rounds 1 --format json
+  skein loadtest compactor --bucket file --points 20000000 --threads 1,2
+  skein loadtest compactor --bucket file --points 40000000 --set-of worst --memory-budget '128 MiB' --rounds 1
   skein loadtest compactor --points 20000000 --threads 2 --with duckdb,spark")]
 pub(super) struct CompactorArgs {
     /// How many points, each time of a series counted once
@@ -30,6 +35,13 @@ pub(super) struct CompactorArgs {
     /// What the points are like
     #[arg(long, default_value = "typical")]
     set_of: PointSet,
+    /// Where state lies and segments go: `s3` is `SeaweedFS` on the same cores
+    // The name of the flag that all commands have, which says nothing here: so its type has to be the same.
+    #[arg(long, default_value = "s3", value_parser = ["s3", "file"])]
+    bucket: String,
+    /// `compactor.memory_budget`, which has to be kept
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<ByteCount>,
     /// How often each number of threads runs
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -70,11 +82,14 @@ enum PointSet {
     Noisy,
     /// As typical, in 4-point payloads that come in disorder
     Worst,
+    /// One series in one window, in 4-point payloads
+    OneSeries,
 }
 
 #[derive(Serialize)]
 struct Shown<'a> {
     load: &'a CompactorLoad,
+    broken_promises: &'a [String],
 }
 
 /// Runs it.
@@ -85,7 +100,13 @@ pub(super) fn compactor(args: &CompactorArgs) -> Outcome {
             PointSet::Typical => compactor_load::typical(args.points),
             PointSet::Noisy => compactor_load::noisy(args.points),
             PointSet::Worst => compactor_load::worst(args.points),
+            PointSet::OneSeries => compactor_load::one_series(args.points),
         },
+        store: match args.bucket.as_str() {
+            "file" => Store::File,
+            _ => Store::S3,
+        },
+        budget: args.memory_budget,
         rounds: args.rounds,
         threads: args.threads.clone(),
         engines: args.engines.iter().copied().map(Engine::from).collect(),
@@ -93,11 +114,15 @@ pub(super) fn compactor(args: &CompactorArgs) -> Outcome {
     };
     let directory = tempfile::tempdir()?;
     let load = runtime()?.block_on(compactor_load::run(&options, directory.path()))?;
+    let broken_promises = load.broken_promises();
     match args.format {
-        ReportFormat::Json => output::json(&Shown { load: &load })?,
+        ReportFormat::Json => output::json(&Shown {
+            load: &load,
+            broken_promises: &broken_promises,
+        })?,
         ReportFormat::Text => output::text(&text_of(&load))?,
     }
-    if !load.differing().is_empty() {
+    if !load.differing().is_empty() || !broken_promises.is_empty() {
         return Ok(ExitCode::Difference);
     }
     Ok(ExitCode::Ok)
@@ -123,12 +148,52 @@ fn text_of(load: &CompactorLoad) -> String {
         "requests",
     ];
     let table = output::table(&head, load.threads().into_iter().map(row).collect());
+    let store = match load.store {
+        Store::S3 => "from S3 to S3, on the same cores",
+        Store::File => "from files to files, without a server",
+    };
     format!(
-        "{} bytes of records, {} bytes of state\nmin median max\n{table}{}",
+        "{store}: {} bytes of records, {} bytes of state\nmin median max\n{table}{}{}{}",
         load.raw_bytes,
         load.state_bytes,
+        text_of_threads(load),
+        text_of_memory(load),
         text_of_engines(load)
     )
+}
+
+/// What more threads bring, where one thread was measured too.
+fn text_of_threads(load: &CompactorLoad) -> String {
+    let threads = load.threads();
+    if !threads.contains(&1) {
+        return String::new();
+    }
+    let more = threads.iter().filter(|threads| **threads > 1);
+    let lines = more.map(|threads| {
+        let times = load.times_of_one_thread(*threads);
+        format!("{threads} threads take in {times:.2} times the points/s of one\n")
+    });
+    lines.collect()
+}
+
+/// How the budget was kept, where one is.
+fn text_of_memory(load: &CompactorLoad) -> String {
+    let Some(budget) = load.budget else {
+        return String::new();
+    };
+    let rounds = load.compactions.iter().map(|it| {
+        format!(
+            "{} threads: peak {} MiB of {} (budget {}), {} MiB spilled\n",
+            it.threads,
+            it.peak_memory_bytes >> 20,
+            (budget.0 + MEMORY_BESIDE_BUDGET.0) >> 20,
+            budget.0 >> 20,
+            it.spilled_bytes >> 20,
+        )
+    });
+    let broken = load.broken_promises();
+    let broken = broken.iter().map(|it| format!("PROMISE BROKEN: {it}\n"));
+    rounds.chain(broken).collect()
 }
 
 fn text_of_engines(load: &CompactorLoad) -> String {
