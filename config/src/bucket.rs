@@ -1,11 +1,13 @@
 //! `[bucket]`: which object storage, and with which credentials.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Format, Toml};
 use serde::{Deserialize, Serialize};
-use skein_shared::bucket::{BucketSettings, Credentials, Encryption};
+use skein_shared::bucket::{
+    BucketSettings, Credentials, DirectorySettings, Encryption, StoreSettings,
+};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
 
@@ -17,7 +19,7 @@ use crate::secret::read_private;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BucketSection {
-    /// `s3://bucket` or `s3://bucket/prefix`.
+    /// `s3://bucket`, `s3://bucket/prefix`, or `file:///directory`.
     pub url: String,
     /// Address of the store; empty is AWS itself.
     pub endpoint: String,
@@ -61,6 +63,17 @@ pub enum EncryptionAtRest {
     KeyService,
 }
 
+impl EncryptionAtRest {
+    /// The word that stands in settings.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::BucketDefault => "none",
+            Self::Store => "AES256",
+            Self::KeyService => "aws:kms",
+        }
+    }
+}
+
 /// The pair of keys in a credentials file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +88,8 @@ impl BucketSection {
     /// # Errors
     /// [`Error::Faults`] without a URL, or with a credentials file that others may read or that does not parse;
     /// [`Error::Unreadable`].
-    pub fn settings(&self) -> Result<BucketSettings> {
-        let (bucket, prefix) = split_url(&self.url).ok_or_else(|| {
+    pub fn settings(&self) -> Result<StoreSettings> {
+        let place = Place::of(&self.url).ok_or_else(|| {
             Error::Faults(vec![Fault {
                 key: "bucket.url".to_owned(),
                 value: self.url.clone(),
@@ -84,6 +97,16 @@ impl BucketSection {
                 origin: String::new(),
             }])
         })?;
+        Ok(match place {
+            Place::S3 { bucket, prefix } => StoreSettings::S3(self.s3_settings(bucket, prefix)?),
+            Place::Directory(root) => StoreSettings::Directory(DirectorySettings {
+                root,
+                retry: self.retry(),
+            }),
+        })
+    }
+
+    fn s3_settings(&self, bucket: String, prefix: String) -> Result<BucketSettings> {
         let credentials = match self.credentials.as_str() {
             "chain" => Credentials::Chain,
             file => read_credentials(Path::new(file))?,
@@ -97,15 +120,19 @@ impl BucketSection {
             credentials,
             encryption: self.encryption(),
             authorities: self.authorities()?,
-            retry: RetryPolicy {
-                attempts: self.retry_attempts,
-                base: self.retry_base,
-                cap: self.retry_cap,
-                budget: self.retry_budget,
-                connect_timeout: self.connect_timeout,
-                attempt_timeout: self.attempt_timeout,
-            },
+            retry: self.retry(),
         })
+    }
+
+    fn retry(&self) -> RetryPolicy {
+        RetryPolicy {
+            attempts: self.retry_attempts,
+            base: self.retry_base,
+            cap: self.retry_cap,
+            budget: self.retry_budget,
+            connect_timeout: self.connect_timeout,
+            attempt_timeout: self.attempt_timeout,
+        }
     }
 
     fn encryption(&self) -> Encryption {
@@ -131,8 +158,15 @@ impl BucketSection {
 
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {
         let mut bounds = Bounds::of("bucket", breaches);
-        if !self.url.is_empty() && split_url(&self.url).is_none() {
+        let place = Place::of(&self.url);
+        if !self.url.is_empty() && place.is_none() {
             bounds.refuse("url", &self.url, URL_FORM);
+        }
+        let is_directory = matches!(place, Some(Place::Directory(_)));
+        if is_directory && self.encryption != EncryptionAtRest::BucketDefault {
+            let allowed =
+                "none with a bucket.url that begins with file://: encrypt the file system";
+            bounds.refuse("encryption", &self.encryption.name(), allowed);
         }
         let http = ["http://", "https://"]
             .iter()
@@ -187,7 +221,8 @@ impl BucketSection {
     }
 }
 
-const URL_FORM: &str = "s3://BUCKET or s3://BUCKET/PREFIX";
+const URL_FORM: &str =
+    "s3://BUCKET, s3://BUCKET/PREFIX, or file:///DIRECTORY with an absolute path";
 
 fn read_credentials(file: &Path) -> Result<Credentials> {
     let unreadable = |reason: String| Error::Unreadable {
@@ -208,13 +243,42 @@ fn read_credentials(file: &Path) -> Result<Credentials> {
     })
 }
 
-/// Bucket and prefix of an `s3://` URL; the prefix has no slash at either end.
-fn split_url(url: &str) -> Option<(String, String)> {
-    let rest = url.strip_prefix("s3://")?;
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
-    let named = (3..=63).contains(&bucket.len()) && bucket.chars().all(legal);
-    named.then(|| (bucket.to_owned(), prefix.trim_matches('/').to_owned()))
+/// What a URL names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// The prefix has no slash at either end.
+    S3 { bucket: String, prefix: String },
+    /// Absolute, and without `..`.
+    Directory(PathBuf),
+}
+
+impl Place {
+    fn of(url: &str) -> Option<Self> {
+        if let Some(path) = url.strip_prefix("file://") {
+            return directory(path).map(Self::Directory);
+        }
+        let rest = url.strip_prefix("s3://")?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let legal =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-');
+        let named = (3..=63).contains(&bucket.len()) && bucket.chars().all(legal);
+        named.then(|| Self::S3 {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+        })
+    }
+}
+
+/// The directory of a `file://` URL. The path stands as it is: `%` is a letter like any other. Never the root itself.
+fn directory(path: &str) -> Option<PathBuf> {
+    let path = Path::new(path);
+    let mut pieces = path.components();
+    let is_absolute = pieces.next() == Some(Component::RootDir);
+    let rest: Vec<Component<'_>> = pieces.collect();
+    let is_plain = rest
+        .iter()
+        .all(|piece| matches!(piece, Component::Normal(_)));
+    (is_absolute && is_plain && !rest.is_empty()).then(|| path.components().collect())
 }
 
 #[cfg(test)]
@@ -245,14 +309,12 @@ mod tests {
     #[test]
     fn a_url_gives_bucket_and_prefix_without_slashes() {
         let (_dir, section) = write(PAIR, 0o600);
-        let settings = section.settings().unwrap();
+        let StoreSettings::S3(settings) = section.settings().unwrap() else {
+            panic!("a bucket of S3")
+        };
         assert_eq!(
             (settings.bucket.as_str(), settings.prefix.as_str()),
             ("name", "a/b")
-        );
-        assert_eq!(
-            split_url("s3://name"),
-            Some(("name".to_owned(), String::new()))
         );
         for wrong in [
             "name",
@@ -261,9 +323,36 @@ mod tests {
             "s3:///x",
             "s3://UPPER",
             "https://name",
+            "file://",
+            "file:///",
+            "file://relative/path",
+            "file:///a/../b",
+            "file:/a/b",
         ] {
-            assert_eq!(split_url(wrong), None, "{wrong}");
+            assert_eq!(Place::of(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_file_url_gives_a_directory_and_asks_for_no_credentials() {
+        let mut section = section(Path::new("no/such/file"));
+        section.url = "file:///var/lib/skein//bucket/".to_owned();
+        let StoreSettings::Directory(settings) = section.settings().unwrap() else {
+            panic!("a directory")
+        };
+        assert_eq!(settings.root.to_str(), Some("/var/lib/skein/bucket"));
+    }
+
+    #[test]
+    fn a_directory_is_not_asked_to_encrypt() {
+        let mut section = section(Path::new("chain"));
+        section.url = "file:///var/lib/skein/bucket".to_owned();
+        let mut breaches = Vec::new();
+        section.check(&mut breaches);
+        assert!(breaches.is_empty(), "{breaches:?}");
+        section.encryption = EncryptionAtRest::Store;
+        section.check(&mut breaches);
+        assert_eq!(breaches.len(), 1, "{breaches:?}");
     }
 
     #[test]

@@ -1,11 +1,10 @@
-//! The one seam to object storage: S3 and stores that speak its protocol.
+//! The one seam to object storage: S3 and stores that speak its protocol, or a directory of this machine.
 //!
 //! Keys given to a [`Bucket`] are without the settings' prefix; it adds it. Every write carries a
 //! [`WriteId`] in the object's metadata, so that a lost reply, a 412 after a retry or a repeated
 //! completion is resolved by what the object *is*, never by the mere fact that it exists.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -31,18 +30,22 @@ mod conditional_put;
 mod open_uploads;
 mod part_list;
 mod multipart;
+mod directory;
+mod backend;
+mod upload;
 mod probe;
 
 pub use conditional_put::Created;
 pub use encryption::Encryption;
 pub use head::ObjectMeta;
 pub use listing::{Listed, ListedPage};
-pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES, MultipartUpload};
+pub use multipart::{CompletedObject, MAX_PARTS, MIN_PART_BYTES};
 pub use open_uploads::OpenUpload;
 pub use part_list::UploadedPart;
 pub use ranged_get::Tail;
 pub use request_count::{Operation, RequestCounts};
-pub use settings::{BucketSettings, Credentials};
+pub use settings::{BucketSettings, Credentials, DirectorySettings, StoreSettings};
+pub use upload::MultipartUpload;
 
 /// A bucket, or a prefix of one. Clones share connections, retry budget and request counts.
 ///
@@ -50,7 +53,7 @@ pub use settings::{BucketSettings, Credentials};
 /// every test binary that waits for it.
 #[derive(Debug, Clone)]
 pub struct Bucket {
-    store: Arc<s3::Store>,
+    store: backend::Backend,
 }
 
 impl Bucket {
@@ -59,9 +62,10 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket) that says what to do: the store does not answer, the bucket
     /// is missing, the credentials are refused, the region is another.
-    pub fn open(settings: &BucketSettings) -> BoxFuture<'_, Result<Self>> {
+    pub fn open(settings: impl Into<StoreSettings>) -> BoxFuture<'static, Result<Self>> {
+        let settings = settings.into();
         Box::pin(async move {
-            let store = Arc::new(open::open(settings).await?);
+            let store = backend::Backend::open(&settings).await?;
             Ok(Self { store })
         })
     }
@@ -71,7 +75,7 @@ impl Bucket {
     #[must_use]
     pub fn single_attempts(&self) -> Self {
         Self {
-            store: Arc::new(self.store.single_attempts()),
+            store: self.store.single_attempts(),
         }
     }
 
@@ -80,7 +84,7 @@ impl Bucket {
         self.store.retry_policy()
     }
 
-    /// The bucket's URL for messages: `s3://bucket/prefix`.
+    /// The bucket's URL for messages: `s3://bucket/prefix` or `file:///directory`.
     pub fn url(&self) -> &str {
         self.store.url()
     }
@@ -91,7 +95,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn now(&self) -> BoxFuture<'_, Result<TimestampMs>> {
-        Box::pin(clock::now(&self.store))
+        Box::pin(self.store.now())
     }
 
     /// Proves with racing writers that the store honours `If-None-Match: *`. Its keys lie under `probe/`
@@ -114,7 +118,7 @@ impl Bucket {
         body: Bytes,
         id: WriteId,
     ) -> BoxFuture<'a, Result<Created>> {
-        Box::pin(conditional_put::create(&self.store, key, body, id))
+        Box::pin(self.store.create(key, body, id))
     }
 
     /// Writes `key`, whatever is there: only for keys that no one else ever writes.
@@ -122,7 +126,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn put<'a>(&'a self, key: &'a str, body: Bytes, id: WriteId) -> BoxFuture<'a, Result<()>> {
-        Box::pin(conditional_put::put(&self.store, key, body, id))
+        Box::pin(self.store.put(key, body, id))
     }
 
     /// Reads a whole object and checks it against the checksum that the store keeps for it.
@@ -131,7 +135,7 @@ impl Bucket {
     /// [`Error::Bucket`](crate::Error::Bucket) with cause `NotFound` when there is none, `Damaged` when
     /// its bytes do not match, `Refused` when it is larger than 1 GiB.
     pub fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(ranged_get::get(&self.store, key))
+        Box::pin(self.store.get(key))
     }
 
     /// Reads a whole object as it lies there, damaged or not: for whoever has to say *where* it is.
@@ -148,7 +152,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn find<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>>> {
-        Box::pin(ranged_get::find(&self.store, key))
+        Box::pin(self.store.find(key))
     }
 
     /// What the store says about an object, without its bytes; `None` when there is none.
@@ -156,7 +160,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<ObjectMeta>>> {
-        Box::pin(head::head(&self.store, key))
+        Box::pin(self.store.head(key))
     }
 
     /// Reads exactly `range` of an object; an empty range makes no request.
@@ -169,7 +173,7 @@ impl Bucket {
         key: &'a str,
         range: Range<u64>,
     ) -> BoxFuture<'a, Result<Bytes>> {
-        Box::pin(ranged_get::get_range(&self.store, key, range))
+        Box::pin(self.store.get_range(key, range))
     }
 
     /// Reads the last `max_bytes` of an object, or all of a smaller one.
@@ -180,7 +184,7 @@ impl Bucket {
     /// # Panics
     /// If `max_bytes` is 0.
     pub fn get_tail<'a>(&'a self, key: &'a str, max_bytes: u64) -> BoxFuture<'a, Result<Tail>> {
-        Box::pin(ranged_get::get_tail(&self.store, key, max_bytes))
+        Box::pin(self.store.get_tail(key, max_bytes))
     }
 
     /// Every object whose key starts with `prefix` and lies after `start_after`, in key order.
@@ -192,7 +196,7 @@ impl Bucket {
         prefix: &'a str,
         start_after: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Vec<Listed>>> {
-        Box::pin(listing::list(&self.store, prefix, start_after))
+        Box::pin(self.store.list(prefix, start_after))
     }
 
     /// As [`list`](Self::list), but only the first page that is not empty, of at most `max_keys` objects
@@ -206,12 +210,7 @@ impl Bucket {
         start_after: Option<&'a str>,
         max_keys: u16,
     ) -> BoxFuture<'a, Result<ListedPage>> {
-        Box::pin(listing::list_page(
-            &self.store,
-            prefix,
-            start_after,
-            max_keys,
-        ))
+        Box::pin(self.store.list_page(prefix, start_after, max_keys))
     }
 
     /// Names, without slashes, of the folders directly under `prefix` (which ends in `/` or is empty), in
@@ -220,7 +219,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn list_folders<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>>> {
-        Box::pin(listing::list_folders(&self.store, prefix))
+        Box::pin(self.store.list_folders(prefix))
     }
 
     /// Deletes an object; one that is not there is no error.
@@ -228,7 +227,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn delete<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(conditional_put::delete(&self.store, key))
+        Box::pin(self.store.delete(key))
     }
 
     /// Starts a multipart upload of an object; it is invisible until completed.
@@ -241,7 +240,7 @@ impl Bucket {
         key: &'a str,
         id: WriteId,
     ) -> BoxFuture<'a, Result<MultipartUpload>> {
-        Box::pin(multipart::start(&self.store, key, id))
+        Box::pin(upload::start(&self.store, key, id))
     }
 
     /// Every multipart upload of a key that starts with `prefix` and is neither complete nor dropped.
@@ -249,7 +248,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn open_uploads<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<OpenUpload>>> {
-        Box::pin(open_uploads::list(&self.store, prefix))
+        Box::pin(self.store.open_uploads(prefix))
     }
 
     /// Bytes of the parts that the store holds for an upload; none when it is gone.
@@ -257,7 +256,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn uploaded_bytes<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(open_uploads::uploaded_bytes(&self.store, upload))
+        Box::pin(self.store.uploaded_bytes(upload))
     }
 
     /// Drops an upload and its parts, whoever began it. One that is gone already is no error.
@@ -265,11 +264,7 @@ impl Bucket {
     /// # Errors
     /// [`Error::Bucket`](crate::Error::Bucket).
     pub fn abort_upload<'a>(&'a self, upload: &'a OpenUpload) -> BoxFuture<'a, Result<()>> {
-        Box::pin(open_uploads::abort(
-            &self.store,
-            &upload.key,
-            &upload.upload_id,
-        ))
+        Box::pin(self.store.abort_upload(upload))
     }
 
     /// Requests made so far by this bucket and its clones.

@@ -28,7 +28,7 @@ pub(crate) struct SettingsArgs {
     /// Topics to read, or patterns that start with `^`: sets kafka.topics
     #[arg(long, global = true, value_name = "TOPIC,…", value_delimiter = ',')]
     topics: Option<Vec<String>>,
-    /// Where everything is kept, `s3://BUCKET/PREFIX`: sets bucket.url
+    /// Where everything is kept, `s3://BUCKET/PREFIX` or `file:///DIRECTORY`: sets bucket.url
     #[arg(long, global = true, value_name = "URL")]
     bucket: Option<String>,
     /// Any other setting: `--set connector.flush_interval="1 min"`; may be repeated

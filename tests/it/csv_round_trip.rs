@@ -89,6 +89,42 @@ async fn a_real_scrape_comes_back_bit_for_bit_from_the_embedded_services() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_scrape_comes_back_bit_for_bit_from_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = DevStack::start(&DevStackOptions::new(directory.path().join("dev"))).unwrap();
+    let bucket = directory.path().join("bucket");
+    let skein = Skein::with_config(stack.config_file()).keeping_in(&bucket);
+    let read = through(&skein, &fixture()).await;
+    let expected = rows(&std::fs::read_to_string(fixture()).unwrap());
+    assert!(rows(&read) == expected, "the points differ");
+    let file = directory.path().join("verify.journal");
+    let resuming = ["verify", "--resume", file.to_str().unwrap()];
+    let first = skein.report(&resuming).await;
+    let again = skein.report(&resuming).await;
+    let (read, before) = (&first["checked"], &again["checked_before"]);
+    let objects = ["state_objects", "segments", "rollups"];
+    let objects = objects.iter().map(|it| read[it].as_u64().unwrap());
+    assert_eq!(before["objects"], objects.sum::<u64>(), "{again}");
+    let elsewhere = Skein::with_config(stack.config_file());
+    let elsewhere = elsewhere.keeping_in(&directory.path().join("other"));
+    elsewhere
+        .run(&resuming)
+        .await
+        .refused(2, &["verify.journal", "name another file"]);
+    let collected = skein.report(&["compact", "gc"]).await;
+    assert_eq!(collected["objects"], 0, "{collected}");
+    let rebuilt = skein.report(&["compact", "rebuild", "--dry-run"]).await;
+    let windows = rebuilt.as_array().unwrap();
+    assert!(!windows.is_empty(), "{rebuilt}");
+    assert!(
+        windows.iter().all(|row| row["found"] == "same"),
+        "{rebuilt}"
+    );
+    let config = skein.run(&["config", "check"]).await;
+    assert_eq!(config.code, Some(0), "{}", config.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_real_scrape_comes_back_bit_for_bit_from_real_servers() {
     let Some(services) = RealServices::start("csv_round_trip", "").await else {
         return;

@@ -10,13 +10,17 @@ async fn compacted() -> (tempfile::TempDir, DevStack, Skein) {
     let directory = tempfile::tempdir().unwrap();
     let stack = DevStack::start(&DevStackOptions::new(directory.path().join("dev"))).unwrap();
     let skein = Skein::with_config(stack.config_file());
+    compact_some(&skein).await;
+    (directory, stack, skein)
+}
+
+async fn compact_some(skein: &Skein) {
     let produce = [
         "produce", "--topic", "points", "--points", "6000", "--orgs", "3",
     ];
     skein.report(&produce).await;
     skein.report(&["connect", "--until-end"]).await;
     skein.report(&["compact", "run"]).await;
-    (directory, stack, skein)
 }
 
 /// An org that has points, and how many there are of it and of all.
@@ -49,7 +53,21 @@ async fn points(skein: &Skein, org: Option<&str>) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_org_is_masked_at_once_and_gone_with_a_receipt() {
     let (_directory, _stack, skein) = compacted().await;
-    let (org, own, all) = first_org(&skein).await;
+    masked_at_once_and_gone(&skein).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_org_in_a_directory_is_masked_at_once_and_gone_with_a_receipt() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = DevStack::start(&DevStackOptions::new(directory.path().join("dev"))).unwrap();
+    let skein = Skein::with_config(stack.config_file());
+    let skein = skein.keeping_in(&directory.path().join("bucket"));
+    compact_some(&skein).await;
+    masked_at_once_and_gone(&skein).await;
+}
+
+async fn masked_at_once_and_gone(skein: &Skein) {
+    let (org, own, all) = first_org(skein).await;
     let create = ["delete", "create", "--org", &org, "--reason", "asked for"];
     let with = |more: &[&'static str]| [&create[..], more].concat();
 
@@ -59,12 +77,12 @@ async fn an_org_is_masked_at_once_and_gone_with_a_receipt() {
     assert_eq!(looked["delete"], Value::Null);
     let refused = skein.run(&create).await;
     refused.refused(7, &["cannot be undone", "--yes", "--dry-run"]);
-    assert_eq!(points(&skein, Some(&org)).await, own, "nothing was deleted");
+    assert_eq!(points(skein, Some(&org)).await, own, "nothing was deleted");
 
     let made = skein.report(&with(&["--ticket", "OPS-1", "--yes"])).await;
     assert_eq!(made["delete"], 1, "{made}");
-    assert_eq!(points(&skein, Some(&org)).await, 0);
-    assert_eq!(points(&skein, None).await, all - own);
+    assert_eq!(points(skein, Some(&org)).await, 0);
+    assert_eq!(points(skein, None).await, all - own);
     let shown = skein.report(&["delete", "show", "1"]).await;
     assert_eq!(
         (&shown["state"], &shown["ticket"]),
@@ -72,7 +90,7 @@ async fn an_org_is_masked_at_once_and_gone_with_a_receipt() {
     );
     assert!(shown["segments_left"].as_u64() > Some(0), "{shown}");
     let object = "deletes/00000000000000000001";
-    let stored = cat(&skein, object).await;
+    let stored = cat(skein, object).await;
     assert_eq!(stored["reason"], "asked for", "{stored}");
 
     // It waits for others, and is done when it has waited long enough.
@@ -89,9 +107,9 @@ async fn an_org_is_masked_at_once_and_gone_with_a_receipt() {
     let taken = listed[0]["shards"].as_array().unwrap().iter();
     let taken: u64 = taken.map(|shard| shard["points"].as_u64().unwrap()).sum();
     assert_eq!(taken, own);
-    let receipt = cat(&skein, &format!("{object}/receipt")).await;
+    let receipt = cat(skein, &format!("{object}/receipt")).await;
     assert_eq!(receipt["number"], 1, "{receipt}");
-    assert_eq!(points(&skein, None).await, all - own);
+    assert_eq!(points(skein, None).await, all - own);
     let verified = skein.report(&["verify"]).await;
     assert_eq!(verified["findings"], serde_json::json!([]), "{verified}");
 }

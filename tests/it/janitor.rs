@@ -33,6 +33,16 @@ async fn what_a_killed_connector_left_in_the_embedded_bucket_is_taken_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_connector_left_in_a_directory_is_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = DevStack::start(&DevStackOptions::new(directory.path().join("dev"))).unwrap();
+    let skein = Skein::with_config(stack.config_file());
+    let skein = skein.keeping_in(&directory.path().join("bucket"));
+    let skein = SETTINGS.iter().fold(skein, |skein, one| skein.set(one));
+    left_behind_is_taken_away(&skein).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_killed_connector_left_in_seaweedfs_is_taken_away() {
     let Some(services) = RealServices::start("janitor", SECTIONS).await else {
         return;

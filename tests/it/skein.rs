@@ -54,6 +54,12 @@ impl Skein {
         skein
     }
 
+    /// Keeps everything in a directory, which is made, instead of a store that speaks S3.
+    pub(crate) fn keeping_in(&self, directory: &Path) -> Self {
+        std::fs::create_dir_all(directory).unwrap();
+        self.set(&format!("bucket.url=\"file://{}\"", directory.display()))
+    }
+
     /// Adds a variable to the environment.
     pub(crate) fn env(&self, variable: &str, value: &str) -> Self {
         let mut skein = self.clone();

@@ -11,7 +11,7 @@ use skein_config::Settings;
 use skein_config::load::{Layers, load};
 use skein_connector::pipeline::{Controls, Setup, Until, run};
 use skein_connector::report::ConnectReport;
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials, StoreSettings};
 use skein_shared::fills::Fills;
 use skein_shared::format::block::BlockDecoder;
 use skein_shared::format::flush_manifest::{FlushBody, FlushManifest};
@@ -66,7 +66,9 @@ pub(crate) async fn open_bucket(place: &Place) -> Bucket {
     };
     let mut section = load(&layers).unwrap().bucket;
     "s3://skein/it".clone_into(&mut section.url);
-    let defaults = section.settings().unwrap();
+    let StoreSettings::S3(defaults) = section.settings().unwrap() else {
+        panic!("an s3:// URL is a bucket of S3")
+    };
     let settings = BucketSettings {
         endpoint: Some(place.endpoint.clone()),
         path_style: true,

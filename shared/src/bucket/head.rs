@@ -53,7 +53,13 @@ pub(super) async fn head(store: &Store, key: &str) -> Result<Option<ObjectMeta>>
 
 /// Asks once whose the object at the full key is, by write id, size and checksum.
 pub(super) async fn whose(store: &Store, key: &str, expected: Expected) -> Result<Whose> {
-    let Some(meta) = head_once(store, key).await? else {
+    let meta = head_once(store, key).await?;
+    judge(key, meta.as_ref(), expected)
+}
+
+/// Whose an object is of which the store says this; `None` when there is none.
+pub(super) fn judge(key: &str, meta: Option<&ObjectMeta>, expected: Expected) -> Result<Whose> {
+    let Some(meta) = meta else {
         return Ok(Whose::Nobody);
     };
     if meta.write_id != Some(expected.write_id) {

@@ -9,7 +9,7 @@ use crate::error::{BucketCause, Error, Result};
 use crate::window::TimestampMs;
 
 /// Most keys that S3 puts into one page.
-const MAX_PAGE_KEYS: u16 = 1000;
+pub(super) const MAX_PAGE_KEYS: u16 = 1000;
 
 /// One object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]

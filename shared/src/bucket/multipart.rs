@@ -6,7 +6,6 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures::future::BoxFuture;
 
 use super::attempt::Attempt;
 use super::checksum_header;
@@ -25,15 +24,10 @@ pub const MAX_PARTS: u32 = 10_000;
 /// Smallest part that S3 takes, but for the last.
 pub const MIN_PART_BYTES: u64 = 5 * crate::units::MIB;
 
-/// An upload under way. Clones are the same upload, so that parts can be sent in parallel.
-#[derive(Debug, Clone)]
-pub struct MultipartUpload {
-    store: Arc<Store>,
-    upload: Arc<Upload>,
-}
-
+/// An upload to S3 under way.
 #[derive(Debug)]
-struct Upload {
+pub(super) struct S3Upload {
+    store: Arc<Store>,
     id: String,
     /// Without the settings' prefix.
     key: String,
@@ -60,7 +54,7 @@ enum Completion {
 }
 
 /// Starts an upload.
-pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<MultipartUpload> {
+pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<S3Upload> {
     let full_key = store.full_key(key)?;
     let attempt = Attempt::bare(Operation::StartMultipart, &full_key);
     let start_once = || {
@@ -84,42 +78,27 @@ pub(super) async fn start(store: &Arc<Store>, key: &str, id: WriteId) -> Result<
         .upload_id()
         .ok_or_else(|| attempt.failed(BucketCause::Refused, "the answer has no upload id"))?
         .to_owned();
-    Ok(MultipartUpload {
+    Ok(S3Upload {
         store: Arc::clone(store),
-        upload: Arc::new(Upload {
-            id: upload_id,
-            key: key.to_owned(),
-            full_key,
-            write_id: id,
-        }),
+        id: upload_id,
+        key: key.to_owned(),
+        full_key,
+        write_id: id,
     })
 }
 
-impl MultipartUpload {
-    /// Key of the object, without the settings' prefix.
-    pub fn key(&self) -> &str {
-        &self.upload.key
+impl S3Upload {
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
-    /// Uploads one part: numbers 1 to [`MAX_PARTS`], [`MIN_PART_BYTES`] to 5 GiB; the last may be smaller.
-    /// Safe to repeat.
-    ///
-    /// # Errors
-    /// [`Error::Bucket`] with cause `UploadGone` when somebody dropped the upload.
-    ///
-    /// # Panics
-    /// If the number lies outside its range.
-    pub fn upload_part(&self, number: u32, body: Bytes) -> BoxFuture<'_, Result<UploadedPart>> {
-        Box::pin(self.upload(number, body))
-    }
-
-    async fn upload(&self, number: u32, body: Bytes) -> Result<UploadedPart> {
-        assert!((1..=MAX_PARTS).contains(&number), "part number {number}");
+    /// Uploads one part. Safe to repeat.
+    pub(super) async fn upload_part(&self, number: u32, body: Bytes) -> Result<UploadedPart> {
         let part_bytes = body.len() as u64;
         let crc = crc32c(&body);
         let attempt = Attempt {
             operation: Operation::UploadPart,
-            key: &self.upload.full_key,
+            key: &self.full_key,
             sent_bytes: part_bytes,
         };
         let upload_once = || {
@@ -128,8 +107,8 @@ impl MultipartUpload {
                 .client()
                 .upload_part()
                 .bucket(self.store.bucket())
-                .key(&self.upload.full_key)
-                .upload_id(&self.upload.id)
+                .key(&self.full_key)
+                .upload_id(&self.id)
                 .part_number(signed(number))
                 .checksum_crc32_c(checksum_header::write(crc))
                 .body(ByteStream::from(body.clone()))
@@ -150,39 +129,21 @@ impl MultipartUpload {
         })
     }
 
-    /// Makes the object out of `parts`, by their numbers, whatever order they stand in. Safe to repeat
-    /// after any error.
-    ///
-    /// # Errors
-    /// [`Error::Bucket`] with cause `UploadGone` when the upload is gone and the object is not ours:
-    /// everything has to be sent again.
-    ///
-    /// # Panics
-    /// If there is no part.
-    pub fn complete<'a>(
-        &'a self,
-        parts: &'a [UploadedPart],
-    ) -> BoxFuture<'a, Result<CompletedObject>> {
-        Box::pin(self.complete_with(parts))
-    }
-
-    async fn complete_with(&self, parts: &[UploadedPart]) -> Result<CompletedObject> {
-        assert!(!parts.is_empty(), "an object has at least one part");
-        let mut parts: Vec<&UploadedPart> = parts.iter().collect();
-        parts.sort_unstable_by_key(|part| part.number);
-        let object = whole(&parts);
+    /// Makes the object out of parts that stand in the order of their numbers. Safe to repeat.
+    pub(super) async fn complete(&self, parts: &[&UploadedPart]) -> Result<CompletedObject> {
+        let object = whole(parts);
         let completed = self
             .store
-            .retrying(|| self.complete_once(&parts, object))
+            .retrying(|| self.complete_once(parts, object))
             .await?;
         let Completion::PartsRenamed(refused) = completed else {
             return Ok(object);
         };
         let place = UploadPlace {
-            full_key: &self.upload.full_key,
-            id: &self.upload.id,
+            full_key: &self.full_key,
+            id: &self.id,
         };
-        let current = part_list::as_stored(&self.store, place, &parts, refused).await?;
+        let current = part_list::as_stored(&self.store, place, parts, refused).await?;
         let current: Vec<&UploadedPart> = current.iter().collect();
         let completed = self
             .store
@@ -197,13 +158,9 @@ impl MultipartUpload {
         }
     }
 
-    /// Drops the upload and its parts. One that is gone already is no error.
-    ///
-    /// # Errors
-    /// [`Error::Bucket`].
-    pub fn abort(&self) -> BoxFuture<'_, Result<()>> {
-        let Upload { key, id, .. } = &*self.upload;
-        Box::pin(open_uploads::abort(&self.store, key, id))
+    /// Drops the upload and its parts.
+    pub(super) async fn abort(&self) -> Result<()> {
+        open_uploads::abort(&self.store, &self.key, &self.id).await
     }
 
     async fn complete_once(
@@ -218,8 +175,8 @@ impl MultipartUpload {
             .client()
             .complete_multipart_upload()
             .bucket(self.store.bucket())
-            .key(&self.upload.full_key)
-            .upload_id(&self.upload.id)
+            .key(&self.full_key)
+            .upload_id(&self.id)
             .multipart_upload(
                 CompletedMultipartUpload::builder()
                     .set_parts(Some(listed))
@@ -245,23 +202,23 @@ impl MultipartUpload {
     /// An upload that is gone may be one that an earlier try has completed: the object itself tells.
     async fn resolve_missing_upload(&self, object: CompletedObject, error: Error) -> Result<()> {
         let expected = Expected {
-            write_id: self.upload.write_id,
+            write_id: self.write_id,
             object_bytes: object.object_bytes,
             crc32c: object.crc32c,
         };
-        match whose(&self.store, &self.upload.full_key, expected).await? {
+        match whose(&self.store, &self.full_key, expected).await? {
             Whose::Ours => Ok(()),
             Whose::Another | Whose::Nobody => Err(error),
         }
     }
 
     fn attempt(&self, operation: Operation) -> Attempt<'_> {
-        Attempt::bare(operation, &self.upload.full_key)
+        Attempt::bare(operation, &self.full_key)
     }
 }
 
 /// Size and checksum of the object that the parts make in this order.
-fn whole(parts: &[&UploadedPart]) -> CompletedObject {
+pub(super) fn whole(parts: &[&UploadedPart]) -> CompletedObject {
     let empty = CompletedObject {
         object_bytes: 0,
         crc32c: crc32c(&[]),

@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use futures::future::join_all;
 
-use super::conditional_put::{Created, create, delete};
-use super::head::head;
-use super::s3::Store;
+use super::backend::Backend;
+use super::conditional_put::Created;
 use crate::error::{Error, Result};
 use crate::error_kind::ErrorKind;
 use crate::format::object_key::Prefix;
@@ -17,7 +16,7 @@ const WRITERS: usize = 8;
 /// Races writers for one key in each round; each has to have exactly one winner.
 ///
 /// The rounds run at the same time: some stores take a second to settle one race, and every start waits.
-pub(super) async fn probe(store: &Store) -> Result<()> {
+pub(super) async fn probe(store: &Backend) -> Result<()> {
     let run = WriteId::random();
     let rounds = (0..ROUNDS).map(|round| async move {
         let key = format!("{}{run}-{round}", Prefix::PROBE);
@@ -34,11 +33,11 @@ pub(super) async fn probe(store: &Store) -> Result<()> {
     unfit.into_iter().chain(others).collect()
 }
 
-async fn race(store: &Store, key: &str) -> Result<()> {
+async fn race(store: &Backend, key: &str) -> Result<()> {
     let ids: [WriteId; WRITERS] = std::array::from_fn(|_| WriteId::random());
     let racing = ids.iter().map(|id| async {
         let body = Bytes::from(id.to_string());
-        Ok::<_, Error>((*id, create(store, key, body, *id).await?))
+        Ok::<_, Error>((*id, store.create(key, body, *id).await?))
     });
     let mut winners = Vec::new();
     for outcome in join_all(racing).await {
@@ -49,7 +48,7 @@ async fn race(store: &Store, key: &str) -> Result<()> {
     }
     let unfit = |reason: String| Error::Unfit {
         bucket: store.url().to_owned(),
-        reason: format!("{reason}; use a store that honours `If-None-Match: *` on PutObject"),
+        reason: format!("{reason}; use a store that {}", store.promise()),
     };
     let [winner] = winners.as_slice() else {
         let count = winners.len();
@@ -57,7 +56,7 @@ async fn race(store: &Store, key: &str) -> Result<()> {
             "{WRITERS} writers created the same key at once and {count} of them won"
         )));
     };
-    let stored = head(store, key).await?.and_then(|meta| meta.write_id);
+    let stored = store.head(key).await?.and_then(|meta| meta.write_id);
     if stored != Some(*winner) {
         return Err(unfit(
             "the winner of a create-if-absent is not who the object says; user metadata must be kept"
@@ -68,8 +67,8 @@ async fn race(store: &Store, key: &str) -> Result<()> {
 }
 
 /// A writer without the right to delete leaves a few small objects: no reason to refuse.
-async fn clean_up(store: &Store, key: &str) -> Result<()> {
-    match delete(store, key).await {
+async fn clean_up(store: &Backend, key: &str) -> Result<()> {
+    match store.delete(key).await {
         Err(error) if error.kind() == ErrorKind::Invalid => {
             tracing::warn!(%error, "the probe's object stays");
             Ok(())

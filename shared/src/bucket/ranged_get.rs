@@ -18,7 +18,7 @@ use crate::format::checksum::crc32c;
 use crate::units::MIB;
 
 /// Largest object that is read whole.
-const MAX_WHOLE_BYTES: u64 = 1024 * MIB;
+pub(super) const MAX_WHOLE_BYTES: u64 = 1024 * MIB;
 
 /// The end of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,8 +23,8 @@ use crate::aws_chain;
 use crate::error::{BucketCause, Error, Result};
 use crate::retry::{Retrier, RetryPolicy};
 
-/// Longest key that S3 takes.
-const MAX_KEY_BYTES: usize = 1024;
+/// Longest key that S3 takes, and so any store of ours.
+pub(super) const MAX_KEY_BYTES: usize = 1024;
 
 /// What the SDK makes of one request.
 pub(super) type Answer<T, E> = std::result::Result<T, SdkError<E, HttpResponse>>;

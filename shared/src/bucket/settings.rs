@@ -1,11 +1,30 @@
 //! Where the bucket is and how to reach it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use super::encryption::Encryption;
 use crate::retry::RetryPolicy;
 
-/// Where the bucket is and how to reach it.
+/// Which kind of store a bucket lies in, and how to reach it.
+#[derive(Debug, Clone)]
+pub enum StoreSettings {
+    /// S3, or a store that speaks its protocol.
+    S3(BucketSettings),
+    /// A directory of this machine.
+    Directory(DirectorySettings),
+}
+
+/// A bucket that is a directory.
+#[derive(Debug, Clone)]
+pub struct DirectorySettings {
+    /// The directory; it has to be there.
+    pub root: PathBuf,
+    /// Retries and time-outs.
+    pub retry: RetryPolicy,
+}
+
+/// Where a bucket of S3 is and how to reach it.
 #[derive(Debug, Clone)]
 pub struct BucketSettings {
     /// Name of the bucket.
@@ -62,5 +81,30 @@ impl BucketSettings {
             return format!("s3://{bucket}");
         }
         format!("s3://{bucket}/{prefix}")
+    }
+}
+
+impl DirectorySettings {
+    /// The URL for messages: `file:///directory`.
+    pub fn url(&self) -> String {
+        format!("file://{}", self.root.display())
+    }
+}
+
+impl From<&BucketSettings> for StoreSettings {
+    fn from(settings: &BucketSettings) -> Self {
+        Self::S3(settings.clone())
+    }
+}
+
+impl From<&DirectorySettings> for StoreSettings {
+    fn from(settings: &DirectorySettings) -> Self {
+        Self::Directory(settings.clone())
+    }
+}
+
+impl From<&StoreSettings> for StoreSettings {
+    fn from(settings: &StoreSettings) -> Self {
+        settings.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! The seam to object storage, against stores that work and stores that fail.
 
 mod conformance;
+mod directory;
 mod encryption;
 mod fault_stub;
 mod faults;

@@ -1,10 +1,13 @@
 //! The stores that the tests run on.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use skein_local::embedded_bucket::{BucketOptions, Conditions, EmbeddedBucket, Storage};
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
+use skein_shared::bucket::{Bucket, BucketSettings, Credentials, DirectorySettings, Encryption};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::units::Millis;
+use tempfile::TempDir;
 
 pub(super) const BUCKET: &str = "skein-test";
 
@@ -37,13 +40,32 @@ pub(super) fn settings(endpoint: &str) -> BucketSettings {
         },
         encryption: Encryption::BucketDefault,
         authorities: None,
-        retry: RetryPolicy {
-            attempts: 6,
-            base: Millis(1),
-            cap: Millis(5),
-            ..RetryPolicy::default()
-        },
+        retry: retry(),
     }
+}
+
+fn retry() -> RetryPolicy {
+    RetryPolicy {
+        attempts: 6,
+        base: Millis(1),
+        cap: Millis(5),
+        ..RetryPolicy::default()
+    }
+}
+
+/// As [`settings`], of a bucket that is a directory.
+pub(super) fn directory_settings(root: impl Into<PathBuf>) -> DirectorySettings {
+    DirectorySettings {
+        root: root.into(),
+        retry: retry(),
+    }
+}
+
+/// An open bucket over a directory, which goes with what is returned beside it.
+pub(super) async fn open_directory() -> (TempDir, Bucket) {
+    let directory = tempfile::tempdir().unwrap();
+    let bucket = Bucket::open(&directory_settings(directory.path())).await;
+    (directory, bucket.unwrap())
 }
 
 /// An open bucket over an embedded server; dropping the server ends it.
