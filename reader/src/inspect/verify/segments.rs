@@ -19,7 +19,7 @@ use skein_shared::window::TimestampMs;
 use skein_shared::{Error, Result};
 
 use crate::inspect::finding::SEGMENT;
-use crate::inspect::verify::journal::{Fingerprint, Known, Seen};
+use crate::inspect::verify::journal::{Fingerprint, Seen};
 use crate::inspect::verify::manifests::{Manifests, manifest_key, successor_without};
 use crate::inspect::verify::rollups::RollupComparison;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
