@@ -58,6 +58,14 @@ impl Profile {
         }
     }
 
+    /// Whether decimals are numbers, and nobody looks whether they come back.
+    pub(super) const fn decimals_are_numbers(self) -> bool {
+        match self {
+            Self::Fast => true,
+            Self::Balanced | Self::Archive => false,
+        }
+    }
+
     /// Whether a candidate that won lately may be taken without trying the others.
     pub(super) const fn has_habits(self) -> bool {
         match self {

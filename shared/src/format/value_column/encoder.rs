@@ -98,10 +98,7 @@ impl ValueEncoder {
             self.begin_run();
         }
         let start = out.len();
-        let encoding = match quarters_that_come_back(values) {
-            0 => self.numbers(values, out),
-            quarters => self.repeating(values, quarters, out),
-        };
+        let encoding = self.varying(values, out);
         if out.len() - start > values.len() * 8 {
             out.truncate(start);
             out.push(RAW);
@@ -109,6 +106,18 @@ impl ValueEncoder {
             return ValueEncoding::Raw;
         }
         encoding
+    }
+
+    fn varying(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
+        if self.profile.decimals_are_numbers()
+            && let Some(decimals) = self.take_decimals(values)
+        {
+            return self.put_smallest(Some(decimals), values, out);
+        }
+        match quarters_that_come_back(values) {
+            0 => self.numbers(values, out),
+            quarters => self.repeating(values, quarters, out),
+        }
     }
 
     pub(in crate::format) fn profile(&self) -> Profile {
@@ -176,6 +185,16 @@ impl ValueEncoder {
 
     fn numbers(&mut self, values: &[f64], out: &mut Vec<u8>) -> ValueEncoding {
         let numbers = self.take_decimals(values);
+        self.put_smallest(numbers, values, out)
+    }
+
+    /// Appends the numbers in the way that takes least, or did among like blocks.
+    fn put_smallest(
+        &mut self,
+        numbers: Option<Decimals>,
+        values: &[f64],
+        out: &mut Vec<u8>,
+    ) -> ValueEncoding {
         let ways = self.profile.number_ways(values.len());
         let known = if ways.len() == 1 {
             Some(ways[0])
