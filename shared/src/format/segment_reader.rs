@@ -201,12 +201,34 @@ impl Run {
 
     fn read_timestamps(&self, block: &PageBlock, bytes: &[u8], out: &mut Vec<i64>) -> Result<()> {
         let place = self.fence.offset + u64::from(block.offset);
+        let located = |error: Error| error.moved_by(place);
+        let bytes = match timestamp_column::shared_with(bytes).map_err(located)? {
+            None => bytes,
+            Some(distance) => self.shared_timestamps(block, distance)?,
+        };
         timestamp_column::decode(bytes, block.points as usize, block.first_ms, out)
-            .map_err(|error| error.moved_by(place))?;
+            .map_err(located)?;
         if out.last() != Some(&block.last_ms) {
             return refuse(place, "the last timestamp is not the one in the index page");
         }
         Ok(())
+    }
+
+    /// The timestamps of the block that stands so many blocks before `block`.
+    fn shared_timestamps(&self, block: &PageBlock, distance: u64) -> Result<&[u8]> {
+        let blocks = &self.page.blocks;
+        let index = blocks.partition_point(|other| other.offset < block.offset);
+        let distance = usize::try_from(distance).ok();
+        let source = distance.and_then(|distance| index.checked_sub(distance));
+        match source.map(|source| &blocks[source]) {
+            Some(source) if (source.points, source.first_ms) == (block.points, block.first_ms) => {
+                Ok(self.checked_columns(source)?.0)
+            }
+            Some(_) | None => {
+                let place = self.fence.offset + u64::from(block.offset);
+                refuse(place, "the block whose timestamps it shares is another")
+            }
+        }
     }
 
     /// A block's timestamps and values, as stored.

@@ -34,7 +34,7 @@ use self::run_builder::{
 };
 
 /// Version of the choices that the encoder takes; the same input and version give the same bytes.
-pub const ENCODER_VERSION: u32 = 2;
+pub const ENCODER_VERSION: u32 = 3;
 
 /// The points of one series, in strictly ascending time.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,14 @@
 //! Timestamps of a block: strictly ascending milliseconds, the first of which is known from elsewhere.
 //!
-//! One byte names the encoding, and the smallest of these wins, or the one that won among like blocks of the run:
+//! One byte names the encoding. A constant step goes before all others, then timestamps that an earlier block of the run has;
+//! then the smallest wins, or the one that won among like blocks of the run:
 //! - constant step: the step as a varint; nothing at all for a single timestamp;
+//! - shared: how many blocks before this one the block stands that has the same timestamps, as a varint;
 //! - steps: differences of the steps as varints, through zstd;
 //! - packed: the steps through pco;
 //! - bits: the steps as [bits](crate::format::bit_pack).
+
+mod run_times;
 
 use crate::error::{Error, Result};
 use crate::format::bit_pack;
@@ -13,12 +17,15 @@ use crate::format::number_chunk::{self, Delta, Squeezer};
 use crate::format::profile::{NumberWay, Profile};
 use crate::format::varint;
 
+use self::run_times::RunTimes;
+
 const FORMAT: &str = "timestamp column";
 
 const CONSTANT_STEP: u8 = 1;
 const VARINT_STEPS: u8 = 2;
 const PACKED_STEPS: u8 = 3;
 const STEP_BITS: u8 = 4;
+const SHARED: u8 = 5;
 
 /// How a block's timestamps are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +38,8 @@ pub enum TimestampEncoding {
     PackedSteps,
     /// Steps as bits.
     StepBits,
+    /// Those of an earlier block of the run.
+    Shared,
 }
 
 impl TimestampEncoding {
@@ -41,6 +50,7 @@ impl TimestampEncoding {
             VARINT_STEPS => Some(Self::VarintSteps),
             PACKED_STEPS => Some(Self::PackedSteps),
             STEP_BITS => Some(Self::StepBits),
+            SHARED => Some(Self::Shared),
             _ => None,
         }
     }
@@ -52,6 +62,7 @@ impl TimestampEncoding {
             Self::VarintSteps => "timestamps varint steps",
             Self::PackedSteps => "timestamps packed steps",
             Self::StepBits => "timestamps step bits",
+            Self::Shared => "timestamps shared",
         }
     }
 }
@@ -65,6 +76,7 @@ pub struct TimestampEncoder {
     changes: Vec<u8>,
     squeezer: Squeezer,
     habits: [Habit; STEADINESS],
+    run_times: RunTimes,
 }
 
 /// Blocks whose steps stay the same about as often are encoded alike.
@@ -79,12 +91,13 @@ impl TimestampEncoder {
         }
     }
 
-    /// Forgets what won in the run before.
+    /// Forgets what won in the run before, and what timestamps it had.
     pub fn begin_run(&mut self) {
         self.habits = [Habit::default(); STEADINESS];
+        self.run_times.begin_run();
     }
 
-    /// Appends the encoding of `timestamps` (not empty, strictly ascending) without the first.
+    /// Appends the encoding of the next block's `timestamps` (not empty, strictly ascending) without the first.
     ///
     /// # Panics
     /// If they do not ascend strictly.
@@ -100,10 +113,16 @@ impl TimestampEncoder {
             if !self.steps.is_empty() {
                 varint::put_u64(out, first_step);
             }
+            self.run_times.pass();
             return TimestampEncoding::ConstantStep;
         }
+        if let Some(distance) = self.run_times.find(timestamps_ms) {
+            out.push(SHARED);
+            varint::put_u64(out, distance.into());
+            return TimestampEncoding::Shared;
+        }
         if !self.profile.has_habits() {
-            self.begin_run();
+            self.habits = [Habit::default(); STEADINESS];
         }
         let ways: &[u8] = match self.profile.number_ways(self.steps.len()) {
             [NumberWay::Bits] => &[VARINT_STEPS, STEP_BITS],
@@ -163,7 +182,21 @@ fn steadiness(steps: &[u64]) -> usize {
     pairs.count() * (STEADINESS - 1) / steps.len()
 }
 
-/// Appends the `count` timestamps that `bytes` encode, `first_ms` the first of them.
+/// How many blocks before this one the block stands whose timestamps it shares; `None` of a column of its own.
+///
+/// # Errors
+/// Corrupt when the column says it and does not say which.
+pub fn shared_with(column: &[u8]) -> Result<Option<u64>> {
+    let Some((&SHARED, mut body)) = column.split_first() else {
+        return Ok(None);
+    };
+    match varint::take_u64(&mut body) {
+        Some(distance) if distance > 0 && body.is_empty() => Ok(Some(distance)),
+        Some(_) | None => refuse("shared is not one distance"),
+    }
+}
+
+/// Appends the `count` timestamps that `bytes`, a column of its own, encode, `first_ms` the first of them.
 ///
 /// # Errors
 /// Corrupt when the bytes are no such column; what was appended is then without meaning.

@@ -46,11 +46,13 @@ fn order(seed: u32) -> Order {
 /// A series whose points, orders and metadata follow from `seed`.
 fn series(org: u64, metric: u64, points: u32, seed: u32) -> Series {
     let mut rng = fastrand::Rng::with_seed(u64::from(seed));
+    // Some of the series were measured together.
+    let mut times = fastrand::Rng::with_seed(u64::from(seed % 4));
     let mut buffer = SeriesBuffer::default();
     let step = 86_400_000 / i64::from(points) - 1;
     for index in 0..points {
         let jitter = if seed.is_multiple_of(2) {
-            rng.i64(0..=step)
+            times.i64(0..=step)
         } else {
             0
         };
@@ -185,7 +187,8 @@ fn read(object: &[u8], span: TimeSpan) -> Result<Vec<Series>> {
 }
 
 fn some_series() -> impl Strategy<Value = Vec<Series>> {
-    let shape = (1_u32..300, 0_u32..1000);
+    let points = prop_oneof![1_u32..300, Just(60)];
+    let shape = (points, 0_u32..1000);
     proptest::collection::btree_map((0_u64..3, any::<u64>()), shape, 1..20).prop_map(|shapes| {
         let make = |((org, metric), (points, seed))| series(org, metric, points, seed);
         shapes.into_iter().map(make).collect()
@@ -279,6 +282,24 @@ proptest! {
         prop_assert_eq!(found.orders, expected.orders);
         prop_assert_eq!(found.values.len(), expected.values.len());
     }
+}
+
+#[test]
+fn series_that_were_measured_together_share_their_timestamps() {
+    let seeds = [2, 6, 4, 2, 10];
+    let all: Vec<Series> = (0..5)
+        .zip(seeds)
+        .map(|(metric, seed)| series(7, metric, 500, seed))
+        .collect();
+    let (object, finished) = write(&all);
+    assert_same(&read(&object, TimeSpan::ALL).unwrap(), &all);
+    let shared = finished.encodings.0["timestamps shared"];
+    let (blocks, bytes) = (3, 3 * 2);
+    assert_eq!(
+        (shared.blocks, shared.bytes),
+        (blocks, bytes),
+        "the second, fourth and fifth"
+    );
 }
 
 #[test]
