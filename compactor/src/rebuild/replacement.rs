@@ -92,18 +92,26 @@ struct Account {
 }
 
 impl Account {
-    fn of(row: &WindowRow, deleted: Deleted) -> Self {
-        let left = row.points_before - deleted.values().sum::<u64>();
+    /// A base does not tell which of its points lie below a delete of an earlier build, and what was made anew does: of
+    /// those that were taken out of the base some are there after all.
+    fn of(row: &WindowRow, mut deleted: Deleted) -> Self {
+        let left = row.points_before.saturating_sub(deleted.values().sum());
+        let mut returned = row.points_after.saturating_sub(left);
+        for taken in deleted.values_mut().rev() {
+            let there = returned.min(*taken);
+            *taken -= there;
+            returned -= there;
+        }
         Self {
             deleted,
             duplicates: left.saturating_sub(row.points_after),
-            returned: row.points_after.saturating_sub(left),
+            returned,
         }
     }
 
     fn enter(&self, delta: &mut Delta) {
         delta.counts.duplicates += self.duplicates;
-        for (delete, points) in &self.deleted {
+        for (delete, points) in self.deleted.iter().filter(|(_, points)| **points > 0) {
             delta.counts.deleted += points;
             *delta.deletes.deleted.entry(*delete).or_default() += points;
         }
