@@ -191,8 +191,10 @@ impl Tree {
     fn make_folder(&self, folder: &Path) -> Outcome<()> {
         fs::metadata(&self.root).map_err(at(&self.root))?;
         match fs::create_dir_all(folder) {
-            // Somebody takes a folder on the way away at the same time: the caller comes again.
+            // Somebody takes a folder on the way away at the same time: it was not there, or just not any more. The caller
+            // comes again.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !is_file(folder) => Ok(()),
             done => done.map_err(at(folder)),
         }
     }
@@ -258,6 +260,10 @@ fn remove(path: &Path) -> io::Result<()> {
         return fs::remove_dir_all(path);
     }
     fs::remove_file(path)
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| !found.is_dir())
 }
 
 /// Names missing paths as absence.

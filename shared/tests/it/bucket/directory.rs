@@ -191,7 +191,7 @@ async fn two_processes_on_one_directory_agree_on_who_was_first() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_goes_while_an_object_comes_loses_nothing() {
     let (_directory, bucket) = open_directory().await;
-    for round in 0..50 {
+    for round in 0..200 {
         let (old, new) = (format!("f/{round}/g/old"), format!("f/{round}/g/new"));
         put(&bucket, &old).await;
         let (deleted, created) = futures::join!(
