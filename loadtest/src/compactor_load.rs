@@ -77,22 +77,24 @@ pub fn worst(points: u64) -> GeneratorSettings {
     }
 }
 
-/// All points in one series and one window, in 4-point payloads, which are large for what they hold.
+/// One series, a point in 10 ms and a payload each, most of them double: the first [`WINDOW_POINTS`] lie in one window,
+/// and take as many bytes as points can.
 pub fn one_series(points: u64) -> GeneratorSettings {
-    // The first window of 2024, from its beginning.
-    let interval = Millis((DAY_MS / points.max(1)).max(1));
     GeneratorSettings {
         orgs: 1,
         series: 1,
-        interval,
+        interval: Millis(10),
+        // From the beginning of a window.
         start: TimestampMs(1_704_067_200_000),
-        payload_points: 4,
+        payload_points: 1,
         late_permille: 0,
+        duplicate_permille: 900,
         ..typical(points)
     }
 }
 
-const DAY_MS: u64 = 86_400_000;
+/// Points of [`one_series`] in a window.
+pub const WINDOW_POINTS: u64 = 86_400_000 / 10;
 
 /// Points of a series in the window: five and a half hours at one in 10 s.
 const SERIES_POINTS: u64 = 2_000;

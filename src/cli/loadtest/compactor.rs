@@ -26,7 +26,8 @@ Examples:
   skein loadtest compactor
   skein loadtest compactor --points 20000000 --set-of worst --rounds 1 --format json
   skein loadtest compactor --bucket file --points 20000000 --threads 1,2
-  skein loadtest compactor --bucket file --points 40000000 --set-of worst --memory-budget '128 MiB' --rounds 1
+  skein loadtest compactor --bucket file --points 60000000 --set-of worst --memory-budget '128 MiB' --rounds 1
+  skein loadtest compactor --bucket file --points 8640000 --set-of one-series --memory-budget '128 MiB' --rounds 1
   skein loadtest compactor --points 20000000 --threads 2 --with duckdb,spark")]
 pub(super) struct CompactorArgs {
     /// How many points, each time of a series counted once
@@ -82,7 +83,7 @@ enum PointSet {
     Noisy,
     /// As typical, in 4-point payloads that come in disorder
     Worst,
-    /// One series in one window, in 4-point payloads
+    /// One series, a point in 10 ms and a payload each, most of them double: 8,640,000 fill a window
     OneSeries,
 }
 
