@@ -208,14 +208,14 @@ pub fn cancel(bucket: &Bucket, job: JobId) -> BoxFuture<'_, Result<()>> {
     })
 }
 
-/// The deletes that the job was planned with, each with its positions.
+/// The deletes that there are now, each with its positions. Those that have come since the job was planned, or since a run of
+/// it that was cut short, count too: what is sent comes in behind their positions, and would stay.
 async fn deleted_points(setup: &ReplaySetup, job: &ReplayJob) -> Result<DeletedPoints> {
-    let Some(up_to) = job.left_out.filter(|up_to| *up_to > 0) else {
+    if job.left_out.is_none() {
         return Ok(DeletedPoints::default());
-    };
-    let mut deletes = delete_log::load_complete(&setup.bucket).await?.entries;
-    deletes.retain(|delete| delete.number <= up_to);
-    Ok(DeletedPoints::new(deletes))
+    }
+    let log = delete_log::load_complete(&setup.bucket).await?;
+    Ok(DeletedPoints::new(log.entries))
 }
 
 /// Offsets of another cluster would be other records.

@@ -166,7 +166,8 @@ pub fn deletes(
     now: TimestampMs,
 ) -> BoxFuture<'_, Result<Vec<DeleteRow>>> {
     Box::pin(async move {
-        let log = delete_log::load(bucket).await?;
+        // Whoever looks at a delete must find it ended: what is written from now on is to stay.
+        let log = delete_log::load_complete(bucket).await?;
         let map = shard_map_log::load(bucket).await?;
         let mut manifests: BTreeMap<ShardId, ShardManifest> = BTreeMap::new();
         let mut rows = Vec::new();

@@ -30,7 +30,8 @@ pub struct ReplayJob {
     pub only: Only,
     /// What to do about offsets that are gone.
     pub on_gone: OnGone,
-    /// Points that the deletes up to this number take are left out; `None` sends them too.
+    /// Points that deletes take are left out, those of later deletes too; `None` sends all. The number is that of the newest
+    /// delete when the job was planned.
     pub left_out: Option<u64>,
 }
 

@@ -77,30 +77,36 @@ fn parse(text: &str) -> Option<ObjectKey> {
             })
         }
         [_, "segment", shard, resolution, window, name] => {
-            let (rest, number) = name.rsplit_once('-')?;
-            let (generation, attempt) = rest.split_once('-')?;
+            let (generation, attempt, number) = numbered(name)?;
             Some(ObjectKey::Segment {
                 shard: shard.parse().ok()?,
                 resolution: resolution.parse().ok()?,
                 window: Window::from_number(window.parse().ok()?),
-                generation: Generation(generation.parse().ok()?),
-                attempt: attempt_from(attempt)?,
-                number: number.parse().ok()?,
+                generation,
+                attempt,
+                number,
             })
         }
         [_, "leaf", shard, name] => {
-            let (rest, number) = name.rsplit_once('-')?;
-            let (generation, attempt) = rest.split_once('-')?;
+            let (generation, attempt, number) = numbered(name)?;
             Some(ObjectKey::Leaf {
                 shard: shard.parse().ok()?,
-                generation: Generation(generation.parse().ok()?),
-                attempt: attempt_from(attempt)?,
-                number: number.parse().ok()?,
+                generation,
+                attempt,
+                number,
             })
         }
         [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
         _ => None,
     }
+}
+
+/// `<generation>-<attempt>-<number>`
+fn numbered(name: &str) -> Option<(Generation, Attempt, u32)> {
+    let (rest, number) = name.rsplit_once('-')?;
+    let (generation, attempt) = rest.split_once('-')?;
+    let generation = Generation(generation.parse().ok()?);
+    Some((generation, attempt_from(attempt)?, number.parse().ok()?))
 }
 
 /// What a try to write a shard's segments leaves beside them.
