@@ -313,6 +313,7 @@ fn nothing(base: &ShardManifest) -> Delta {
             in_force: u64::MAX,
             ..DeltaDeletes::default()
         },
+        complete_to: None,
     }
 }
 

@@ -26,7 +26,7 @@ pub struct SeriesMerge {
     keys: Vec<Key>,
 }
 
-/// Where the points of a merge went: all that were gathered are in exactly one of the four.
+/// Where the points of a merge went: all that were gathered are in exactly one of the five.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct MergeCounts {
     /// Points that are left.
@@ -37,6 +37,8 @@ pub struct MergeCounts {
     pub not_owned: u64,
     /// Points that a delete has taken.
     pub deleted: u64,
+    /// Points that came for a window whose points have expired.
+    pub expired: u64,
 }
 
 /// Where the points of a piece lie, in memory and in time.
@@ -120,6 +122,13 @@ impl SeriesMerge {
         };
         mask.drop_points(key, columns, deleted);
         (before - self.values.len()) as u64
+    }
+
+    /// Takes out everything that was gathered; answers how many points that were.
+    pub fn drop_all(&mut self) -> u64 {
+        let points = self.values.len() as u64;
+        self.clear();
+        points
     }
 
     /// Writes what is left, in ascending time, to `out`, and counts where the other points went. `owned`
@@ -261,7 +270,7 @@ impl SeriesMerge {
 impl MergeCounts {
     /// All points that were gathered.
     pub fn total(&self) -> u64 {
-        self.kept + self.duplicates + self.not_owned + self.deleted
+        self.kept + self.duplicates + self.not_owned + self.deleted + self.expired
     }
 
     /// Takes another series' counts in.
@@ -270,6 +279,7 @@ impl MergeCounts {
         self.duplicates += other.duplicates;
         self.not_owned += other.not_owned;
         self.deleted += other.deleted;
+        self.expired += other.expired;
     }
 }
 

@@ -42,5 +42,7 @@ pub mod rebuild;
 pub mod damage_release;
 pub mod backlog;
 pub mod garbage;
+pub mod expiry_plan;
+pub mod retention;
 
 pub use error::{Error, Result};

@@ -102,19 +102,25 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     let seal = delta.seal.iter().cloned();
     next.seals
         .extend(seal.map(|seal| SealRef { generation, ..seal }));
-    let live: BTreeSet<Window> = next.raw_segments().map(|segment| segment.window).collect();
-    next.seals.retain_mut(|seal| {
-        seal.windows.retain(|window| live.contains(window));
-        !seal.windows.is_empty()
-    });
+    keep_seals_of_live(&mut next);
     next.damages.extend(delta.damages.clone());
     next.counts.add(delta.counts);
+    next.complete_to = base.complete_to.max(delta.complete_to);
     next.deletes_applied = deletes_applied(base, delta);
     for (delete, points) in &delta.deletes.deleted {
         *next.deleted.entry(*delete).or_default() += points;
     }
     check_conserved(&next)?;
     Ok(next)
+}
+
+/// Leaves out the seals of windows that have no live segments of raw points.
+pub fn keep_seals_of_live(next: &mut ShardManifest) {
+    let live: BTreeSet<Window> = next.raw_segments().map(|segment| segment.window).collect();
+    next.seals.retain_mut(|seal| {
+        seal.windows.retain(|window| live.contains(window));
+        !seal.windows.is_empty()
+    });
 }
 
 /// Up to which delete no live segment holds any point: as far as the delta says, unless a segment has come since it was
@@ -145,6 +151,13 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     // What is said to be gone must not come back.
     if delta.deletes.in_force < base.deletes_applied {
         let reason = "it was made without deletes whose points are gone";
+        return Err(superseded(base, reason));
+    }
+    // Else points of it would have been dropped.
+    let is_emptied = |segment: &SegmentEntry| base.expiry.is_emptied(segment.window);
+    let has_changed = base.expiry.changed_at > delta.deletes.made_on;
+    if has_changed && delta.added.iter().any(is_emptied) {
+        let reason = "a window that it has points for has expired";
         return Err(superseded(base, reason));
     }
     for (chain, advance) in &delta.advances {
@@ -220,7 +233,11 @@ fn check_position(
     Err(superseded(base, reason))
 }
 
-fn check_conserved(next: &ShardManifest) -> Result<()> {
+/// Whether every point is accounted for, and every rollup fits.
+///
+/// # Errors
+/// [`Error::Unconserved`] and [`Error::RollupDiffers`].
+pub fn check_conserved(next: &ShardManifest) -> Result<()> {
     let raw = next.raw_by_key();
     for rollup in next.rollups() {
         raw.check_rollup(rollup)

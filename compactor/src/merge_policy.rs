@@ -74,18 +74,22 @@ pub struct Merge {
 /// Decides for a window with these `live` levels, the oldest first. Readers merge all of them, so there are never more
 /// than `most_overlays` and a base.
 pub fn choose(live: &[Level], state: WindowState, most_overlays: u32) -> Merge {
-    let everything = Merge {
-        newest: live.len(),
-        layer: Layer::Base,
-    };
     let base = live
         .iter()
         .rposition(|segment| segment.layer == Layer::Base);
     let (older, overlays) = live.split_at(base.map_or(0, |base| base + 1));
     match (state, older) {
-        (WindowState::Closed, []) => everything,
-        (_, [.., base]) if points(overlays) > base.points / LATE_SHARE => everything,
+        (WindowState::Closed, []) => everything(live),
+        (_, [.., base]) if points(overlays) > base.points / LATE_SHARE => everything(live),
         _ => add_overlay(overlays, most_overlays),
+    }
+}
+
+/// All of a window's levels as one base.
+pub fn everything(live: &[Level]) -> Merge {
+    Merge {
+        newest: live.len(),
+        layer: Layer::Base,
     }
 }
 

@@ -27,6 +27,7 @@ pub fn generation_committed(shard: ShardId, generation: Generation, step: &StepR
     counter!("skein_compactor_points_total", "went" => "not-owned")
         .increment(step.counts.not_owned);
     counter!("skein_compactor_points_total", "went" => "deleted").increment(step.counts.deleted);
+    counter!("skein_compactor_points_total", "went" => "expired").increment(step.counts.expired);
     counter!("skein_compactor_records_total").increment(step.counts.records);
     counter!("skein_compactor_segments_total").increment(step.segments);
     counter!("skein_compactor_segment_bytes_total").increment(step.segment_bytes);
@@ -109,6 +110,14 @@ pub fn damage_decided(shard: ShardId, id: DamageId, generation: Generation) {
 pub fn delete_done(number: u64) {
     counter!("skein_compactor_deletes_done_total").increment(1);
     info!(delete = number, "delete done: its receipt is kept");
+}
+
+/// Points and buckets of a shard have expired, and segments of which nothing else was left are live no more.
+pub fn expired(shard: ShardId, generation: Generation, (segments, bytes, points): (u64, u64, u64)) {
+    counter!("skein_compactor_expired_segments_total").increment(segments);
+    counter!("skein_compactor_expired_bytes_total").increment(bytes);
+    counter!("skein_compactor_points_total", "went" => "expired").increment(points);
+    info!(%shard, %generation, segments, bytes, points, "what has expired is no longer served");
 }
 
 /// Something that no read can need was deleted.

@@ -39,7 +39,7 @@ pub fn keep(bucket: &Bucket) -> BoxFuture<'_, Result<u64>> {
                 manifests.insert(shard, manifest_log::newest(bucket, shard).await?);
             }
             let of_org = || shards.iter().filter_map(|shard| manifests.get(shard));
-            if !delete_log::is_gone(delete.number, of_org()) {
+            if !delete_log::is_gone(delete, of_org()) {
                 continue;
             }
             let receipt = DeleteReceipt {

@@ -10,7 +10,7 @@ use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
-use skein_shared::format::shard_manifest::{Deleted, Layer};
+use skein_shared::format::shard_manifest::{Deleted, Expiry, Layer};
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::window::{Resolution, TimestampMs, Window};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,8 @@ pub struct SegmentInput<'a> {
     pub profile: Profile,
     /// Who writes which point.
     pub timelines: &'a Timelines,
+    /// Of which orgs the payloads' points are dropped.
+    pub expiry: &'a Expiry,
     /// Which points deletes take of the payloads; of orders that mean `chains`, as the next.
     pub mask: &'a DeleteMask,
     /// Which points deletes take of each of the live segments.
@@ -123,6 +125,10 @@ pub fn encode_segment(
         }
         let (merge, deleted) = (&mut scratch.merge, &mut scratch.deleted);
         counts.deleted += merge.drop_deleted(input.mask, key, deleted);
+        if input.expiry.drops(key.org, identity.window) {
+            counts.expired += merge.drop_all();
+            metadata = None;
+        }
         live.take(key, |file, points, theirs| {
             let mask = &input.live_masks[file];
             counts.deleted += mask.drop_of_segment(key, points, deleted);

@@ -58,6 +58,7 @@ pub async fn make(
 ) -> Result<(Delta, StepReport)> {
     let (objects, object_bytes) = (step.objects.len() as u64, step.object_bytes());
     let (advances, fill_advances) = (step.advances.clone(), step.fill_advances.clone());
+    let complete_to = step.complete_to;
     let output = if step.objects.is_empty() && step.rewrites.is_empty() {
         StepOutput::empty()
     } else {
@@ -74,10 +75,9 @@ pub async fn make(
         ..output.segments.report
     };
     let replaced = output.segments.replaced.values().flatten().collect();
-    let known = &context.writer.deletes;
     let deletes = DeltaDeletes {
-        in_force: known.len() as u64,
-        applied: applied_without(&replaced, base, known),
+        in_force: context.writer.deletes.len() as u64,
+        applied: applied_without(&replaced, base, &context.writer.deletes),
         made_on: base.generation,
         deleted: output.segments.deleted,
     };
@@ -97,6 +97,7 @@ pub async fn make(
             limits: context.limits,
         },
         deletes,
+        complete_to,
     };
     Ok((delta, report))
 }
@@ -382,7 +383,7 @@ impl StepOutput {
         assert_eq!(
             merged.total(),
             self.frames.points + self.segments.points_merged,
-            "SK-11: points in are points out, duplicates, not owned or deleted"
+            "SK-11: points in are points out, duplicates, not owned, deleted or expired"
         );
         let Listed { list, damages } = &self.quarantine;
         ConservationCounts {
@@ -393,6 +394,7 @@ impl StepOutput {
             not_owned: merged.not_owned,
             damaged_frames: damages.iter().map(|damage| damage.frames).sum(),
             deleted: merged.deleted,
+            expired: merged.expired,
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::delete_plan::may_hold;
 use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::merge_policy::{Level, Merge, choose, levels, oldest_first, reaching};
+use crate::merge_policy::{Level, Merge, choose, everything, levels, oldest_first, reaching};
 use crate::plan::state_of;
 use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
@@ -214,6 +214,7 @@ impl<'a> WindowWriter<'a> {
             rollups,
             profile: context.profile,
             timelines: &context.timelines,
+            expiry: &self.base.expiry,
             mask: &mask,
             live_masks: &live_masks,
             cancel: &context.cancel,
@@ -271,7 +272,11 @@ impl<'a> WindowWriter<'a> {
         let levels = levels(live.iter().copied());
         let state = state_of(self.step, window);
         let merge = choose(&levels, state, self.context.max_overlays);
-        let merge = self.reach_deleted(merge, &levels, &live);
+        let merge = if self.step.whole.contains(&window) {
+            everything(&levels)
+        } else {
+            self.reach_deleted(merge, &levels, &live)
+        };
         let kept = levels[..levels.len() - merge.newest].iter();
         let merged = &live[kept.map(|level| level.segments).sum()..];
         if !merged.is_empty() {

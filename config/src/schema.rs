@@ -17,6 +17,8 @@ use crate::reload::LIVE_KEYS;
 const SIZE_PATTERN: &str = r"^\s*[0-9]+\s*(B|KiB|MiB|GiB|TiB)\s*$";
 const TIME_PATTERN: &str = r"^\s*[0-9]+\s*(ms|s|min|h|d)\s*$";
 
+const KEEP_PATTERN: &str = r"^\s*([0-9]+\s*(ms|s|min|h|d)|forever)\s*$";
+
 /// A text that no key with a form of its own takes.
 const NO_VALUE: &str = "\u{1}?";
 
@@ -117,6 +119,9 @@ fn text(key: &str) -> Json {
     };
     if allowed.contains("a size like") {
         return unit(SIZE_PATTERN, "15000000 TiB");
+    }
+    if allowed.contains("forever") {
+        return unit(KEEP_PATTERN, "200000000 d");
     }
     if allowed.contains("a time like") {
         return unit(TIME_PATTERN, "200000000 d");

@@ -2,7 +2,8 @@
 //!
 //! A stored bucket is made of the points of one raw segment. It is what a reader is to see unless another segment of
 //! the window holds points of the series in that bucket; such buckets, and those of segments without a rollup, are made
-//! of merged raw points. Either way the bits are the same.
+//! of merged raw points. Either way the bits are the same. Of an org whose raw points of a window have expired only what
+//! is stored is left.
 
 mod window_buckets;
 mod org_buckets;
@@ -16,7 +17,7 @@ use skein_shared::format::shard_manifest::SegmentEntry;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{MetadataFetch, SegmentFile};
-use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
+use skein_shared::window::{Resolution, TimeSpan, TimestampMs, Window};
 
 use self::org_buckets::OrgBuckets;
 use self::window_buckets::WindowBuckets;
@@ -88,7 +89,9 @@ pub struct BucketScan {
 /// A segment that may hold points of the selection, opened where its buckets are had.
 #[derive(Debug)]
 struct OpenSource {
-    raw: SegmentEntry,
+    window: Window,
+    /// Absent of a rollup that outlives its points.
+    raw: Option<SegmentEntry>,
     /// The rollup, or the raw segment itself.
     opened: OpenSegment,
 }
@@ -225,13 +228,15 @@ impl BucketScan {
 
 async fn open_sources(snapshot: &Snapshot, options: BucketOptions) -> Result<Vec<OpenSource>> {
     let sources = snapshot.bucket_sources(options.span, options.resolution);
-    let entries = sources
-        .iter()
-        .map(|source| (source.shard, source.rollup.unwrap_or(source.raw)));
+    let entries = sources.iter().filter_map(|source| {
+        let entry = source.rollup.or(source.raw)?;
+        Some((source.shard, entry))
+    });
     let opened = snapshot.open_all(entries.collect()).await?;
     let sources = sources.iter().zip(opened);
     let open = |(source, opened): (&crate::snapshot::BucketSource<'_>, OpenSegment)| OpenSource {
-        raw: source.raw.clone(),
+        window: opened.file.footer().identity.window,
+        raw: source.raw.cloned(),
         opened,
     };
     Ok(sources.map(open).collect())

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use futures::future::LocalBoxFuture;
+use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::points_csv::Metric;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{MetricId, OrgId, SeriesKey};
 use skein_shared::series::{SERIES_METADATA_KEY, Series};
-use skein_shared::window::TimeSpan;
+use skein_shared::window::{Resolution, TimeSpan, Window};
 
 use crate::error::{Error, Result};
-use crate::snapshot::{Selection, Snapshot};
+use crate::snapshot::{OpenSegment, Selection, Snapshot};
 
 /// Most series that an error names.
 const NAMED_IN_ERROR: usize = 12;
@@ -83,24 +84,61 @@ pub fn list(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Series>>>
             Selection::Series(key) => series.id() == key.metric,
         };
         let mut all = BTreeSet::new();
-        for segment in snapshot.open_segments(TimeSpan::ALL).await? {
+        let sources = snapshot.bucket_sources(TimeSpan::ALL, Resolution::OneDay);
+        let entries = sources
+            .iter()
+            .filter_map(|source| Some((source.shard, source.raw.or(source.rollup)?)));
+        let opened = snapshot.open_all(entries.collect()).await?;
+        for (source, segment) in sources.iter().zip(opened) {
+            let window = segment.file.footer().identity.window;
             let rows = segment
                 .file
                 .metadata_of(selection.first(), selection.last())
                 .await?;
-            let mask = snapshot.mask(&segment, selection, segment.file.chains());
-            let window = segment.file.footer().identity.window;
+            let deleted = Deleted::of(snapshot, &segment);
             let named = rows.iter().filter_map(|(org, metadata)| {
                 let series: Series = text_of(metadata)?.parse().ok()?;
                 let (org, metric) = (*org, series.id());
-                let is_deleted =
-                    mask.takes_record(SeriesKey { org, metric }, metadata.order, window);
-                (!is_deleted).then_some(series)
+                let is_expired =
+                    snapshot.is_expired(source.shard, source.coarsest(), (org, window));
+                let is_gone =
+                    is_expired || deleted.names(SeriesKey { org, metric }, metadata, window);
+                (!is_gone).then_some(series)
             });
             all.extend(named.filter(is_meant));
         }
         Ok(all)
     })
+}
+
+/// What deletes take of a segment's names.
+enum Deleted {
+    /// What records of raw points say.
+    Records(DeleteMask),
+    /// What a rollup says that outlives its points.
+    Buckets(Vec<((SeriesKey, SeriesKey), TimeSpan)>),
+}
+
+impl Deleted {
+    fn of(snapshot: &Snapshot, segment: &OpenSegment) -> Self {
+        let selection = snapshot.selection();
+        if segment.file.footer().identity.resolution.is_raw() {
+            let chains = segment.file.chains();
+            Self::Records(snapshot.mask(segment, selection, chains))
+        } else {
+            Self::Buckets(snapshot.struck(segment, selection))
+        }
+    }
+
+    fn names(&self, key: SeriesKey, metadata: &SeriesMetadata, window: Window) -> bool {
+        match self {
+            Self::Records(mask) => mask.takes_record(key, metadata.order, window),
+            Self::Buckets(struck) => struck.iter().any(|((first, last), span)| {
+                let (own, is_named) = (window.span(), *first <= key && key <= *last);
+                is_named && span.from <= own.from && own.to <= span.to
+            }),
+        }
+    }
 }
 
 /// The keys of all tags of the selection's named series.

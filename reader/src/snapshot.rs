@@ -1,6 +1,8 @@
 //! What a read pins at its start: the shard map, the timelines, the newest manifests and the deletes that they have not
 //! carried out.
 
+mod bucket_sources;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,11 +19,13 @@ use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{MetricId, OrgId, SeriesKey, ShardId};
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::shard_map::ShardMap;
-use skein_shared::window::{Resolution, TimeSpan};
+use skein_shared::window::{Resolution, TimeSpan, Window};
 use skein_shared::{delete_log, manifest_log, shard_map_log};
 
 use crate::error::Result;
 use crate::metrics;
+
+pub use bucket_sources::BucketSource;
 
 /// Requests in flight while manifests and footers are fetched.
 const CONCURRENT_GETS: usize = 16;
@@ -47,17 +51,6 @@ pub struct Snapshot {
     manifests: Arc<BTreeMap<ShardId, ShardManifest>>,
     deletes: Arc<[DeleteEntry]>,
     opened: Arc<Mutex<BTreeMap<String, Arc<SegmentFile>>>>,
-}
-
-/// A segment of raw points that may hold points of the selection, and how its buckets are had.
-#[derive(Debug, Clone, Copy)]
-pub struct BucketSource<'a> {
-    /// Whose manifest names it.
-    pub shard: ShardId,
-    /// The segment.
-    pub raw: &'a SegmentEntry,
-    /// The coarsest of its rollups that its buckets can be joined from.
-    pub rollup: Option<&'a SegmentEntry>,
 }
 
 /// A segment that holds points of the selection.
@@ -125,7 +118,7 @@ impl Snapshot {
                 .buffer_unordered(CONCURRENT_GETS)
                 .try_collect()
                 .await?;
-            let applied = manifests.values().map(|m| m.deletes_applied).min();
+            let applied = manifests.values().map(ShardManifest::all_applied).min();
             let deletes = match applied {
                 Some(applied) => delete_log::load_after(bucket, applied).await?.entries,
                 None => Vec::new(),
@@ -192,20 +185,23 @@ impl Snapshot {
 
     /// The live segments of raw points that may hold points of the selection in `span`.
     pub fn segments(&self, span: TimeSpan) -> Vec<(ShardId, &SegmentEntry)> {
-        let (first, last) = (self.selection.first(), self.selection.last());
-        let wanted = |entry: &SegmentEntry| {
-            let summary = &entry.summary;
-            let held = TimeSpan {
-                from: summary.first_timestamp,
-                to: skein_shared::window::TimestampMs(summary.last_timestamp.0.saturating_add(1)),
-            };
-            summary.first_series <= last && first <= summary.last_series && held.overlaps(span)
-        };
         let segments = self
             .manifests
             .iter()
             .flat_map(|(shard, manifest)| manifest.raw_segments().map(|entry| (*shard, entry)));
-        segments.filter(|(_, entry)| wanted(entry)).collect()
+        let wanted = segments.filter(|(_, entry)| self.is_wanted(entry, span));
+        wanted.collect()
+    }
+
+    /// Whether a segment may hold points, or buckets that begin, in `span`.
+    fn is_wanted(&self, entry: &SegmentEntry, span: TimeSpan) -> bool {
+        let (first, last) = (self.selection.first(), self.selection.last());
+        let summary = &entry.summary;
+        let held = TimeSpan {
+            from: summary.first_timestamp,
+            to: skein_shared::window::TimestampMs(summary.last_timestamp.0.saturating_add(1)),
+        };
+        summary.first_series <= last && first <= summary.last_series && held.overlaps(span)
     }
 
     /// The damages of state about which nobody has decided, and for which points of the selection in `span` may be missing.
@@ -216,34 +212,6 @@ impl Snapshot {
         });
         damages
             .filter(|(_, damage)| damage.times.overlaps(span))
-            .collect()
-    }
-
-    /// [`Snapshot::segments`] with the rollups that can give their buckets of `resolution`. A rollup that does not
-    /// fit its segment is passed over.
-    pub fn bucket_sources(&self, span: TimeSpan, resolution: Resolution) -> Vec<BucketSource<'_>> {
-        let mut coarsest: BTreeMap<&str, &SegmentEntry> = BTreeMap::new();
-        let fitting = self.manifests.values().flat_map(|manifest| {
-            let raw = manifest.raw_by_key();
-            let fits = move |rollup: &&SegmentEntry| {
-                rollup.resolution <= resolution && raw.check_rollup(rollup).is_ok()
-            };
-            manifest.rollups().filter(fits)
-        });
-        for rollup in fitting {
-            let raw = rollup.rollup_of.as_deref().unwrap_or_default();
-            let best = coarsest.entry(raw).or_insert(rollup);
-            if best.resolution < rollup.resolution {
-                *best = rollup;
-            }
-        }
-        let segments = self.segments(span).into_iter();
-        segments
-            .map(|(shard, raw)| BucketSource {
-                shard,
-                raw,
-                rollup: coarsest.get(raw.key.as_str()).copied(),
-            })
             .collect()
     }
 
@@ -274,11 +242,12 @@ impl Snapshot {
             stream::iter(entries)
                 .map(async |(shard, entry)| {
                     let file = self.open(entry).await?;
-                    let of_shard = self.manifests.get(&shard).map(|m| m.deletes_applied);
+                    let manifest = self.manifests.get(&shard);
+                    let applied = manifest.map(|manifest| manifest.applied_in(entry));
                     Ok(OpenSegment {
                         shard,
                         file,
-                        deletes_applied: entry.deletes_applied.max(of_shard.unwrap_or(0)),
+                        deletes_applied: applied.unwrap_or(entry.deletes_applied),
                     })
                 })
                 .buffered(CONCURRENT_GETS)
@@ -310,6 +279,17 @@ impl Snapshot {
         self.pending(segment, selection).next().is_some()
     }
 
+    /// The series and times that deletes take of a rollup's buckets: whatever a bucket is made of had come by then.
+    pub fn struck(
+        &self,
+        segment: &OpenSegment,
+        selection: Selection,
+    ) -> Vec<((SeriesKey, SeriesKey), TimeSpan)> {
+        let pending = self.pending(segment, selection);
+        let struck = pending.map(|delete| (delete.selector.series(), delete.selector.span));
+        struck.collect()
+    }
+
     fn pending(
         &self,
         segment: &OpenSegment,
@@ -328,18 +308,30 @@ impl Snapshot {
         })
     }
 
+    /// Whether what `org` has in `window` of a shard has expired in a resolution.
+    pub fn is_expired(
+        &self,
+        shard: ShardId,
+        resolution: Resolution,
+        (org, window): (OrgId, Window),
+    ) -> bool {
+        let manifest = self.manifests.get(&shard);
+        manifest.is_some_and(|manifest| manifest.expiry.is_expired(resolution, org, window))
+    }
+
     /// The runs of a segment that count for the selection: those of orgs whose segments of that window
-    /// the segment's shard owns.
+    /// the segment's shard owns, and that have not expired.
     pub fn counting_runs<'a>(
         &'a self,
         segment: &'a OpenSegment,
     ) -> impl Iterator<Item = &'a RunFence> {
         let footer = segment.file.footer();
-        let window = footer.identity.window;
+        let (window, resolution) = (footer.identity.window, footer.identity.resolution);
         let runs = footer.runs_within(self.selection.first(), self.selection.last());
         runs.iter().filter(move |run| {
             let map = self.shard_map.as_ref();
             map.is_some_and(|map| map.owner_of(run.org, window) == segment.shard)
+                && !self.is_expired(segment.shard, resolution, (run.org, window))
         })
     }
 }

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::bucket::{Bucket, Created};
+use crate::delete_rule::pending;
 use crate::error::{Error, Result};
 use crate::format::delete_entry::{DeleteEntry, DeleteSelector, EntryHash, Statement};
 use crate::format::delete_positions::DeletePositions;
@@ -257,6 +258,13 @@ impl DeleteLog {
 }
 
 /// Whether nothing of the delete is in any live segment of these manifests, nor ever will be again.
-pub fn is_gone<'a>(number: u64, mut manifests: impl Iterator<Item = &'a ShardManifest>) -> bool {
-    manifests.all(|manifest| manifest.deletes_applied >= number)
+pub fn is_gone<'a>(
+    delete: &DeleteEntry,
+    mut manifests: impl Iterator<Item = &'a ShardManifest>,
+) -> bool {
+    let deletes = std::slice::from_ref(delete);
+    manifests.all(|manifest| {
+        let is_held = |rollup| pending(deletes, manifest, rollup).next().is_some();
+        manifest.deletes_applied >= delete.number && !manifest.lone_rollups().any(is_held)
+    })
 }

@@ -50,9 +50,15 @@ pub fn pending<'a>(
     manifest: &ShardManifest,
     segment: &'a SegmentEntry,
 ) -> impl Iterator<Item = &'a DeleteEntry> + use<'a> {
-    let applied = manifest.deletes_applied.max(segment.deletes_applied);
+    let applied = manifest.applied_in(segment);
     let may_take = move |delete: &&DeleteEntry| {
-        delete.number > applied && delete.selector.may_touch(&segment.summary)
+        let (selector, summary) = (&delete.selector, &segment.summary);
+        let may_touch = if segment.resolution.is_raw() {
+            selector.may_touch(summary)
+        } else {
+            selector.may_touch_rollup(segment.window, summary)
+        };
+        delete.number > applied && may_touch
     };
     deletes.iter().filter(may_take)
 }

@@ -23,7 +23,7 @@ pub enum Promise {
     AtomicManifest,
     /// SK-10: segment bytes are a pure function of records, seals and encoder version.
     PureSegments,
-    /// SK-11: points in = points out + duplicates + not owned + quarantined + deleted.
+    /// SK-11: points in = points out + duplicates + not owned + quarantined + deleted + expired.
     Conservation,
     /// SK-12: every (org, timestamp) has exactly one visible owner, and that owner wrote it.
     OneOwner,

@@ -1,6 +1,6 @@
 //! `skein compact`: state to segments, on one machine or as tasks of any engine.
 
-mod run;
+pub(crate) mod run;
 mod plan;
 mod task;
 mod emit;

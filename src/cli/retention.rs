@@ -1,4 +1,6 @@
-//! `skein retention`: how long Kafka and state keep records.
+//! `skein retention`: how long Kafka and state keep records, and segments points.
+
+mod points;
 
 use std::fmt::Write as _;
 
@@ -15,7 +17,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
 
-/// Shows how long Kafka and state keep records
+/// Shows how long Kafka and state keep records, and expires points
 #[derive(Debug, Args)]
 pub(crate) struct RetentionArgs {
     #[command(subcommand)]
@@ -38,6 +40,8 @@ enum RetentionCommand {
         #[arg(long, default_value = "text")]
         format: ReportFormat,
     },
+    Plan(points::PlanArgs),
+    Apply(points::ApplyArgs),
 }
 
 #[derive(Serialize)]
@@ -48,7 +52,14 @@ struct Report {
 
 /// Runs it.
 pub(crate) fn run(args: &RetentionArgs, settings: &SettingsArgs) -> Outcome {
-    let RetentionCommand::Report { entries, format } = args.command;
+    match &args.command {
+        RetentionCommand::Report { entries, format } => records(*entries, *format, settings),
+        RetentionCommand::Plan(args) => points::plan(args, settings),
+        RetentionCommand::Apply(args) => points::apply(args, settings),
+    }
+}
+
+fn records(entries: usize, format: ReportFormat, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start(&[Need::Bucket, Need::Brokers])?;
     let topics = runtime()?.block_on(async {
         let setup = RetentionSetup {

@@ -33,6 +33,7 @@ fn advance(partition: u32, to: i64) -> Delta {
         versions: ManifestVersions::default(),
         damages: Vec::new(),
         deletes: DeltaDeletes::default(),
+        complete_to: None,
     }
 }
 
@@ -125,6 +126,34 @@ fn what_was_made_with_more_deletes_is_not_merged_without_them() {
     assert!(error.to_string().contains("more deletes"), "{error}");
     delta.deletes.in_force = 2;
     apply(&base, &delta).unwrap();
+}
+
+#[test]
+fn points_made_before_their_window_expired_are_not_taken_in_after_it() {
+    let mut theirs = first();
+    theirs.generation = Generation(5);
+    theirs.expiry.changed_at = Generation(5);
+    theirs.expiry.empty(Window::from_number(3));
+    let mut ours = advance(1, 10);
+    ours.added = vec![segment(Layer::Overlay { steps: 1 }, 0)];
+    ours.deletes.made_on = Generation(4);
+    let error = apply(&theirs, &ours).unwrap_err();
+    assert!(matches!(error, Error::Superseded { .. }), "{error}");
+    ours.deletes.made_on = Generation(5);
+    apply(&theirs, &ours).unwrap();
+    ours.deletes.made_on = Generation(4);
+    ours.added[0].window = Window::from_number(4);
+    apply(&theirs, &ours).unwrap();
+}
+
+#[test]
+fn a_shard_knows_up_to_when_it_was_complete() {
+    let mut delta = advance(1, 10);
+    delta.complete_to = Some(Window::from_number(4).start());
+    let base = apply(&first(), &delta).unwrap();
+    assert_eq!(base.complete_to, delta.complete_to);
+    let later = apply(&base, &advance(2, 10)).unwrap();
+    assert_eq!(later.complete_to, delta.complete_to);
 }
 
 #[test]

@@ -35,7 +35,9 @@ pub(super) async fn commit(
     let mut accounts = BTreeMap::new();
     for row in rows.iter().filter(|row| row.is_replaced) {
         let deleted = deleted_in(context, manifest, row).await?;
-        accounts.insert(row.window, Account::of(row, deleted));
+        let mut account = Account::of(row, deleted);
+        account.is_emptied = manifest.expiry.is_emptied(row.window);
+        accounts.insert(row.window, account);
     }
     let deletes = &context.writer.deletes;
     let mut base = manifest.clone();
@@ -85,8 +87,10 @@ fn leave_merged(delta: &mut Delta, base: &ShardManifest) -> bool {
 struct Account {
     /// Deletes have taken them.
     deleted: Deleted,
-    /// They were twice in live segments.
-    duplicates: u64,
+    /// They were twice in live segments; or, where the window's points have expired, they are of an expired org.
+    gone: u64,
+    /// Whether the window's points have expired.
+    is_emptied: bool,
     /// They had been counted as gone, and are there again.
     returned: u64,
 }
@@ -104,13 +108,19 @@ impl Account {
         }
         Self {
             deleted,
-            duplicates: left.saturating_sub(row.points_after),
+            gone: left.saturating_sub(row.points_after),
+            is_emptied: false,
             returned,
         }
     }
 
     fn enter(&self, delta: &mut Delta) {
-        delta.counts.duplicates += self.duplicates;
+        // Where they come together nobody has counted them apart.
+        if self.is_emptied {
+            delta.counts.expired += self.gone;
+        } else {
+            delta.counts.duplicates += self.gone;
+        }
         for (delete, points) in self.deleted.iter().filter(|(_, points)| **points > 0) {
             delta.counts.deleted += points;
             *delta.deletes.deleted.entry(*delete).or_default() += points;

@@ -24,3 +24,4 @@ mod fills;
 mod deletes;
 mod delete_races;
 mod collected;
+mod expiry;

@@ -17,7 +17,7 @@ use crate::read_back::{Points, expected, manifests};
 use crate::world::{DAY, NOON, World, flush_of, settings};
 
 /// A bucket with floats as bits, so that NaNs compare.
-type Bits = (i64, u64, u64, [u64; 6]);
+pub(crate) type Bits = (i64, u64, u64, [u64; 6]);
 
 fn bits(bucket: &Bucket) -> Bits {
     let floats = [
@@ -33,7 +33,7 @@ fn bits(bucket: &Bucket) -> Bits {
 }
 
 /// What each series' buckets of `resolution` must be.
-fn rolled(points: &Points, resolution: Resolution) -> BTreeMap<SeriesKey, Vec<Bits>> {
+pub(crate) fn rolled(points: &Points, resolution: Resolution) -> BTreeMap<SeriesKey, Vec<Bits>> {
     let mut series: BTreeMap<SeriesKey, (Vec<i64>, Vec<f64>)> = BTreeMap::new();
     for ((key, ms), (value, _)) in points {
         let (timestamps, values) = series.entry(*key).or_default();
@@ -51,7 +51,10 @@ fn rolled(points: &Points, resolution: Resolution) -> BTreeMap<SeriesKey, Vec<Bi
 }
 
 /// What the live rollups hold.
-async fn stored(world: &World, resolution: Resolution) -> BTreeMap<SeriesKey, Vec<Bits>> {
+pub(crate) async fn stored(
+    world: &World,
+    resolution: Resolution,
+) -> BTreeMap<SeriesKey, Vec<Bits>> {
     let mut rolled: BTreeMap<SeriesKey, Vec<Bits>> = BTreeMap::new();
     for manifest in manifests(&world.bucket).await.into_values() {
         let of_resolution = |segment: &&SegmentEntry| segment.resolution == resolution;

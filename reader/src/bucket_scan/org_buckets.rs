@@ -9,7 +9,7 @@ use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES, SegmentCursor, SeriesLookup};
-use skein_shared::window::Window;
+use skein_shared::window::{Resolution, Window};
 
 use super::window_buckets::{RollupSource, WindowBuckets, WindowSources};
 use super::{BucketOptions, OpenSource};
@@ -44,6 +44,10 @@ enum UseOfRollups {
     Serve,
     /// The org has points in them that readers do not see: another pipeline's, or deleted ones.
     PassOver,
+    /// They are all that is left of the org's points: but for the buckets that deletes touch they are read.
+    Alone,
+    /// They are all that is left, and may be made of another pipeline's points.
+    Withhold,
 }
 
 impl OrgBuckets {
@@ -125,7 +129,7 @@ async fn window_files<'a>(
     for source in sources {
         let mut runs = snapshot.counting_runs(&source.opened);
         if runs.any(|run| run.org == org) {
-            let files = windows.entry(source.raw.window).or_default();
+            let files = windows.entry(source.window).or_default();
             files.sources.push(source);
         }
     }
@@ -134,16 +138,29 @@ async fn window_files<'a>(
     let mut entries = Vec::new();
     for (window, files) in &mut windows {
         let phase = timeline.phase_over(window.span());
+        let is_visible = phase.is_some_and(|phase| phase.visible == Pipeline::New);
         let mut opened = files.sources.iter().map(|source| &source.opened);
-        let has_deleted = opened.any(|opened| snapshot.is_masked(opened, selection));
-        if has_deleted || phase.is_none_or(|phase| phase.visible != Pipeline::New) {
-            files.use_of_rollups = UseOfRollups::PassOver;
-        }
+        let has_deleted = opened.clone().any(|o| snapshot.is_masked(o, selection));
+        // In all segments of a window or in none: it has one owner.
+        let has_expired =
+            opened.any(|o| snapshot.is_expired(o.shard, Resolution::Raw, (org, *window)));
+        files.use_of_rollups = match (has_expired, is_visible) {
+            (true, true) => UseOfRollups::Alone,
+            (true, false) => UseOfRollups::Withhold,
+            (false, true) if !has_deleted => UseOfRollups::Serve,
+            (false, _) => UseOfRollups::PassOver,
+        };
         let is_enough = |source: &OpenSource| source.is_rollup() && files.sources.len() == 1;
-        let is_served = files.use_of_rollups == UseOfRollups::Serve;
-        let needed = |source: &&&OpenSource| !(is_served && is_enough(source));
-        let needed = files.sources.iter().filter(needed);
-        entries.extend(needed.map(|source| (source.opened.shard, &source.raw)));
+        let needs_raw = |source: &&&OpenSource| match files.use_of_rollups {
+            UseOfRollups::Serve => !is_enough(source),
+            UseOfRollups::PassOver => true,
+            UseOfRollups::Alone | UseOfRollups::Withhold => false,
+        };
+        let needed = files.sources.iter().filter(needs_raw);
+        entries.extend(needed.filter_map(|source| {
+            let raw = source.raw.as_ref()?;
+            Some((source.opened.shard, raw))
+        }));
     }
     for opened in snapshot
         .open_all(entries.clone())
@@ -167,15 +184,23 @@ impl WindowFiles<'_> {
     ) -> WindowSources {
         let mut opened = WindowSources::default();
         for source in &self.sources {
-            let raw = self.raw.get(source.raw.key.as_str());
-            match (self.use_of_rollups, raw) {
-                (UseOfRollups::Serve, raw) if source.is_rollup() => {
-                    let file = Arc::clone(&source.opened.file);
-                    let cursor = SegmentCursor::within(file, &ChainTable::default(), range);
+            let raw = source.raw.as_ref();
+            let raw = raw.and_then(|raw| self.raw.get(raw.key.as_str()));
+            let rollup = || {
+                let file = Arc::clone(&source.opened.file);
+                SegmentCursor::within(file, &ChainTable::default(), range)
+            };
+            match self.use_of_rollups {
+                UseOfRollups::Serve if source.is_rollup() => {
                     let raw = raw.map(|raw| SeriesLookup::new(Arc::clone(&raw.file), chains));
-                    opened.rollups.push(RollupSource::new(cursor, raw));
+                    opened.rollups.push(RollupSource::new(rollup(), raw));
                 }
-                (UseOfRollups::Serve | UseOfRollups::PassOver, raw) => {
+                UseOfRollups::Alone if source.is_rollup() => {
+                    let struck = snapshot.struck(&source.opened, selection);
+                    opened.rollups.push(RollupSource::alone(rollup(), struck));
+                }
+                UseOfRollups::Alone | UseOfRollups::Withhold => {}
+                UseOfRollups::Serve | UseOfRollups::PassOver => {
                     let raw = raw.unwrap_or(&source.opened);
                     let cursor = MaskedCursor::new(snapshot, raw, selection, (chains, range));
                     opened.points.push(cursor);

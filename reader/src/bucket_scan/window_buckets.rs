@@ -27,8 +27,10 @@ pub(super) struct WindowSources {
 pub(super) struct RollupSource {
     cursor: SegmentCursor,
     peeked: Option<SeriesKey>,
-    /// The segment itself; absent where it is the only one of its window.
+    /// The segment itself; absent where it is the only one of its window, or has expired.
     raw: Option<SeriesLookup>,
+    /// Series and times of which no bucket is to be seen.
+    struck: Vec<((SeriesKey, SeriesKey), TimeSpan)>,
     stored: Rollup,
     /// The buckets of the series that is read, in the resolution that was asked for.
     joined: Rollup,
@@ -81,8 +83,20 @@ impl RollupSource {
             cursor,
             peeked: None,
             raw,
+            struck: Vec::new(),
             stored: Rollup::default(),
             joined: Rollup::default(),
+        }
+    }
+
+    /// A rollup whose points are no more, without the buckets that may hold some of what is `struck`.
+    pub(super) fn alone(
+        cursor: SegmentCursor,
+        struck: Vec<((SeriesKey, SeriesKey), TimeSpan)>,
+    ) -> Self {
+        Self {
+            struck,
+            ..Self::new(cursor, None)
         }
     }
 
@@ -95,9 +109,28 @@ impl RollupSource {
         self.joined.begin(resolution);
         if self.cursor.peek().await? == Some(key) {
             self.cursor.next_rollup(&mut self.stored).await?;
+            self.strike(key);
             self.stored.coarsen(resolution, &mut self.joined);
         }
         Ok(())
+    }
+
+    fn strike(&mut self, key: SeriesKey) {
+        let names = |(first, last): (SeriesKey, SeriesKey)| first <= key && key <= last;
+        let struck = self.struck.iter().filter(|(series, _)| names(*series));
+        let spans: Vec<TimeSpan> = struck.map(|(_, span)| *span).collect();
+        if spans.is_empty() {
+            return;
+        }
+        let resolution = self.stored.resolution();
+        let buckets: Vec<Bucket> = self.stored.buckets().collect();
+        self.stored.begin(resolution);
+        for bucket in buckets {
+            let own = span_of(bucket.start_ms, resolution);
+            if !spans.iter().any(|span| span.overlaps(own)) {
+                self.stored.push(&bucket);
+            }
+        }
     }
 
     fn holds(&self, start_ms: i64) -> bool {
@@ -219,13 +252,20 @@ impl WindowBuckets {
 fn spans_of(starts: impl Iterator<Item = i64>, resolution: Resolution) -> Vec<TimeSpan> {
     let mut spans: Vec<TimeSpan> = Vec::new();
     for start in starts {
-        let start = TimestampMs(start);
-        let width = resolution.bucket_width().expect("not raw").0.cast_signed();
-        let to = TimestampMs(start.0.saturating_add(width));
+        let span = span_of(start, resolution);
         match spans.last_mut() {
-            Some(last) if last.to == start => last.to = to,
-            Some(_) | None => spans.push(TimeSpan { from: start, to }),
+            Some(last) if last.to == span.from => last.to = span.to,
+            Some(_) | None => spans.push(span),
         }
     }
     spans
+}
+
+/// The time of one bucket.
+fn span_of(start_ms: i64, resolution: Resolution) -> TimeSpan {
+    let width = resolution.bucket_width().expect("not raw").0.cast_signed();
+    TimeSpan {
+        from: TimestampMs(start_ms),
+        to: TimestampMs(start_ms.saturating_add(width)),
+    }
 }

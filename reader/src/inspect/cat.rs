@@ -247,6 +247,8 @@ fn manifest(bytes: &[u8]) -> Result<Value> {
         "counts": conservation(&manifest.counts),
         "deletes_applied": manifest.deletes_applied,
         "deleted": manifest.deleted,
+        "complete_to": manifest.complete_to.map(|time| text(&time)),
+        "expiry": compaction::expiry(&manifest.expiry),
         "versions": {
             "shard_map": manifest.versions.shard_map,
             "timeline": manifest.versions.timeline,
@@ -314,6 +316,7 @@ fn conservation(counts: &ConservationCounts) -> Value {
         "not_owned": counts.not_owned,
         "damaged_frames": counts.damaged_frames,
         "deleted": counts.deleted,
+        "expired": counts.expired,
     })
 }
 

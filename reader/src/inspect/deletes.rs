@@ -250,8 +250,8 @@ impl DeleteRow {
         manifests: impl Iterator<Item = &'a ShardManifest> + Clone,
     ) {
         for manifest in manifests.clone() {
-            let raw = manifest.raw_segments();
-            let touched = raw.filter(|segment| delete.selector.may_touch(&segment.summary));
+            let segments = manifest.raw_segments().chain(manifest.lone_rollups());
+            let touched = segments.filter(|s| delete.selector.may_touch(&s.summary));
             let deletes = std::slice::from_ref(delete);
             let (mut all, mut left) = (0, 0);
             for segment in touched {
@@ -267,7 +267,7 @@ impl DeleteRow {
                 segments_left: left,
             });
         }
-        self.state = if delete_log::is_gone(delete.number, manifests) {
+        self.state = if delete_log::is_gone(delete, manifests) {
             DeleteState::Gone
         } else if self.segments_left < self.segments {
             DeleteState::Rewriting

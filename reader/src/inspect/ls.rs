@@ -63,6 +63,8 @@ pub struct ShardRow {
     pub not_owned: u64,
     /// Points that deletes have taken.
     pub deleted: u64,
+    /// Points that have expired and are gone.
+    pub expired: u64,
     /// Offsets of the ledger that are not compacted yet, over all chains.
     pub behind_offsets: u64,
 }
@@ -272,13 +274,14 @@ fn shard_row(manifest: &ShardManifest, chains: &BTreeMap<Chain, Option<ChainEnd>
         duplicates: manifest.counts.duplicates,
         not_owned: manifest.counts.not_owned,
         deleted: manifest.counts.deleted,
+        expired: manifest.counts.expired,
         behind_offsets: behind.sum(),
     }
 }
 
 fn window_rows(manifest: &ShardManifest) -> Vec<WindowRow> {
     let mut rows: BTreeMap<_, WindowRow> = BTreeMap::new();
-    for segment in manifest.raw_segments() {
+    for segment in &manifest.segments {
         let row = rows.entry(segment.window).or_insert_with(|| WindowRow {
             shard: manifest.shard.to_string(),
             window: segment.window.to_string(),
@@ -287,13 +290,12 @@ fn window_rows(manifest: &ShardManifest) -> Vec<WindowRow> {
             rollup_bytes: 0,
             points: 0,
         });
-        row.segments += 1;
-        row.segment_bytes += segment.summary.size_bytes;
-        row.points += segment.summary.points;
-    }
-    for rollup in manifest.rollups() {
-        if let Some(row) = rows.get_mut(&rollup.window) {
-            row.rollup_bytes += rollup.summary.size_bytes;
+        if segment.resolution.is_raw() {
+            row.segments += 1;
+            row.segment_bytes += segment.summary.size_bytes;
+            row.points += segment.summary.points;
+        } else {
+            row.rollup_bytes += segment.summary.size_bytes;
         }
     }
     rows.into_values().collect()

@@ -14,3 +14,5 @@ mod buckets;
 mod exports;
 #[cfg(test)]
 mod deletes;
+#[cfg(test)]
+mod expired;

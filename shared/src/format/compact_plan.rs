@@ -97,6 +97,8 @@ pub struct Step {
     pub complete_to: Option<TimestampMs>,
     /// Windows whose live segments are merged although nothing new may have come for them.
     pub rewrites: BTreeSet<Window>,
+    /// Windows that are to be one base after the step, with all deletes carried out: the points of orgs in them expire next.
+    pub whole: BTreeSet<Window>,
     /// The points of all deletes up to this number are to be gone after the step, from whichever segment holds them; 0 of
     /// a step that rewrites nothing for their sake.
     pub deletes_due: u64,

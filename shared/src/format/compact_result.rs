@@ -15,7 +15,7 @@ use crate::format::shard_manifest::{
 };
 use crate::format::wire::{self, Reading};
 use crate::ids::{Chain, Generation, Hole, PlanId, ShardId, WriteId};
-use crate::window::Window;
+use crate::window::{TimestampMs, Window};
 
 /// A task's segments, and what they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,8 @@ pub struct Delta {
     pub damages: Vec<DamageRef>,
     /// What it knows of deletes.
     pub deletes: DeltaDeletes,
+    /// Everything before this time was in the ledger, and has been read with it; `None` where there is more to read.
+    pub complete_to: Option<TimestampMs>,
 }
 
 /// What a step knows of deletes, and did to them.
@@ -109,6 +111,8 @@ struct ResultMessage {
     damages: Vec<DamageRefBody>,
     #[prost(message, optional, tag = "21")]
     deletes: Option<DeletesMessage>,
+    #[prost(sint64, optional, tag = "22")]
+    complete_to_ms: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -233,6 +237,7 @@ impl ResultMessage {
         self.versions = Some(VersionsBody::from(&delta.versions));
         self.damages = delta.damages.iter().map(DamageRefBody::from).collect();
         self.deletes = Some(DeletesMessage::of(&delta.deletes));
+        self.complete_to_ms = delta.complete_to.map(|time| time.0);
     }
 
     fn read(self) -> Reading<CompactResult> {
@@ -267,6 +272,7 @@ impl ResultMessage {
             versions: wire::required(self.versions, "versions")?.read()?,
             damages: damages.collect::<Reading<_>>()?,
             deletes: wire::required(self.deletes, "deletes")?.read(),
+            complete_to: self.complete_to_ms.map(TimestampMs),
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::format::segment_writer::SegmentSummary;
 use crate::format::wire::Reading;
 use crate::ids::{Chain, MetricId, OrgId, SeriesKey, WriteId};
 use crate::offset::Offset;
-use crate::window::{TimeSpan, TimestampMs};
+use crate::window::{TimeSpan, TimestampMs, Window};
 
 /// One delete. It takes the points that its selector names out of all records below its positions, for ever: also when
 /// such a record is compacted later, or again.
@@ -95,6 +95,13 @@ impl DeleteSelector {
             && summary.first_series <= last
             && self.span.from <= summary.last_timestamp
             && summary.first_timestamp < self.span.to
+    }
+
+    /// The same of a rollup of `window`, of which bounds say where buckets begin.
+    pub fn may_touch_rollup(&self, window: Window, summary: &SegmentSummary) -> bool {
+        let (first, last) = self.series();
+        let has_series = first <= summary.last_series && summary.first_series <= last;
+        has_series && self.span.overlaps(window.span())
     }
 }
 

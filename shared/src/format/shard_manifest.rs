@@ -6,10 +6,12 @@ mod seal_body;
 mod segment_body;
 mod leaf;
 mod leaf_split;
+mod expiry;
+mod rollup_check;
 mod body;
 mod root;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -21,13 +23,15 @@ use crate::format::segment_writer::SegmentSummary;
 use crate::ids::{Chain, Generation, Hole, OrgId, ShardId, WriteId};
 use crate::offset::Offset;
 use crate::payload::Limits;
-use crate::window::{Resolution, TimeSpan, Window};
+use crate::window::{Resolution, TimeSpan, TimestampMs, Window};
 
 pub use leaf::{LeafRef, LeafScope, ManifestLeaf};
 pub use root::ManifestRoot;
 
 pub(crate) use body::CountsBody;
 pub(crate) use deleted_body::DeletedBody;
+pub use expiry::{Expiry, FirstKept};
+pub use rollup_check::{RawByKey, RollupMismatch};
 pub(crate) use seal_body::SealRefBody;
 pub(crate) use segment_body::{QuarantineBody, SegmentBody, SeriesBody};
 pub(crate) use versions_body::{LimitsBody, VersionsBody};
@@ -63,12 +67,17 @@ pub struct ShardManifest {
     pub seals: Vec<SealRef>,
     /// Places of state objects that did not read back, and what was decided about them.
     pub damages: Vec<DamageRef>,
-    /// No live segment holds any point of the deletes up to this number, and none that does is ever taken in.
+    /// No live segment of raw points, and no rollup of one, holds any point of the deletes up to this number, and none that
+    /// does is ever taken in.
     pub deletes_applied: u64,
     /// Points that each delete has taken, from the first generation on.
     pub deleted: Deleted,
     /// Where parts of this manifest are stored that did not change for a while; of no meaning besides.
     pub leaves: Vec<LeafRef>,
+    /// What has expired.
+    pub expiry: Expiry,
+    /// Everything before this time was in the ledger when the shard had last read all of that; `None` before it ever had.
+    pub complete_to: Option<TimestampMs>,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -106,7 +115,8 @@ pub struct SegmentEntry {
     pub resolution: Resolution,
     /// What it is among the segments of its window.
     pub layer: Layer,
-    /// The key of the raw segment that a rollup was computed from: that one and none besides, whatever overlays it.
+    /// The key of the raw segment that a rollup was computed from: that one and none besides, whatever overlays it. A rollup
+    /// may outlive it, see [`ShardManifest::outlives_points`].
     pub rollup_of: Option<String>,
     /// The generation that added it.
     pub generation: Generation,
@@ -157,8 +167,8 @@ pub struct SealRef {
 /// Points taken, by the number of the first delete that takes them.
 pub type Deleted = BTreeMap<u64, u64>;
 
-/// Where points went: `points_in = points in live segments + duplicates + not_owned + deleted` (SK-11). Records in
-/// quarantine never became points and are counted as records.
+/// Where points went: `points_in = points in live segments + duplicates + not_owned + deleted + expired` (SK-11). Records
+/// in quarantine never became points and are counted as records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ConservationCounts {
     /// Records that counted, quarantined ones too.
@@ -176,29 +186,8 @@ pub struct ConservationCounts {
     pub damaged_frames: u64,
     /// Points that deletes have taken.
     pub deleted: u64,
-}
-
-/// The live segments of raw points of one manifest, by their keys.
-#[derive(Debug)]
-pub struct RawByKey<'a>(HashMap<&'a str, &'a SegmentEntry>);
-
-/// How a rollup and the raw segment that it names do not fit together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RollupMismatch {
-    /// It is of a segment that readers do not read.
-    #[error("its raw segment is not live")]
-    NotLive,
-    /// They are of different event times.
-    #[error("its raw segment is of another window")]
-    OtherWindow,
-    /// Points are missing, or there are too many.
-    #[error("covers {covered} raw points, its raw segment has {points}")]
-    OtherPoints {
-        /// What the buckets are made of.
-        covered: u64,
-        /// What the raw segment holds.
-        points: u64,
-    },
+    /// Points that went with their segments because all of these was expired, or came after that.
+    pub expired: u64,
 }
 
 impl ShardManifest {
@@ -221,6 +210,8 @@ impl ShardManifest {
             deletes_applied: 0,
             deleted: Deleted::new(),
             leaves: Vec::new(),
+            expiry: Expiry::default(),
+            complete_to: None,
         }
     }
 
@@ -256,10 +247,34 @@ impl ShardManifest {
         })
     }
 
-    /// The live segments of raw points, to check rollups by: in one pass, however many there are.
-    pub fn raw_by_key(&self) -> RawByKey<'_> {
-        let raw = self.raw_segments();
-        RawByKey(raw.map(|segment| (segment.key.as_str(), segment)).collect())
+    /// Whether the points that a rollup was computed from have expired, and only their buckets are left.
+    pub fn outlives_points(&self, rollup: &SegmentEntry) -> bool {
+        let is_its = |raw: &SegmentEntry| Some(&raw.key) == rollup.rollup_of.as_ref();
+        let is_emptied = self.expiry.is_emptied(rollup.window);
+        !rollup.resolution.is_raw() && is_emptied && !self.raw_segments().any(is_its)
+    }
+
+    /// The rollups that outlive their points.
+    pub fn lone_rollups(&self) -> impl Iterator<Item = &SegmentEntry> {
+        self.rollups().filter(|rollup| self.outlives_points(rollup))
+    }
+
+    /// Up to which delete a live segment is known to hold no point.
+    pub fn applied_in(&self, segment: &SegmentEntry) -> u64 {
+        if self.outlives_points(segment) {
+            segment.deletes_applied
+        } else {
+            segment.deletes_applied.max(self.deletes_applied)
+        }
+    }
+
+    /// Up to which delete no live segment, also no rollup that outlives its points, holds any point.
+    pub fn all_applied(&self) -> u64 {
+        let lone = self
+            .lone_rollups()
+            .map(|rollup| rollup.deletes_applied)
+            .min();
+        self.deletes_applied.min(lone.unwrap_or(u64::MAX))
     }
 
     /// The damages of which nobody has decided what becomes of them.
@@ -300,27 +315,6 @@ impl ShardManifest {
     }
 }
 
-impl RawByKey<'_> {
-    /// Whether a rollup of the manifest covers exactly the points of the raw segment that it names.
-    ///
-    /// # Errors
-    /// What does not fit.
-    pub fn check_rollup(&self, rollup: &SegmentEntry) -> std::result::Result<(), RollupMismatch> {
-        let named = rollup.rollup_of.as_ref();
-        let Some(raw) = named.and_then(|key| self.0.get(key.as_str())) else {
-            return Err(RollupMismatch::NotLive);
-        };
-        let (covered, points) = (rollup.summary.raw_points, raw.summary.points);
-        if rollup.window != raw.window {
-            Err(RollupMismatch::OtherWindow)
-        } else if covered != points {
-            Err(RollupMismatch::OtherPoints { covered, points })
-        } else {
-            Ok(())
-        }
-    }
-}
-
 impl SegmentEntry {
     /// Whether the segment may hold points of `org` in `span`.
     pub fn may_hold(&self, org: OrgId, span: TimeSpan) -> bool {
@@ -342,6 +336,7 @@ impl ConservationCounts {
         self.not_owned += other.not_owned;
         self.damaged_frames += other.damaged_frames;
         self.deleted += other.deleted;
+        self.expired += other.expired;
     }
 
     /// Points that must be in the live segments, if nothing was lost (SK-11).
@@ -349,7 +344,8 @@ impl ConservationCounts {
         self.points_in
             .checked_sub(self.duplicates)?
             .checked_sub(self.not_owned)?
-            .checked_sub(self.deleted)
+            .checked_sub(self.deleted)?
+            .checked_sub(self.expired)
     }
 }
 

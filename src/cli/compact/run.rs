@@ -45,6 +45,7 @@ struct Report {
     duplicates: u64,
     not_owned: u64,
     deleted: u64,
+    expired: u64,
     points_merged: u64,
     points_out: u64,
     segments: u64,
@@ -155,7 +156,7 @@ fn tell(args: &RunArgs, report: &Report) -> Result<(), Failure> {
 }
 
 /// Tells the progress, but not each time it is told.
-pub(super) fn teller() -> impl Fn(Progress) + Send + Sync {
+pub(crate) fn teller() -> impl Fn(Progress) + Send + Sync {
     let next = AtomicU64::new(PROGRESS_MS);
     move |progress| {
         if progress.elapsed_ms < next.load(Ordering::Relaxed) {
@@ -211,6 +212,7 @@ impl Report {
             duplicates: counts.duplicates,
             not_owned: counts.not_owned,
             deleted: counts.deleted,
+            expired: counts.expired,
             points_merged: steps.points_merged,
             points_out: steps.points_out,
             segments: steps.segments,
@@ -235,7 +237,7 @@ impl Report {
         let rate = self.points_per_core_second.unwrap_or_default();
         let density = self.bytes_per_point.unwrap_or_default();
         let mut lines = vec![format!(
-            "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} deleted, {} quarantined
+            "{} of {} shards advanced in {} ms: {} records, {} points in, {} duplicates, {} not owned, {} deleted, {} expired, {} quarantined
 {} segments, {} points, {} bytes, {density:.3} bytes/point, {rate:.0} points/s each core
 {} rollups, {} buckets, {} bytes; {} bytes went over the local disk
 {} write and {} read requests, peak memory {} bytes",
@@ -247,6 +249,7 @@ impl Report {
             self.duplicates,
             self.not_owned,
             self.deleted,
+            self.expired,
             self.quarantined_records,
             self.segments,
             self.points_out,

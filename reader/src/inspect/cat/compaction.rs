@@ -5,7 +5,8 @@ use skein_shared::Result;
 use skein_shared::format::compact_plan::{CompactPlan, PlannedTask};
 use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
 use skein_shared::format::seal::Seal;
-use skein_shared::format::shard_manifest::SealRef;
+use skein_shared::format::shard_manifest::{Expiry, SealRef};
+use skein_shared::window::Window;
 
 use crate::inspect::cat::{conservation, hex, quarantine, segment_entry, text};
 
@@ -21,6 +22,28 @@ pub(super) fn seal(bytes: &[u8]) -> Result<Value> {
         "positions": positions.map(|(chain, to)| (text(chain), json!(to.0))).collect::<Map<_, _>>(),
         "fills": fills.map(|(hole, to)| (text(hole), json!(to.0))).collect::<Map<_, _>>(),
     }))
+}
+
+/// What of a shard has expired: the first windows that are kept; those whose raw segments are gone.
+pub(super) fn expiry(expiry: &Expiry) -> Value {
+    let first = |first: &Option<Window>| first.map(|window| text(&window));
+    let cuts = expiry.first_kept().map(|(resolution, cut)| {
+        let orgs = cut
+            .orgs
+            .iter()
+            .map(|(org, own)| (text(org), json!(first(own))));
+        let cut = json!({
+            "everyone": first(&cut.everyone),
+            "orgs": orgs.collect::<Map<_, _>>(),
+        });
+        (text(&resolution), cut)
+    });
+    json!({
+        "first_kept": cuts.collect::<Map<_, _>>(),
+        "emptied_windows": expiry.emptied().map(|window| text(&window)).collect::<Vec<_>>(),
+        "as_of": expiry.as_of.map(|time| text(&time)),
+        "changed_at": expiry.changed_at.0,
+    })
 }
 
 /// The seals that a manifest names.

@@ -1,4 +1,4 @@
-//! Conservation (SK-11): `points in = live points + duplicates + not owned + deleted`, and what came in is what state
+//! Conservation (SK-11): `points in = live points + duplicates + not owned + deleted + expired`, and what came in is what state
 //! holds.
 
 use skein_shared::format::shard_manifest::ShardManifest;
@@ -15,18 +15,19 @@ pub(super) fn check_counts(check: &mut Check<'_>, manifests: &Manifests) {
         let live = manifest.live_points();
         if manifest.counts.expected_points() != Some(live) {
             let counts = &manifest.counts;
-            let (points_in, duplicates, not_owned, deleted) = (
+            let (points_in, duplicates, not_owned, deleted, expired) = (
                 counts.points_in,
                 counts.duplicates,
                 counts.not_owned,
                 counts.deleted,
+                counts.expired,
             );
             broken(
                 check,
                 manifest,
                 format!(
                     "{points_in} points came in, but {live} are live, {duplicates} were duplicates, \
-                     {not_owned} not owned and {deleted} deleted"
+                     {not_owned} not owned, {deleted} deleted and {expired} expired"
                 ),
             );
         }

@@ -52,6 +52,7 @@ impl World {
             not_owned: 0,
             damaged_frames: 0,
             deleted: 0,
+            expired: 0,
         });
         manifest.versions = ManifestVersions::default();
         manifest_log::commit(&self.bucket, &manifest, WriteId::random())

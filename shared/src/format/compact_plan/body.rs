@@ -101,6 +101,8 @@ struct TaskMessage {
     most_bytes: Option<u64>,
     #[prost(uint64, tag = "21")]
     deletes_due: u64,
+    #[prost(sint64, repeated, tag = "22")]
+    whole: Vec<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -256,6 +258,7 @@ impl TaskMessage {
             complete_to_ms: step.complete_to.map(|time| time.0),
             rewrites: step.rewrites.iter().map(|window| window.number()).collect(),
             deletes_due: step.deletes_due,
+            whole: step.whole.iter().map(|window| window.number()).collect(),
         }
     }
 
@@ -276,6 +279,7 @@ impl TaskMessage {
             complete_to: self.complete_to_ms.map(TimestampMs),
             rewrites: self.rewrites.into_iter().map(Window::from_number).collect(),
             deletes_due: self.deletes_due,
+            whole: self.whole.into_iter().map(Window::from_number).collect(),
             ..input
         };
         Ok(PlannedTask {

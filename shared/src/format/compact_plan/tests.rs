@@ -54,6 +54,7 @@ prop_compose! {
         step.complete_to = complete_to.map(TimestampMs);
         step.rewrites = windows.into_iter().map(Window::from_number).collect();
         step.deletes_due = step.objects.len() as u64;
+        step.whole = step.rewrites.iter().copied().skip(1).collect();
         step
     }
 }

@@ -97,6 +97,7 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 not_owned: 2,
                 damaged_frames: number / 2,
                 deleted: 5,
+                expired: 6,
             },
             versions: ManifestVersions::default(),
             damages: vec![damage(number)],
@@ -106,6 +107,7 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 made_on: Generation(number),
                 deleted: BTreeMap::from([(number, 3), (1, 2)]),
             },
+            complete_to: number.is_multiple_of(3).then_some(TimestampMs(-7)),
         })),
     }
 }

@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::deleted_body::DeletedBody;
+use super::expiry::ExpiryBody;
 use super::leaf::LeafRefBody;
 use super::seal_body::SealRefBody;
 use super::segment_body::{QuarantineBody, SegmentBody};
@@ -13,6 +14,7 @@ use crate::format::damage::DamageRefBody;
 use crate::format::wire;
 use crate::ids::Generation;
 use crate::offset::Offset;
+use crate::window::TimestampMs;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ManifestBody {
@@ -48,6 +50,10 @@ pub(super) struct ManifestBody {
     deleted: Vec<DeletedBody>,
     #[prost(message, repeated, tag = "13")]
     leaves: Vec<LeafRefBody>,
+    #[prost(message, optional, tag = "23")]
+    expiry: Option<ExpiryBody>,
+    #[prost(sint64, optional, tag = "24")]
+    complete_to_ms: Option<i64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -76,6 +82,8 @@ pub(crate) struct CountsBody {
     damaged_frames: u64,
     #[prost(uint64, tag = "21")]
     deleted: u64,
+    #[prost(uint64, tag = "22")]
+    expired: u64,
 }
 
 impl From<&ShardManifest> for ManifestBody {
@@ -104,6 +112,8 @@ impl From<&ShardManifest> for ManifestBody {
             deletes_applied: manifest.deletes_applied,
             deleted: DeletedBody::of(&manifest.deleted),
             leaves: leaves.into_iter().map(LeafRefBody::from).collect(),
+            expiry: ExpiryBody::of(&manifest.expiry),
+            complete_to_ms: manifest.complete_to.map(|time| time.0),
         }
     }
 }
@@ -168,6 +178,8 @@ impl ManifestBody {
             deletes_applied: self.deletes_applied,
             deleted: self.deleted.into_iter().map(DeletedBody::read).collect(),
             leaves: leaves.collect::<Result<_, _>>()?,
+            expiry: self.expiry.unwrap_or_default().read()?,
+            complete_to: self.complete_to_ms.map(TimestampMs),
         })
     }
 }
@@ -182,6 +194,7 @@ impl From<&ConservationCounts> for CountsBody {
             not_owned: counts.not_owned,
             damaged_frames: counts.damaged_frames,
             deleted: counts.deleted,
+            expired: counts.expired,
         }
     }
 }
@@ -196,6 +209,7 @@ impl CountsBody {
             not_owned: self.not_owned,
             damaged_frames: self.damaged_frames,
             deleted: self.deleted,
+            expired: self.expired,
         }
     }
 }

@@ -108,6 +108,7 @@ prop_compose! {
         damages in proptest::collection::vec((any::<u64>(), any::<[i64; 3]>(), 0_u8..3), 0..4),
         deleted in proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..4),
         sizes in any::<[u32; 7]>(),
+        (expiry, complete_to) in (expiry::tests::expiry(), any::<Option<i64>>()),
     ) -> ShardManifest {
         let [records, quarantined_records, points_in, duplicates, not_owned, damaged_frames] =
             counts.map(u64::from);
@@ -154,11 +155,14 @@ prop_compose! {
                 not_owned,
                 damaged_frames,
                 deleted: by_deletes,
+                expired: by_deletes / 3,
             },
             damages: damages.into_iter().map(damage).collect(),
             deletes_applied: by_deletes / 2,
             deleted,
             leaves: Vec::new(),
+            expiry,
+            complete_to: complete_to.map(TimestampMs),
         }
     }
 }
@@ -234,6 +238,26 @@ fn a_rollup_that_does_not_cover_its_raw_segment_is_found() {
 }
 
 #[test]
+fn a_rollup_may_outlive_its_points_only_where_they_expired() {
+    let mut manifest = ShardManifest::empty(ShardId::Quarantine);
+    let raw = entry(1, 0, 10);
+    let hours = rollup(&raw, Resolution::OneHour);
+    manifest.expiry.empty(raw.window);
+    assert!(manifest.outlives_points(&hours));
+    assert_eq!(manifest.raw_by_key().check_rollup(&hours), Ok(()));
+    // Of an org that came later and keeps its points.
+    manifest.segments = vec![raw];
+    assert!(!manifest.outlives_points(&hours));
+    assert_eq!(manifest.raw_by_key().check_rollup(&hours), Ok(()));
+    let other = rollup(&entry(2, 1, 10), Resolution::OneHour);
+    assert!(!manifest.outlives_points(&other));
+    assert_eq!(
+        manifest.raw_by_key().check_rollup(&other),
+        Err(RollupMismatch::NotLive)
+    );
+}
+
+#[test]
 fn a_segment_is_asked_only_for_its_orgs_and_times() {
     let segment = entry(5, 1, 10);
     let span = |from, to| TimeSpan {
@@ -254,9 +278,10 @@ fn conservation_counts_what_must_be_live() {
         duplicates: 3,
         not_owned: 1,
         deleted: 2,
+        expired: 3,
         ..ConservationCounts::default()
     };
-    assert_eq!(counts.expected_points(), Some(4));
+    assert_eq!(counts.expected_points(), Some(1));
     counts.add(ConservationCounts {
         deleted: 5,
         ..ConservationCounts::default()
