@@ -66,7 +66,9 @@ pub fn is_damage(error: &Error) -> bool {
         | Error::RollupDiffers { .. }
         | Error::Cancelled
         | Error::Panicked { .. }
-        | Error::Shards { .. } => false,
+        | Error::Shards { .. }
+        | Error::StateGone { .. }
+        | Error::BehindBound { .. } => false,
     }
 }
 

@@ -6,6 +6,7 @@ use skein_shared::ErrorKind;
 use skein_shared::format::damage::DamageId;
 use skein_shared::ids::{Chain, FlushId, Generation, PlanId, ShardId};
 use skein_shared::offset::Offset;
+use skein_shared::window::Window;
 
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -63,6 +64,36 @@ pub enum Error {
         object: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// State that a rebuild has to read may be deleted.
+    #[error(
+        "rebuild {shard} is refused: state that window {window} may need is gone; chain=`{chain}` kept_from=`{kept_from}`: \
+         rebuild later windows alone (--from), or replay the records into the topic again; nothing was changed"
+    )]
+    StateGone {
+        /// Whose rebuild.
+        shard: ShardId,
+        /// The first window that was to be rebuilt.
+        window: Window,
+        /// Where state is missing.
+        chain: Chain,
+        /// From where on it is kept.
+        kept_from: Offset,
+    },
+    /// A manifest stands where state may be deleted, though every manifest had passed it.
+    #[error(
+        "plan {shard} is refused: state that it has to read may be deleted; chain=`{chain}` position=`{position}` \
+         kept_from=`{kept_from}`: run `skein verify`, an older manifest was restored"
+    )]
+    BehindBound {
+        /// Whose plan.
+        shard: ShardId,
+        /// Which chain.
+        chain: Chain,
+        /// Where the manifest stands.
+        position: Offset,
+        /// From where on state is kept.
+        kept_from: Offset,
     },
     /// Another commit has decided about a damage first.
     #[error("damage `{id}` of {shard} was decided by another: {how}")]
@@ -203,6 +234,7 @@ impl Error {
             Self::Shared(error) => error.kind(),
             Self::LedgerGap { .. }
             | Self::VoidFlush { .. }
+            | Self::BehindBound { .. }
             | Self::ObjectDiffers { .. }
             | Self::StateDamaged { .. }
             | Self::SegmentMissing { .. }
@@ -211,9 +243,10 @@ impl Error {
             Self::Superseded { .. } | Self::PlanGone { .. } | Self::Decided { .. } => {
                 ErrorKind::Fenced
             }
-            Self::NoSuchTask { .. } | Self::NoSuchDamage { .. } | Self::NotRebuildable { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::NoSuchTask { .. }
+            | Self::NoSuchDamage { .. }
+            | Self::NotRebuildable { .. }
+            | Self::StateGone { .. } => ErrorKind::Invalid,
             Self::Spill { source, .. } => kind_of_io(source),
             Self::Cancelled | Self::Panicked { .. } | Self::OverBudget { .. } => {
                 ErrorKind::Transient

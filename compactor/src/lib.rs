@@ -44,5 +44,7 @@ pub mod backlog;
 pub mod garbage;
 pub mod expiry_plan;
 pub mod retention;
+pub mod state_holds;
+pub mod state_garbage;
 
 pub use error::{Error, Result};

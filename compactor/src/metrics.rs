@@ -120,6 +120,22 @@ pub fn expired(shard: ShardId, generation: Generation, (segments, bytes, points)
     info!(%shard, %generation, segments, bytes, points, "what has expired is no longer served");
 }
 
+/// From now on state below more positions than before may be gone.
+pub fn state_bound_created(number: u64, moved: u64) {
+    counter!("skein_compactor_state_bounds_total").increment(1);
+    info!(
+        bound = number,
+        moved, "state below the bound may be deleted"
+    );
+}
+
+/// A state object that nothing needs any more was deleted.
+pub fn state_deleted(key: &str, bytes: u64) {
+    counter!("skein_compactor_deleted_state_objects_total").increment(1);
+    counter!("skein_compactor_deleted_state_bytes_total").increment(bytes);
+    debug!(object = key, bytes, "state deleted");
+}
+
 /// Something that no read can need was deleted.
 pub fn garbage_deleted(key: &str, bytes: u64) {
     counter!("skein_compactor_garbage_objects_total").increment(1);

@@ -20,6 +20,7 @@ use skein_shared::format::flush_manifest::{FlushContents, FlushedObject};
 use skein_shared::format::frame::Stream;
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
+use skein_shared::format::state_bound::StateBound;
 use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
@@ -40,6 +41,8 @@ pub struct PlanInput {
     pub fills: BTreeMap<Hole, ChainInput>,
     /// Every flush that these entries name.
     pub flushes: BTreeMap<FlushId, FlushContents>,
+    /// Below which positions state may be gone; at most as far as every manifest that has any.
+    pub bound: StateBound,
     /// What was read before the ledger: everything before it is in the chains. `None` when nothing can be said.
     pub watermark: Option<TimestampMs>,
     /// What is deleted.
@@ -62,13 +65,14 @@ pub struct ChainInput {
 /// takes at least one. Flushes without records for the shard cost nothing and ride along.
 ///
 /// # Errors
-/// [`Error::LedgerGap`] when the manifest's position is not the beginning of an entry.
+/// [`Error::LedgerGap`] when the manifest's position is not the beginning of an entry; [`Error::BehindBound`].
 pub fn next_step(
     shard: ShardId,
     manifest: &ShardManifest,
     input: &PlanInput,
     step_bytes: u64,
 ) -> Result<Option<Step>> {
+    check_kept(shard, manifest, &input.bound)?;
     let mut queues = Queues::new(shard, manifest, input)?;
     let mut step = Step::default();
     let mut raw_bytes = 0;
@@ -100,6 +104,22 @@ pub fn next_step(
         step.rewrites.extend(clears);
     }
     Ok((!step.is_empty()).then_some(step))
+}
+
+/// What the shard has still to read is there.
+fn check_kept(shard: ShardId, manifest: &ShardManifest, bound: &StateBound) -> Result<()> {
+    for (chain, kept_from) in &bound.chains {
+        let position = manifest.positions.get(chain);
+        if let Some(position) = position.filter(|position| *position < kept_from) {
+            return Err(Error::BehindBound {
+                shard,
+                chain: chain.clone(),
+                position: *position,
+                kept_from: *kept_from,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The windows that the watermark has passed and that have not been made one base.

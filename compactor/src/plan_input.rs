@@ -11,12 +11,13 @@ use skein_shared::format::flush_manifest::{FlushBody, FlushContents, FlushManife
 use skein_shared::format::ledger_entry::{EntryKind, LedgerEntry};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::state_bound::StateBound;
 use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::TimestampMs;
-use skein_shared::{delete_log, manifest_log, shard_map_log, status_log};
+use skein_shared::{delete_log, manifest_log, shard_map_log, state_bound_log, status_log};
 
 use crate::delete_plan::DeleteInput;
 use crate::error::{Error, Result};
@@ -83,8 +84,14 @@ async fn read(
             Reach::Unread => &manifests,
             Reach::Everything => &nothing,
         };
-        let chains = chains(bucket, read).await?;
-        let fills = fills(bucket, read).await?;
+        let bound = state_bound_log::newest(bucket).await?;
+        // A shard that is new has nothing to find in what was deleted before it came.
+        let begin = match reach {
+            Reach::Unread => &bound,
+            Reach::Everything => &StateBound::default(),
+        };
+        let chains = chains(bucket, read, begin).await?;
+        let fills = fills(bucket, read, begin).await?;
         let flushes = flushes(bucket, chains.values().chain(fills.values())).await?;
         let deletes = match settings {
             Some(settings) => deletes(bucket, settings).await?,
@@ -98,6 +105,7 @@ async fn read(
             chains,
             fills,
             flushes,
+            bound,
             watermark,
             deletes,
         };
@@ -126,7 +134,13 @@ async fn deletes(bucket: &Bucket, settings: &CompactorSettings) -> Result<Delete
 
 /// The newest manifest of every shard of the map, and of every other shard that has one. Quarantined records
 /// stay as the connector wrote them: that shard has none.
-async fn manifests(bucket: &Bucket, map: &ShardMap) -> Result<BTreeMap<ShardId, ShardManifest>> {
+///
+/// # Errors
+/// The bucket's; corrupt when one does not read back.
+pub async fn manifests(
+    bucket: &Bucket,
+    map: &ShardMap,
+) -> Result<BTreeMap<ShardId, ShardManifest>> {
     let committed: BTreeSet<_> = manifest_log::shards(bucket).await?.into_iter().collect();
     let newest: Vec<ShardManifest> = futures::stream::iter(committed)
         .map(|shard| manifest_log::newest(bucket, shard))
@@ -143,10 +157,11 @@ async fn manifests(bucket: &Bucket, map: &ShardMap) -> Result<BTreeMap<ShardId, 
 async fn chains(
     bucket: &Bucket,
     manifests: &BTreeMap<ShardId, ShardManifest>,
+    bound: &StateBound,
 ) -> Result<BTreeMap<Chain, ChainInput>> {
     let ledger = Ledger::new(bucket.clone());
     futures::stream::iter(ledger.chains().await?)
-        .map(|chain| chain_input(&ledger, manifests, chain))
+        .map(|chain| chain_input(&ledger, (manifests, bound), chain))
         .buffered(REQUESTS_IN_FLIGHT)
         .try_collect()
         .await
@@ -155,10 +170,11 @@ async fn chains(
 /// The chain's entries beyond what every shard has read.
 async fn chain_input(
     ledger: &Ledger,
-    manifests: &BTreeMap<ShardId, ShardManifest>,
+    (manifests, bound): (&BTreeMap<ShardId, ShardManifest>, &StateBound),
     chain: Chain,
 ) -> Result<(Chain, ChainInput)> {
     let start = ledger.known_genesis(&chain).await?.start;
+    let start = start.max(bound.of_chain(&chain).unwrap_or(start));
     let position = |manifest: &ShardManifest| manifest.positions.get(&chain).copied();
     let from: Option<Offset> = manifests
         .values()
@@ -171,10 +187,11 @@ async fn chain_input(
 async fn fills(
     bucket: &Bucket,
     manifests: &BTreeMap<ShardId, ShardManifest>,
+    bound: &StateBound,
 ) -> Result<BTreeMap<Hole, ChainInput>> {
     let fills = Fills::new(bucket.clone());
     let inputs = futures::stream::iter(fills.holes().await?)
-        .map(|hole| hole_input(&fills, manifests, hole))
+        .map(|hole| hole_input(&fills, (manifests, bound), hole))
         .buffered(REQUESTS_IN_FLIGHT)
         .try_collect::<Vec<_>>()
         .await?;
@@ -184,10 +201,10 @@ async fn fills(
 /// The hole's fills beyond what every shard has read.
 async fn hole_input(
     fills: &Fills,
-    manifests: &BTreeMap<ShardId, ShardManifest>,
+    (manifests, bound): (&BTreeMap<ShardId, ShardManifest>, &StateBound),
     hole: Hole,
 ) -> Result<(Hole, ChainInput)> {
-    let start = hole.from;
+    let start = hole.from.max(bound.of_hole(&hole).unwrap_or(hole.from));
     let position = |manifest: &ShardManifest| manifest.fills.get(&hole).copied();
     let positions = manifests.values().map(|m| position(m).unwrap_or(start));
     let read = positions.min().unwrap_or(start);

@@ -10,6 +10,7 @@
 
 mod comparison;
 mod replacement;
+mod state_check;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::task_context::{TaskContext, TaskMemory};
 
 use comparison::{compare, is_sound};
 use replacement::commit;
+use state_check::check_state;
 
 /// How often a shard is planned that others get ahead of.
 const MOST_PLANS: usize = 4;
@@ -105,8 +107,8 @@ pub enum Found {
 /// others have carried out a delete meanwhile, or sealed a window, is planned again.
 ///
 /// # Errors
-/// [`Error::NotRebuildable`] when a shard's records were compacted under other limits than now, or the ledger no longer
-/// reaches as far; [`Error::StateDamaged`] when state that was taken in is damaged or no longer there; what reading and
+/// [`Error::StateGone`] when state was deleted that a window may need; [`Error::NotRebuildable`] when a shard's records
+/// were compacted under other limits than now, or the ledger no longer reaches as far; [`Error::StateDamaged`] when state that was taken in is damaged or no longer there; what reading and
 /// writing give.
 pub fn rebuild<'a>(
     settings: &'a CompactorSettings,
@@ -152,6 +154,7 @@ async fn rebuild_once(
     let is_chosen = |shard: &ShardId| what.shards.is_empty() || what.shards.contains(shard);
     let mut work = Vec::new();
     for (_, manifest) in manifests.into_iter().filter(|(shard, _)| is_chosen(shard)) {
+        check_state(&manifest, &input, (what.span, &rules.limits))?;
         if let Some(step) = step_of(&manifest, &input, &rules.limits)? {
             work.push((manifest, step));
         }
@@ -216,16 +219,18 @@ fn step_of(manifest: &ShardManifest, input: &PlanInput, limits: &Limits) -> Resu
     for (chain, ledger) in &input.chains {
         let to = manifest.positions.get(chain).copied();
         let until = ledger.until(to.unwrap_or(ledger.start));
+        let until = until.kept_from(input.bound.of_chain(chain));
         taken_in.chains.insert(chain.clone(), until);
     }
     for (hole, fills) in &input.fills {
         let to = manifest.fills.get(hole).copied();
         let until = fills.until(to.unwrap_or(fills.start));
+        let until = until.kept_from(input.bound.of_hole(hole));
         taken_in.fills.insert(hole.clone(), until);
     }
     let nothing = ShardManifest::empty(manifest.shard);
     let step = next_step(manifest.shard, &nothing, &taken_in, u64::MAX)?.unwrap_or_default();
-    if !reaches(&step, manifest) {
+    if !reaches(&step, manifest, input) {
         return Err(refuse(
             "the ledger no longer holds all that the manifest has taken in",
         ));
@@ -236,8 +241,8 @@ fn step_of(manifest: &ShardManifest, input: &PlanInput, limits: &Limits) -> Resu
     }))
 }
 
-/// Whether a step from nothing ends exactly where the manifest stands.
-fn reaches(step: &Step, manifest: &ShardManifest) -> bool {
+/// Whether a step from nothing, or from where state is kept, ends exactly where the manifest stands.
+fn reaches(step: &Step, manifest: &ShardManifest, input: &PlanInput) -> bool {
     let chains = step
         .advances
         .iter()
@@ -246,7 +251,12 @@ fn reaches(step: &Step, manifest: &ShardManifest) -> bool {
         .fill_advances
         .iter()
         .map(|(hole, advance)| (hole, &advance.to));
-    chains.eq(manifest.positions.iter()) && fills.eq(manifest.fills.iter())
+    let bound = &input.bound;
+    let positions = manifest.positions.iter();
+    let positions = positions.filter(|(chain, to)| bound.of_chain(chain) < Some(**to));
+    let filled = manifest.fills.iter();
+    let filled = filled.filter(|(hole, to)| bound.of_hole(hole) < Some(**to));
+    chains.eq(positions) && fills.eq(filled)
 }
 
 /// The end of the last window that has a base: a window that was closed is not opened again.
@@ -347,6 +357,16 @@ fn keys_in(manifest: &ShardManifest, window: Window) -> Vec<String> {
 }
 
 impl ChainInput {
+    /// The entries whose state is certainly kept.
+    fn kept_from(self, bound: Option<Offset>) -> Self {
+        let start = bound.map_or(self.start, |bound| bound.max(self.start));
+        let entries = self.entries.into_iter();
+        Self {
+            start,
+            entries: entries.filter(|e| e.span.from >= start).collect(),
+        }
+    }
+
     /// The entries before `end`.
     fn until(&self, end: Offset) -> Self {
         let entries = self.entries.iter().take_while(|entry| entry.span.to <= end);

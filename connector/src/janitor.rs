@@ -298,6 +298,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::Retirement { .. }
         | ObjectKey::Delete(_)
         | ObjectKey::DeletePositions(_)
-        | ObjectKey::DeleteReceipt(_) => None,
+        | ObjectKey::DeleteReceipt(_)
+        | ObjectKey::StateBound(_) => None,
     }
 }

@@ -44,5 +44,6 @@ pub mod compact_result;
 pub mod delete_entry;
 pub mod delete_positions;
 pub mod delete_receipt;
+pub mod state_bound;
 pub mod replay_job;
 pub mod replay_step;

@@ -59,6 +59,7 @@ pub mod status_log;
 pub mod fills;
 pub mod manifest_log;
 pub mod delete_log;
+pub mod state_bound_log;
 pub mod state_fetch;
 pub mod segment_fetch;
 

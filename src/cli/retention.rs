@@ -1,6 +1,7 @@
-//! `skein retention`: how long Kafka and state keep records, and segments points.
+//! `skein retention`: how long Kafka and state keep records, and segments points; and what becomes of what is older.
 
 mod points;
+mod state;
 
 use std::fmt::Write as _;
 
@@ -42,6 +43,7 @@ enum RetentionCommand {
     },
     Plan(points::PlanArgs),
     Apply(points::ApplyArgs),
+    State(state::StateArgs),
 }
 
 #[derive(Serialize)]
@@ -56,6 +58,7 @@ pub(crate) fn run(args: &RetentionArgs, settings: &SettingsArgs) -> Outcome {
         RetentionCommand::Report { entries, format } => records(*entries, *format, settings),
         RetentionCommand::Plan(args) => points::plan(args, settings),
         RetentionCommand::Apply(args) => points::apply(args, settings),
+        RetentionCommand::State(args) => state::run(args, settings),
     }
 }
 

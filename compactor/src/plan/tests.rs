@@ -42,6 +42,7 @@ fn input(flushes: &[(Vec<(u32, i64)>, u64)]) -> PlanInput {
         chains: BTreeMap::new(),
         fills: BTreeMap::new(),
         flushes: BTreeMap::new(),
+        bound: StateBound::default(),
         watermark: None,
         deletes: DeleteInput::default(),
     };
@@ -236,6 +237,19 @@ fn a_position_that_is_no_entrys_beginning_is_refused() {
     let mut manifest = ShardManifest::empty(SHARD);
     manifest.positions.insert(chain(0), Offset(103));
     assert!(next_step(SHARD, &manifest, &input, 1000).is_err());
+}
+
+#[test]
+fn a_manifest_that_stands_where_state_may_be_gone_is_refused() {
+    let mut input = input(&[(vec![(0, 5)], 10), (vec![(0, 5)], 10)]);
+    input.bound.chains.insert(chain(0), Offset(105));
+    let mut manifest = ShardManifest::empty(SHARD);
+    for (position, is_refused) in [(100, true), (105, false)] {
+        manifest.positions.insert(chain(0), Offset(position));
+        let step = next_step(SHARD, &manifest, &input, u64::MAX);
+        let refused = matches!(step, Err(Error::BehindBound { .. }));
+        assert_eq!(refused, is_refused, "{step:?}");
+    }
 }
 
 #[test]

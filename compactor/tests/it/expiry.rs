@@ -23,7 +23,6 @@ use crate::rollups::{rolled, stored};
 use crate::world::{DAY, NOON, Record, World, flush_of, record, settings};
 
 const DELAY: i64 = 300_000;
-
 /// 7 and 10 share a shard.
 const ORGS: [u64; 4] = [7, 10, 8, 1000];
 
@@ -231,7 +230,6 @@ async fn rollups_outlive_their_points_and_late_points_are_dropped_and_counted() 
     );
     assert_eq!(stored(&world, Resolution::OneHour).await, buckets);
     assert!(expire(&world, &keep).await.is_empty(), "it is done");
-
     // Late points of an expired window halt nothing, and neither they nor the others come back.
     world
         .flush(&flush_of(vec![points_of(1000, 4, -3, 50)]))

@@ -25,3 +25,4 @@ mod deletes;
 mod delete_races;
 mod collected;
 mod expiry;
+mod state_garbage;

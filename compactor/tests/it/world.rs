@@ -16,7 +16,7 @@ use skein_shared::format::delete_entry::{DeleteEntry, DeleteSelector, Statement}
 use skein_shared::format::flush_manifest::{
     FlushBody, FlushContents, FlushManifest, FlushedObject, FlushedSpan,
 };
-use skein_shared::format::frame::{HeaderBuffer, RecordRef, RecordTimestamp, Stream};
+use skein_shared::format::frame::{HeaderBuffer, RecordRef, RecordTimes, RecordTimestamp, Stream};
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartPolicy};
 use skein_shared::format::object_key::{Hour, ObjectKey};
 use skein_shared::format::profile::Profile;
@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) map: ShardMap,
     /// Where each partition's ledger ends.
     ends: Mutex<BTreeMap<u32, i64>>,
+    /// The times of the records of each flush.
+    times: Mutex<BTreeMap<FlushId, RecordTimes>>,
 }
 
 /// A record as a producer sent it.
@@ -101,11 +103,22 @@ impl World {
             bucket,
             map,
             ends: Mutex::default(),
+            times: Mutex::default(),
         }
     }
 
     /// Writes the flush's objects and its manifest. Without ledger entries all of it is void.
     pub(crate) async fn seal(&self, flush: &Flush, tenure: Tenure) {
+        let times = || flush.records.iter().filter_map(|record| record.timestamp);
+        if let (Some(oldest), Some(newest)) = (times().min(), times().max()) {
+            let (oldest, newest) = (TimestampMs(oldest), TimestampMs(newest));
+            let times = RecordTimes {
+                oldest,
+                newest,
+                is_partial: false,
+            };
+            self.times.lock().unwrap().insert(flush.id, times);
+        }
         let mut by_shard: BTreeMap<ShardId, Vec<&Record>> = BTreeMap::new();
         for record in &flush.records {
             let header = record.header.map(str::as_bytes);
@@ -165,7 +178,7 @@ impl World {
             span: Span::new(Offset(from), Offset(to)),
             kind: EntryKind::Flushed { flush, tenure },
             frames: 0,
-            times: None,
+            times: self.times.lock().unwrap().get(&flush).copied(),
             last: None,
         };
         let appended = ledger.append(&entry, WriteId::random()).await.unwrap();

@@ -13,6 +13,7 @@ use skein_shared::format::replay_job::ReplayJob;
 use skein_shared::ids::{Chain, FlushId, Hole};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::{Offset, Span};
+use skein_shared::state_bound_log;
 use skein_shared::window::TimeSpan;
 
 use crate::error::Result;
@@ -89,6 +90,7 @@ pub async fn filled(
 /// `Corrupt` when ledger or fills do not read back, and what the bucket says.
 pub async fn passages(bucket: &Bucket, job: &ReplayJob) -> Result<(Vec<FlushStep>, Vec<Gone>)> {
     let ledger = Ledger::new(bucket.clone());
+    let bound = state_bound_log::newest(bucket).await?;
     let mut chains = Vec::new();
     let mut gone = Vec::new();
     for (chain, span) in &job.spans {
@@ -99,12 +101,16 @@ pub async fn passages(bucket: &Bucket, job: &ReplayJob) -> Result<(Vec<FlushStep
                 chain: chain.clone(),
                 from,
             };
-            let parts = match job.fills.get(&hole).filter(|_| is_lost) {
-                Some(end) => filled_parts(bucket, &hole, *end, entry).await?,
-                None => vec![entry],
+            let (parts, kept_from) = match job.fills.get(&hole).filter(|_| is_lost) {
+                Some(end) => {
+                    let parts = filled_parts(bucket, &hole, *end, entry).await?;
+                    (parts, bound.of_hole(&hole))
+                }
+                None => (vec![entry], bound.of_chain(chain)),
             };
             for part in parts {
-                take(job, &part, (&mut found, &mut gone));
+                let is_kept = kept_from.is_none_or(|kept_from| part.span.to > kept_from);
+                take(job, (&part, is_kept), (&mut found, &mut gone));
             }
         }
         chains.push(VecDeque::from(found));
@@ -135,7 +141,11 @@ async fn filled_parts(
     Ok(parts)
 }
 
-fn take(job: &ReplayJob, entry: &LedgerEntry, (found, gone): (&mut Vec<Passage>, &mut Vec<Gone>)) {
+fn take(
+    job: &ReplayJob,
+    (entry, is_kept): (&LedgerEntry, bool),
+    (found, gone): (&mut Vec<Passage>, &mut Vec<Gone>),
+) {
     let chain = &entry.chain;
     let asked = job.spans[chain];
     let Some(span) = entry.span.overlap(asked) else {
@@ -146,6 +156,11 @@ fn take(job: &ReplayJob, entry: &LedgerEntry, (found, gone): (&mut Vec<Passage>,
             chain: chain.clone(),
             span,
             why: format!("lost: {reason}"),
+        }),
+        EntryKind::Flushed { .. } if !is_kept => gone.push(Gone {
+            chain: chain.clone(),
+            span,
+            why: "its state is older than retention.state and may be deleted".into(),
         }),
         EntryKind::Flushed { flush, tenure } => {
             if is_wanted(entry.times, job.only.times) {

@@ -56,6 +56,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::Delete(_) => whole(bucket, key, deletes::delete).await?,
             ObjectKey::DeletePositions(_) => whole(bucket, key, deletes::positions).await?,
             ObjectKey::DeleteReceipt(_) => whole(bucket, key, deletes::receipt).await?,
+            ObjectKey::StateBound(_) => whole(bucket, key, state::bound).await?,
         };
         Ok(shown)
     })

@@ -67,10 +67,12 @@ pub enum Kind {
     ManifestLeaf = 24,
     /// Below which records.
     DeletePositions = 23,
+    /// Below which positions state may be gone.
+    StateBound = 26,
 }
 
 impl Kind {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -93,6 +95,7 @@ impl Kind {
         Self::DeleteReceipt,
         Self::ManifestLeaf,
         Self::DeletePositions,
+        Self::StateBound,
     ];
 
     /// The name that errors and reports use.
@@ -120,6 +123,7 @@ impl Kind {
             Self::DeleteReceipt => "delete receipt",
             Self::ManifestLeaf => "manifest leaf",
             Self::DeletePositions => "positions of a delete",
+            Self::StateBound => "state bound",
         }
     }
 

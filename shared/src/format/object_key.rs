@@ -135,6 +135,8 @@ pub enum ObjectKey {
     DeletePositions(u64),
     /// `deletes/<number, 20 digits>/receipt`
     DeleteReceipt(u64),
+    /// `state-bounds/<number, 20 digits>`
+    StateBound(u64),
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.
@@ -195,6 +197,8 @@ impl Prefix {
     pub const RETIRED: &str = "retired/";
     /// Every delete, oldest first, each followed by its positions and its receipt.
     pub const DELETES: &str = "deletes/";
+    /// Every bound below which state may be gone, oldest first.
+    pub const STATE_BOUNDS: &str = "state-bounds/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
 
@@ -264,7 +268,8 @@ impl ObjectKey {
             | Self::Retirement { .. }
             | Self::Delete(_)
             | Self::DeletePositions(_)
-            | Self::DeleteReceipt(_) => false,
+            | Self::DeleteReceipt(_)
+            | Self::StateBound(_) => false,
         }
     }
 
@@ -331,6 +336,7 @@ impl ObjectKey {
             Self::Delete(number) => format!("{}{number:020}", Prefix::DELETES),
             Self::DeletePositions(number) => format!("{}{number:020}/positions", Prefix::DELETES),
             Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
+            Self::StateBound(number) => format!("{}{number:020}", Prefix::STATE_BOUNDS),
         }
     }
 }

@@ -157,7 +157,8 @@ fn from_of(key: &str) -> Result<Offset> {
         | ObjectKey::Retirement { .. }
         | ObjectKey::Delete(_)
         | ObjectKey::DeletePositions(_)
-        | ObjectKey::DeleteReceipt(_) => {
+        | ObjectKey::DeleteReceipt(_)
+        | ObjectKey::StateBound(_) => {
             Err(Error::decode(FORMAT, 0, "is no ledger entry").in_object(key))
         }
     }

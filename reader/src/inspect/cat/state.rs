@@ -1,10 +1,11 @@
 //! A state object: head, footer and its first records.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use skein_shared::Result;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::block::{BlockDecoder, OrgRange, StreamSummary};
 use skein_shared::format::frame::RecordRef;
+use skein_shared::format::state_bound::StateBound;
 use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
 use skein_shared::ids::Chain;
 use skein_shared::payload::{Limits, PayloadView};
@@ -134,4 +135,20 @@ fn show_record(chain: &Chain, record: &RecordRef<'_>) -> Value {
 
 fn orgs(orgs: OrgRange) -> Value {
     json!({ "first": orgs.first.0, "last": orgs.last.0 })
+}
+
+/// A bound below which state may be gone.
+pub(super) fn bound(bytes: &[u8]) -> Result<Value> {
+    let (id, bound) = StateBound::decode(bytes)?;
+    let chains = bound.chains.iter();
+    let fills = bound.fills.iter();
+    Ok(json!({
+        "kind": "state bound",
+        "write_id": text(&id),
+        "number": bound.number,
+        "kept_from": chains.map(|(chain, at)| (text(chain), json!(at.0))).collect::<Map<_, _>>(),
+        "fills_kept_from": fills.map(|(hole, at)| (text(hole), json!(at.0))).collect::<Map<_, _>>(),
+        "at": text(&bound.at),
+        "done": bound.done,
+    }))
 }

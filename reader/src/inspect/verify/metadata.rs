@@ -8,6 +8,7 @@ use skein_shared::error::BucketCause;
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::format::retirement::Retirement;
 use skein_shared::format::source_identity::SourceIdentity;
+use skein_shared::format::state_bound::StateBound;
 use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::WriteId;
 use skein_shared::shard_map::ShardMap;
@@ -112,6 +113,24 @@ async fn check_placed(
         }
     }
     Ok(())
+}
+
+/// Every bound below which state may be gone says at least what the one before it says; answers the newest.
+pub(super) async fn check_state_bounds(check: &mut Check<'_>) -> Result<StateBound> {
+    let mut newest = StateBound::default();
+    for listed in check.bucket.list(Prefix::STATE_BOUNDS, None).await? {
+        match read(&check.bucket, &listed.key, LEDGER, StateBound::decode).await? {
+            Ok(bound) if bound.number == newest.number + 1 && bound.follows(&newest) => {
+                newest = bound;
+            }
+            Ok(_) => {
+                let what = "does not follow the bound before it";
+                check.find(LEDGER.broken(&listed.key, None, what));
+            }
+            Err(finding) => check.find(finding),
+        }
+    }
+    Ok(newest)
 }
 
 /// Every version of the shard map that a flush was made with is there.

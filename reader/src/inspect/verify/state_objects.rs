@@ -14,6 +14,7 @@ use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::flush_manifest::{FlushedObject, FlushedSpan};
 use skein_shared::format::frame::Stream;
 use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::state_bound::StateBound;
 use skein_shared::format::state_object::{BlockEntry, HEAD_BYTES, Head, StateFooter};
 use skein_shared::ids::{FlushId, ShardId};
 use skein_shared::offset::Offset;
@@ -29,6 +30,31 @@ use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
 
 const FETCH_BYTES: u64 = 8 * MIB;
 
+/// State objects that are missing and may be: all that their flushes read lies below a bound.
+#[derive(Debug, Default)]
+pub(super) struct Gone {
+    bound: StateBound,
+    pub(super) objects: u64,
+}
+
+impl Gone {
+    pub(super) fn new(bound: StateBound) -> Self {
+        Self { bound, objects: 0 }
+    }
+
+    /// Whether the object is one of them.
+    async fn takes(
+        &mut self,
+        bucket: &Bucket,
+        (flush, object): (&LiveFlush, &FlushedObject),
+    ) -> Result<bool> {
+        let may_be = self.bound.is_passed(&flush.contents);
+        let is_gone = may_be && bucket.head(&object.key).await?.is_none();
+        self.objects += u64::from(is_gone);
+        Ok(is_gone)
+    }
+}
+
 /// What one object gave.
 #[derive(Debug, Default)]
 struct ObjectCheck {
@@ -41,14 +67,23 @@ struct ObjectCheck {
 pub(super) async fn check_objects(
     check: &mut Check<'_>,
     truth: Truth,
-    flushes: &[LiveFlush],
-) -> Result<Recounts> {
+    (flushes, mut gone): (&[LiveFlush], Gone),
+) -> Result<(Recounts, Gone)> {
     let (truth, bucket) = (&Arc::new(truth), &check.bucket.clone());
     let mut recounts = Recounts::default();
     for flush in flushes {
         let known = known(check, truth, flush);
-        let objects = flush.contents.objects.iter().zip(&known);
-        let mut checks = futures::stream::iter(objects)
+        let mut there = Vec::new();
+        for (object, known) in flush.contents.objects.iter().zip(&known) {
+            if gone.takes(bucket, (flush, object)).await? {
+                let place = (object.key.as_str(), object.object_bytes);
+                check.object_done(place, &Known::default(), Seen::default());
+            } else {
+                there.push((object, known));
+            }
+        }
+        let is_whole = there.len() == flush.contents.objects.len();
+        let mut checks = futures::stream::iter(there)
             .map(|(object, known)| async move {
                 if let Some(seen) = known.seen() {
                     return (object, known, Ok(seen));
@@ -69,13 +104,13 @@ pub(super) async fn check_objects(
             recounts.add(&seen.recounts);
             check.object_done((&object.key, object.object_bytes), known, seen);
         }
-        if is_sound {
+        if is_sound && is_whole {
             check.findings.extend(miscounts(flush, &counts));
         }
     }
     check.checked.records = recounts.records;
     check.checked.void_frames = recounts.void_frames;
-    Ok(recounts)
+    Ok((recounts, gone))
 }
 
 /// What is remembered of the objects of a flush.

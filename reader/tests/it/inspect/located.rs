@@ -8,9 +8,11 @@ use skein_shared::format::ledger_entry::LedgerEntry;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::quarantine::QuarantineList;
 use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
+use skein_shared::format::state_bound::StateBound;
 use skein_shared::ids::{Generation, ShardId, WriteId};
 use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
+use skein_shared::state_bound_log;
 use skein_shared::window::TimestampMs;
 
 use crate::inspect::world::{POINTS, World, chain};
@@ -323,4 +325,46 @@ async fn a_bucket_that_cannot_be_read_is_an_error_not_a_verdict() {
     let bucket = world.bucket.clone();
     drop(world);
     assert!(verify(&bucket, NOW, &mut |_| {}).await.is_err());
+}
+
+fn objects_of(flush: &FlushManifest) -> &FlushContents {
+    match &flush.body {
+        FlushBody::Written(contents) => contents,
+        FlushBody::Void { reason } => panic!("{reason}"),
+    }
+}
+
+#[tokio::test]
+async fn state_that_is_gone_below_a_bound_is_no_finding_and_any_other_is() {
+    let world = World::build().await;
+    let spans = |flush: &FlushManifest| objects_of(flush).spans.clone();
+    let ends = spans(&world.flushes[0]).into_iter();
+    let bound = StateBound {
+        number: 1,
+        chains: ends.map(|span| (span.stream.chain, span.span.to)).collect(),
+        ..StateBound::default()
+    };
+    let gone = objects_of(&world.flushes[0]).objects[0].key.clone();
+    let findings = found_with(&world, &gone, None).await;
+    assert_located(&findings, &gone, "absence without a bound");
+    assert!(
+        state_bound_log::append(&world.bucket, &bound)
+            .await
+            .unwrap()
+    );
+    assert_eq!(found_with(&world, &gone, None).await, []);
+    let kept = objects_of(&world.flushes[1]).objects[0].key.clone();
+    let findings = found_with(&world, &kept, None).await;
+    assert_located(&findings, &kept, "absence above the bound");
+    let back = StateBound {
+        number: 2,
+        ..StateBound::default()
+    };
+    assert!(state_bound_log::append(&world.bucket, &back).await.unwrap());
+    let key = ObjectKey::StateBound(2).to_string();
+    assert_located(
+        &check(&world).await.findings,
+        &key,
+        "a bound that goes back",
+    );
 }

@@ -60,6 +60,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
         ["deletes", number] => Some(ObjectKey::Delete(number.parse().ok()?)),
         ["deletes", number, "positions"] => Some(ObjectKey::DeletePositions(number.parse().ok()?)),
         ["deletes", number, "receipt"] => Some(ObjectKey::DeleteReceipt(number.parse().ok()?)),
+        ["state-bounds", number] => Some(ObjectKey::StateBound(number.parse().ok()?)),
         ["manifest", shard, inverted] => {
             let inverted: u64 = inverted.parse().ok()?;
             Some(ObjectKey::Manifest {
@@ -298,6 +299,7 @@ mod tests {
             any::<u64>().prop_map(ObjectKey::Delete),
             any::<u64>().prop_map(ObjectKey::DeleteReceipt),
             any::<u64>().prop_map(ObjectKey::DeletePositions),
+            any::<u64>().prop_map(ObjectKey::StateBound),
             (shards(), any::<u64>()).prop_map(|(shard, generation)| ObjectKey::Manifest {
                 shard,
                 generation: Generation(generation)
