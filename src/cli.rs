@@ -11,6 +11,7 @@ mod export;
 mod ls;
 mod cat;
 mod explain;
+mod timers;
 mod status;
 mod retire;
 mod janitor;
@@ -77,6 +78,7 @@ enum Command {
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
     Explain(explain::ExplainArgs),
+    Timers(timers::TimersArgs),
     Status(status::StatusArgs),
     Retire(retire::RetireArgs),
     Janitor(janitor::JanitorArgs),
@@ -105,6 +107,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Ls(args) => ls::run(args, settings),
         Command::Cat(args) => cat::run(args, settings),
         Command::Explain(args) => explain::run(args, settings),
+        Command::Timers(args) => timers::run(args, settings),
         Command::Status(args) => status::run(args, settings),
         Command::Retire(args) => retire::run(args, settings),
         Command::Janitor(args) => janitor::run(args, settings),

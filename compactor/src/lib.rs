@@ -10,6 +10,7 @@
 pub mod error;
 pub mod report;
 pub mod metrics;
+pub mod stage_timers;
 pub mod duplicate_rule;
 pub mod merge_policy;
 pub mod delete_plan;
@@ -33,6 +34,7 @@ pub mod task_context;
 pub mod task;
 pub mod manifest_commit;
 pub mod receipts;
+pub mod run_recording;
 pub mod run;
 pub mod series_split;
 pub mod task_results;

@@ -1,6 +1,8 @@
 //! One function for each event: it logs and counts together.
 
-use metrics::{counter, gauge};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, counter, gauge};
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::damage::{DamageId, DamageRef};
 use skein_shared::ids::{Generation, PlanId, ShardId};
@@ -8,6 +10,56 @@ use tracing::{debug, error, info, warn};
 
 use crate::error::Error;
 use crate::report::StepReport;
+
+/// Bounds of a stage's pieces, in seconds, and what Prometheus calls them.
+const STAGE_BOUNDS: [(f64, &str); 7] = [
+    (0.000_1, "0.0001"),
+    (0.001, "0.001"),
+    (0.01, "0.01"),
+    (0.1, "0.1"),
+    (1.0, "1"),
+    (10.0, "10"),
+    (f64::INFINITY, "+Inf"),
+];
+
+/// Counts the pieces of one stage in the form of a Prometheus histogram. Not by the exporter's own: that keeps every
+/// piece until it is asked.
+#[derive(Debug)]
+pub struct StageMetrics {
+    sum: Gauge,
+    count: Counter,
+    buckets: [Counter; STAGE_BOUNDS.len()],
+}
+
+impl StageMetrics {
+    /// For the stage of this name.
+    pub fn of(stage: &'static str) -> Self {
+        let bucket = |(_, le)| counter!("skein_compactor_stage_seconds_bucket", "stage" => stage, "le" => le);
+        Self {
+            sum: gauge!("skein_compactor_stage_seconds_sum", "stage" => stage),
+            count: counter!("skein_compactor_stage_seconds_count", "stage" => stage),
+            buckets: STAGE_BOUNDS.map(bucket),
+        }
+    }
+
+    /// A piece took so long.
+    pub fn timed(&self, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        self.sum.increment(seconds);
+        self.count.increment(1);
+        for ((bound, _), bucket) in STAGE_BOUNDS.iter().zip(&self.buckets) {
+            if seconds <= *bound {
+                bucket.increment(1);
+            }
+        }
+    }
+}
+
+/// What a run took could not be kept; what it did stays done.
+pub fn run_record_failed(error: &skein_shared::Error) {
+    counter!("skein_compactor_failed_run_records_total").increment(1);
+    warn!(%error, "the run's record was not kept; `skein timers` will not show it");
+}
 
 /// A run has begun.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]

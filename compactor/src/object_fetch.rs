@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -22,17 +23,20 @@ use skein_shared::window::TimeSpan;
 use crate::damage::{CountingFrames, FoundDamage, is_damage};
 use crate::error::{Error, Result};
 use crate::metrics;
+use crate::stage_timers::{Stage, StageTimers};
 
 /// What the first look at the end of a large object fetches: the footer of some hundred blocks.
 const TAIL_BYTES: u64 = 256 * 1024;
 
 /// How objects are fetched.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FetchSettings {
     /// Size of one request; smaller objects are fetched whole.
     pub read_bytes: u64,
     /// Requests at the same time.
     pub read_concurrency: usize,
+    /// What requests take.
+    pub timers: StageTimers,
 }
 
 /// An object whose head and footer agree with its flush manifest.
@@ -123,14 +127,18 @@ pub fn fetch(
     objects: Vec<PlannedObject>,
     counting: Arc<CountingFrames>,
 ) -> BoxStream<'static, Result<Fetched>> {
-    let for_ranges = bucket.clone();
+    let (for_ranges, timers) = (bucket.clone(), settings.timers.clone());
+    let (read_bytes, concurrency) = (settings.read_bytes, settings.read_concurrency);
     futures::stream::iter(objects)
-        .map(move |object| open(bucket.clone(), settings, object, Arc::clone(&counting)))
-        .buffered(settings.read_concurrency)
-        .map_ok(move |opened| futures::stream::iter(opened.fetched(settings.read_bytes)).map(Ok))
+        .map(move |object| {
+            let (settings, counting) = (settings.clone(), Arc::clone(&counting));
+            open(bucket.clone(), settings, object, counting)
+        })
+        .buffered(concurrency)
+        .map_ok(move |opened| futures::stream::iter(opened.fetched(read_bytes)).map(Ok))
         .try_flatten()
-        .map_ok(move |fetched| fill(for_ranges.clone(), fetched))
-        .try_buffered(settings.read_concurrency)
+        .map_ok(move |fetched| fill((for_ranges.clone(), timers.clone()), fetched))
+        .try_buffered(concurrency)
         .boxed()
 }
 
@@ -143,10 +151,10 @@ async fn open(
     if !counting.left_out.is_empty() && counting.lost_with(&planned).is_empty() {
         return Ok(Looked::LeftOut);
     }
-    let opened = match open_once(&bucket, settings, &planned, &counting).await {
+    let opened = match open_once(&bucket, &settings, &planned, &counting).await {
         Err(error) if is_damage(&error) => {
             metrics::damage_read_again(&planned.object.key, &error);
-            open_once(&bucket, settings, &planned, &counting).await
+            open_once(&bucket, &settings, &planned, &counting).await
         }
         opened => opened,
     };
@@ -163,10 +171,11 @@ async fn open(
 
 async fn open_once(
     bucket: &Bucket,
-    settings: FetchSettings,
+    settings: &FetchSettings,
     planned: &PlannedObject,
     counting: &CountingFrames,
 ) -> Result<Opened> {
+    let started = Instant::now();
     let (flush, object) = (planned.flush, &planned.object);
     let key = object.key.as_str();
     let (head, footer, whole);
@@ -184,6 +193,7 @@ async fn open_once(
         footer = footer_of(bucket, key, tail.bytes, object.object_bytes).await?;
         whole = None;
     }
+    settings.timers.record(Stage::Fetch, started.elapsed());
     let same = head.shard == object.shard
         && head.flush == flush
         && footer.flush == flush
@@ -339,12 +349,13 @@ impl Looked {
     }
 }
 
-async fn fill(bucket: Bucket, fetched: Fetched) -> Result<Fetched> {
+async fn fill((bucket, timers): (Bucket, StageTimers), fetched: Fetched) -> Result<Fetched> {
     let mut range = match fetched {
         Fetched::Blocks(range) if range.bytes.is_empty() => range,
         Fetched::Blocks(_) | Fetched::Damaged(_) => return Ok(fetched),
     };
-    let read = bucket.get_range(&range.object.key, range.span()).await;
+    let read = bucket.get_range(&range.object.key, range.span());
+    let read = timers.time_async(Stage::Fetch, read).await;
     match read.map_err(Error::from) {
         Ok(bytes) => range.bytes = bytes,
         // Each block is then asked for by itself, and what can be had is read.

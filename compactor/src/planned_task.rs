@@ -1,6 +1,7 @@
 //! `skein compact task`: one task of a plan, on whatever machine an engine starts it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
@@ -10,6 +11,7 @@ use skein_shared::format::compact_plan::{CompactPlan, PlannedTask};
 use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
 use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::object_key::Prefix;
+use skein_shared::format::run_record::{RunEnd, RunKind};
 use skein_shared::ids::{Generation, PlanId};
 use skein_shared::shard_map::ShardMap;
 use skein_shared::{delete_log, manifest_log, shard_map_log};
@@ -18,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::collected::explained;
 use crate::error::{Error, Result};
 use crate::report::{OnProgress, ProgressCounter, StepReport};
+use crate::run_recording::{RunClock, RunFacts};
 use crate::seal_history::SealHistory;
+use crate::stage_timers::{Stage, StageTimers};
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 use crate::task_results::{self, ShardProgress};
@@ -49,6 +53,8 @@ pub fn run_task<'a>(
     (cancel, progress): (CancellationToken, OnProgress),
 ) -> LocalBoxFuture<'a, Result<TaskReport>> {
     Box::pin(async move {
+        let (started, clock) = (Instant::now(), RunClock::start());
+        let mut timers = StageTimers::default();
         let plan = task_results::load_plan(bucket, id).await?;
         let task = task_results::task_at(&plan, id, index)?.clone();
         let result = task_results::find(bucket, id, index).await?;
@@ -65,6 +71,7 @@ pub fn run_task<'a>(
                 shard_map,
                 (cancel, progress),
             )?;
+            timers = context.timers.clone();
             context.most_task_bytes = task.most_bytes.unwrap_or(u64::MAX);
             let place = (id, index);
             match make(&Arc::new(context), &plan, place, &task).await {
@@ -81,7 +88,22 @@ pub fn run_task<'a>(
             let most = task.most_bytes.unwrap_or(bytes);
             return Err(Error::OverBudget { bytes, most });
         }
-        let shard = task_results::try_commit(bucket, (id, &plan), index).await?;
+        let commit = task_results::try_commit(bucket, (id, &plan), index);
+        let shard = timers.time_async(Stage::Commit, commit).await;
+        timers.task_over(started.elapsed());
+        if let Some(steps) = &did {
+            let is_forward = matches!(shard, Ok(ShardProgress::Committed(_)));
+            let facts = RunFacts {
+                of: RunKind::Task { plan: id, index },
+                ended: shard.as_ref().map_or(RunEnd::Short, |_| RunEnd::Done),
+                threads: 1,
+                shards: (1, usize::from(is_forward)),
+                steps,
+                timers: &timers,
+            };
+            clock.keep(bucket, settings, facts).await;
+        }
+        let shard = shard?;
         Ok(TaskReport { task, did, shard })
     })
 }

@@ -12,6 +12,7 @@ use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::{Part, PlanRules, Step};
+use skein_shared::format::run_record::{RunEnd, RunKind};
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::ShardId;
 use skein_shared::manifest_log;
@@ -30,7 +31,9 @@ use crate::plan::{PlanInput, next_step};
 use crate::plan_input::{self, Reach};
 use crate::receipts;
 use crate::report::{ProgressCounter, RunReport, StepReport};
+use crate::run_recording::{RunClock, RunFacts};
 use crate::seal_history::SealHistory;
+use crate::stage_timers::Stage;
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
@@ -60,10 +63,11 @@ struct RunStart<'a> {
     options: RunOptions,
     cancel: CancellationToken,
     progress: OnProgress,
+    timers: StageTimers,
 }
 
-/// Compacts everything that the ledger has and the manifests do not. With nothing new it makes no write
-/// request.
+/// Compacts everything that the ledger has and the manifests do not, and keeps a record of what that took. With nothing
+/// new it makes no write request.
 ///
 /// # Errors
 /// [`Error::Cancelled`]; [`Error::Shards`] when some shards failed, after the others are done; what reading
@@ -80,13 +84,14 @@ pub fn run<'a>(
     progress: OnProgress,
 ) -> LocalBoxFuture<'a, Result<RunReport>> {
     Box::pin(async move {
-        let started = Instant::now();
+        let (started, clock) = (Instant::now(), RunClock::start());
         let start = RunStart {
             settings,
             bucket,
             options,
             cancel,
             progress,
+            timers: StageTimers::default(),
         };
         let mut outcomes: BTreeMap<ShardId, ShardOutcome> = BTreeMap::new();
         let mut has_deletes = false;
@@ -111,7 +116,19 @@ pub fn run<'a>(
         } else {
             Ok(0)
         };
-        let report = summarize(outcomes.into_values(), &start.cancel)?;
+        let (report, failure) = summarize(outcomes.into_values(), &start.cancel);
+        let facts = RunFacts {
+            of: RunKind::Run,
+            ended: failure.as_ref().map_or(RunEnd::Done, |_| RunEnd::Short),
+            threads: TaskMemory::of(settings).tasks,
+            shards: (report.shards, report.shards_advanced),
+            steps: &report.steps,
+            timers: &start.timers,
+        };
+        if report.steps.generations > 0 {
+            clock.keep(bucket, settings, facts).await;
+        }
+        failure.map_or(Ok(()), Err)?;
         kept?;
         Ok(RunReport {
             elapsed: started.elapsed(),
@@ -147,13 +164,14 @@ impl RunStart<'_> {
         let listener = Arc::clone(&self.progress);
         let progress = ProgressCounter::new(listener, backlog.len(), bytes_total);
         let timelines = self.options.timelines.clone();
-        let context = Arc::new(TaskContext::new(
+        let context = TaskContext::new(
             (settings, memory),
             self.bucket,
             (&rules, timelines, input.deletes.entries.clone()),
             input.shard_map.clone(),
             (self.cancel.clone(), progress),
-        )?);
+        )?;
+        let context = Arc::new(context.timed_by(&self.timers));
         let outcomes = run_shards(
             &context,
             Arc::new(input),
@@ -270,9 +288,21 @@ async fn run_step(
     base: &ShardManifest,
     step: Step,
 ) -> Result<(ShardManifest, StepReport)> {
+    let started = Instant::now();
+    let done = make_and_commit(context, base, step).await;
+    context.timers.task_over(started.elapsed());
+    done
+}
+
+async fn make_and_commit(
+    context: &Arc<TaskContext>,
+    base: &ShardManifest,
+    step: Step,
+) -> Result<(ShardManifest, StepReport)> {
     let made = task::make(context, base, (Part::WHOLE, step), SealHistory::passed()).await;
     let (delta, report) = explained(&context.bucket, base, made).await?;
-    let manifest = manifest_commit::commit(&context.bucket, base.clone(), &delta).await?;
+    let commit = manifest_commit::commit(&context.bucket, base.clone(), &delta);
+    let manifest = context.timers.time_async(Stage::Commit, commit).await?;
     let report = StepReport {
         generations: 1,
         ..report

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::stage_timers::{Stage, StageTimers};
 
 /// Parts of one segment that are sent at the same time.
 pub const PARTS_IN_FLIGHT: usize = 2;
@@ -37,10 +38,16 @@ enum Part {
 
 impl SegmentUpload {
     /// Begins to send the object `key`, which nobody else ever writes.
-    pub fn start(runtime: &Handle, bucket: Bucket, key: String) -> Self {
+    pub fn start(runtime: &Handle, (bucket, key): (Bucket, String), timers: StageTimers) -> Self {
         let (parts, queue) = mpsc::channel(1);
         let write_id = WriteId::random();
-        let sent = runtime.spawn(send(bucket, key.clone(), write_id, queue));
+        let sending = Sending {
+            bucket,
+            key: key.clone(),
+            write_id,
+            timers,
+        };
+        let sent = runtime.spawn(sending.send(queue));
         Self {
             key,
             write_id,
@@ -85,60 +92,71 @@ impl ClosingUpload {
     }
 }
 
-async fn send(
+/// One object on its way.
+struct Sending {
     bucket: Bucket,
     key: String,
     write_id: WriteId,
-    mut queue: mpsc::Receiver<Part>,
-) -> Result<()> {
-    match queue.recv().await {
-        None => Ok(()),
-        Some(Part::Last(only)) => Ok(bucket.put(&key, only, write_id).await?),
-        Some(Part::More(first)) => {
-            let upload = bucket.start_multipart(&key, write_id).await?;
-            let parts = send_parts(&upload, first, &mut queue).await;
-            let completed = match parts {
-                Ok(Some(parts)) => upload.complete(&parts).await.map(drop),
-                Ok(None) => return Ok(upload.abort().await?),
-                Err(error) => Err(error),
-            };
-            if completed.is_err() {
-                // The first error is the one to tell; an upload that stays is removed by the lifecycle rule.
-                let _ = upload.abort().await;
-            }
-            completed.map_err(Error::from)
-        }
-    }
+    timers: StageTimers,
 }
 
-/// Sends every part; `None` when the encoder gave the segment up.
-async fn send_parts(
-    upload: &MultipartUpload,
-    first: Bytes,
-    queue: &mut mpsc::Receiver<Part>,
-) -> skein_shared::Result<Option<Vec<UploadedPart>>> {
-    let mut in_flight = FuturesUnordered::new();
-    let mut parts = Vec::new();
-    let mut next = Some(Part::More(first));
-    for number in 1.. {
-        let Some(part) = next else {
-            return Ok(None);
-        };
-        let (bytes, is_last) = match part {
-            Part::More(bytes) => (bytes, false),
-            Part::Last(bytes) => (bytes, true),
-        };
-        if !bytes.is_empty() {
-            in_flight.push(upload.upload_part(number, bytes));
+impl Sending {
+    async fn send(self, mut queue: mpsc::Receiver<Part>) -> Result<()> {
+        let (bucket, key, write_id) = (&self.bucket, &self.key, self.write_id);
+        match queue.recv().await {
+            None => Ok(()),
+            Some(Part::Last(only)) => {
+                let put = bucket.put(key, only, write_id);
+                Ok(self.timers.time_async(Stage::Upload, put).await?)
+            }
+            Some(Part::More(first)) => {
+                let upload = bucket.start_multipart(key, write_id).await?;
+                let parts = self.send_parts(&upload, first, &mut queue).await;
+                let completed = match parts {
+                    Ok(Some(parts)) => upload.complete(&parts).await.map(drop),
+                    Ok(None) => return Ok(upload.abort().await?),
+                    Err(error) => Err(error),
+                };
+                if completed.is_err() {
+                    // The first error is the one to tell; an upload that stays is removed by the lifecycle rule.
+                    let _ = upload.abort().await;
+                }
+                completed.map_err(Error::from)
+            }
         }
-        if is_last {
-            break;
-        }
-        if in_flight.len() >= PARTS_IN_FLIGHT {
-            parts.extend(in_flight.try_next().await?);
-        }
-        next = queue.recv().await;
     }
-    parts.extend(in_flight.try_collect::<Vec<_>>().await?);
-    Ok(Some(parts))
+
+    /// Sends every part; `None` when the encoder gave the segment up.
+    async fn send_parts(
+        &self,
+        upload: &MultipartUpload,
+        first: Bytes,
+        queue: &mut mpsc::Receiver<Part>,
+    ) -> skein_shared::Result<Option<Vec<UploadedPart>>> {
+        let mut in_flight = FuturesUnordered::new();
+        let mut parts = Vec::new();
+        let mut next = Some(Part::More(first));
+        for number in 1.. {
+            let Some(part) = next else {
+                return Ok(None);
+            };
+            let (bytes, is_last) = match part {
+                Part::More(bytes) => (bytes, false),
+                Part::Last(bytes) => (bytes, true),
+            };
+            if !bytes.is_empty() {
+                let sent = upload.upload_part(number, bytes);
+                in_flight.push(self.timers.time_async(Stage::Upload, sent));
+            }
+            if is_last {
+                break;
+            }
+            if in_flight.len() >= PARTS_IN_FLIGHT {
+                parts.extend(in_flight.try_next().await?);
+            }
+            next = queue.recv().await;
+        }
+        parts.extend(in_flight.try_collect::<Vec<_>>().await?);
+        Ok(Some(parts))
+    }
 }

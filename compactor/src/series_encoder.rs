@@ -1,6 +1,7 @@
 //! Series by series: decode, merge, filter by ownership, encode.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use bytes::Bytes;
 use skein_config::cutover::owner::writers;
@@ -21,6 +22,12 @@ use crate::live_segments::LiveSegments;
 use crate::payload_arena::PayloadRef;
 use crate::segment_set::SegmentSet;
 use crate::series_grouper::{SeriesGroup, SeriesGrouper};
+use crate::stage_timers::{Stage, StageTimers};
+
+/// Series are merged and then encoded in batches, so that a clock is asked once for many points: a batch is full with
+/// so many points, or so many series.
+const BATCH_POINTS: usize = 2048;
+const BATCH_SERIES: usize = 64;
 
 /// Payloads of a series that are fetched from memory side by side.
 const TOUCHED_AT_ONCE: usize = 32;
@@ -52,16 +59,74 @@ pub struct SegmentInput<'a> {
     pub mask: &'a DeleteMask,
     /// Which points deletes take of each of the live segments.
     pub live_masks: &'a [DeleteMask],
-    /// Ends it between two series.
+    /// Ends it between two batches of series.
     pub cancel: &'a CancellationToken,
+    /// What merging and encoding take.
+    pub timers: &'a StageTimers,
 }
 
 /// Memory that is used again from one segment to the next.
 #[derive(Debug, Default)]
 pub struct Scratch {
     merge: SeriesMerge,
-    merged: SeriesBuffer,
+    batch: Batch,
     deleted: Deleted,
+}
+
+/// Series that are merged and not yet encoded, in order.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Those from `filled` on are memory that waits to be used again.
+    series: Vec<MergedSeries>,
+    filled: usize,
+    points: usize,
+}
+
+#[derive(Debug, Default)]
+struct MergedSeries {
+    key: SeriesKey,
+    points: SeriesBuffer,
+    metadata: Option<SeriesMetadata>,
+}
+
+impl Batch {
+    /// Forgets the series and keeps the memory: that of large ones once, however many places have held one.
+    fn clear(&mut self) {
+        let Some((first, others)) = self.series.split_first_mut() else {
+            return;
+        };
+        for other in &mut others[..self.filled.saturating_sub(1)] {
+            if first.points.values.capacity() < other.points.values.capacity() {
+                std::mem::swap(&mut first.points, &mut other.points);
+            }
+            if other.points.values.capacity() > 2 * BATCH_POINTS {
+                other.points = SeriesBuffer::default();
+            }
+        }
+        (self.filled, self.points) = (0, 0);
+    }
+
+    fn is_full(&self) -> bool {
+        self.points >= BATCH_POINTS || self.filled >= BATCH_SERIES
+    }
+
+    /// The place of the next series.
+    fn next(&mut self) -> &mut MergedSeries {
+        if self.filled == self.series.len() {
+            self.series.push(MergedSeries::default());
+        }
+        &mut self.series[self.filled]
+    }
+
+    /// The next series is there.
+    fn keep_next(&mut self) {
+        self.points += self.series[self.filled].points.values.len();
+        self.filled += 1;
+    }
+
+    fn series(&self) -> &[MergedSeries] {
+        &self.series[..self.filled]
+    }
 }
 
 impl Scratch {
@@ -70,16 +135,75 @@ impl Scratch {
         std::mem::take(&mut self.deleted)
     }
 
-    /// Merges what was gathered of a series of `org` in `window` and leaves the points that are ours to write.
-    fn merge_owned(&mut self, timelines: &Timelines, org: OrgId, window: Window) -> MergeCounts {
-        match timelines.of(org).phase_over(window.span()) {
-            Some(phase) if phase.writers.contain(Pipeline::New) => {
-                self.merge.merge_into(|_| true, &mut self.merged)
-            }
-            Some(_) | None => {
-                let owned = |ms| writers(timelines, org, TimestampMs(ms)).contain(Pipeline::New);
-                self.merge.merge_into(owned, &mut self.merged)
-            }
+    /// Merges series until the batch is full; leaves it empty at the window's end.
+    fn merge_batch(&mut self, input: &mut SegmentInput<'_>) -> Result<MergeCounts> {
+        let mut counts = MergeCounts::default();
+        self.batch.clear();
+        while !self.batch.is_full() {
+            let window = input.identity.window;
+            let of_window = |(next, _): &(Window, SeriesKey)| *next == window;
+            let fresh = input.fresh.peek().filter(of_window).map(|(_, key)| key);
+            let Some(key) = [fresh, input.live.least()?].into_iter().flatten().min() else {
+                break;
+            };
+            let metadata = self.gather_series(input, key, &mut counts)?;
+            let merged = self.batch.next();
+            counts.add(merge_owned(
+                &mut self.merge,
+                (input.timelines, key.org, window),
+                &mut merged.points,
+            ));
+            (merged.key, merged.metadata) = (key, metadata);
+            self.batch.keep_next();
+        }
+        Ok(counts)
+    }
+
+    /// Gathers what payloads and live segments have of a series, which comes next, and no delete takes; answers its last
+    /// written metadata.
+    fn gather_series(
+        &mut self,
+        input: &mut SegmentInput<'_>,
+        key: SeriesKey,
+        counts: &mut MergeCounts,
+    ) -> Result<Option<SeriesMetadata>> {
+        let (merge, deleted) = (&mut self.merge, &mut self.deleted);
+        let window = input.identity.window;
+        merge.clear();
+        let mut metadata = None;
+        if input.fresh.peek() == Some((window, key))
+            && let Some(group) = input.fresh.take_series()?
+        {
+            let says = |order| !input.mask.takes_record(key, order, window);
+            metadata = gather(group, input.chain_indexes, merge, says);
+        }
+        counts.deleted += merge.drop_deleted(input.mask, key, deleted);
+        if input.expiry.drops(key.org, window) {
+            counts.expired += merge.drop_all();
+            metadata = None;
+        }
+        input.live.take(key, |file, points, theirs| {
+            let mask = &input.live_masks[file];
+            counts.deleted += mask.drop_of_segment(key, points, deleted);
+            merge.gather_segment(points);
+            let says = |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, window);
+            keep_newest(&mut metadata, theirs.filter(says));
+        })?;
+        Ok(metadata)
+    }
+}
+
+/// Merges what was gathered of a series of the org in the window and leaves the points that are ours to write.
+fn merge_owned(
+    merge: &mut SeriesMerge,
+    (timelines, org, window): (&Timelines, OrgId, Window),
+    merged: &mut SeriesBuffer,
+) -> MergeCounts {
+    match timelines.of(org).phase_over(window.span()) {
+        Some(phase) if phase.writers.contain(Pipeline::New) => merge.merge_into(|_| true, merged),
+        Some(_) | None => {
+            let owned = |ms| writers(timelines, org, TimestampMs(ms)).contain(Pipeline::New);
+            merge.merge_into(owned, merged)
         }
     }
 }
@@ -90,55 +214,34 @@ impl Scratch {
 /// # Errors
 /// [`Error::Cancelled`]; what reading the live segments or the spilled payloads gives.
 pub fn encode_segment(
-    input: SegmentInput<'_>,
+    mut input: SegmentInput<'_>,
     scratch: &mut Scratch,
     part_bytes: usize,
     mut emit: impl FnMut(usize, Bytes),
 ) -> Result<(Vec<FinishedSegment>, MergeCounts)> {
-    let live = input.live;
-    let SegmentInput {
-        identity, profile, ..
-    } = input;
     let chains = match input.layer {
         Layer::Base => ChainTable::default(),
-        Layer::Overlay { .. } => input.chains,
+        Layer::Overlay { .. } => std::mem::take(&mut input.chains),
     };
-    let mut segments = SegmentSet::new(identity, chains, profile, input.rollups);
+    let mut segments = SegmentSet::new(input.identity, chains, input.profile, input.rollups);
     let mut counts = MergeCounts::default();
-    let fresh = input.fresh;
     loop {
         if input.cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let of_window = |(window, _): &(Window, SeriesKey)| *window == input.identity.window;
-        let next_fresh = fresh.peek().filter(of_window).map(|(_, key)| key);
-        let Some(key) = [next_fresh, live.least()?].into_iter().flatten().min() else {
-            return Ok((segments.finish(), counts));
-        };
-        scratch.merge.clear();
-        let mut metadata = None;
-        if next_fresh == Some(key)
-            && let Some(group) = fresh.take_series()?
-        {
-            let says = |order| !input.mask.takes_record(key, order, identity.window);
-            metadata = gather(group, input.chain_indexes, &mut scratch.merge, says);
+        let started = Instant::now();
+        counts.add(scratch.merge_batch(&mut input)?);
+        let merged = Instant::now();
+        let batch = scratch.batch.series();
+        if batch.is_empty() {
+            let finished = input.timers.time(Stage::Encode, || segments.finish());
+            return Ok((finished, counts));
         }
-        let (merge, deleted) = (&mut scratch.merge, &mut scratch.deleted);
-        counts.deleted += merge.drop_deleted(input.mask, key, deleted);
-        if input.expiry.drops(key.org, identity.window) {
-            counts.expired += merge.drop_all();
-            metadata = None;
+        for series in batch {
+            segments.push(series.key, &series.points, series.metadata.as_ref());
         }
-        live.take(key, |file, points, theirs| {
-            let mask = &input.live_masks[file];
-            counts.deleted += mask.drop_of_segment(key, points, deleted);
-            merge.gather_segment(points);
-            let says =
-                |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, identity.window);
-            keep_newest(&mut metadata, theirs.filter(says));
-        })?;
-        counts.add(scratch.merge_owned(input.timelines, key.org, input.identity.window));
-        segments.push(key, &scratch.merged, metadata.as_ref());
+        input.timers.record(Stage::Merge, merged - started);
+        input.timers.record(Stage::Encode, merged.elapsed());
         segments.take_parts(part_bytes, &mut emit);
     }
 }
@@ -180,5 +283,51 @@ fn keep_newest(ours: &mut Option<SeriesMetadata>, theirs: Option<SeriesMetadata>
     let their_order = theirs.as_ref().map(|metadata| metadata.order);
     if ours.as_ref().map(|metadata| metadata.order) < their_order {
         *ours = theirs;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(batch: &mut Batch, points: usize) {
+        let next = batch.next();
+        next.points.values.resize(points, 0.5);
+        batch.keep_next();
+    }
+
+    #[test]
+    fn a_batch_is_full_with_points_or_with_series() {
+        let mut batch = Batch::default();
+        push(&mut batch, BATCH_POINTS - 1);
+        assert!(!batch.is_full());
+        push(&mut batch, 1);
+        assert!(batch.is_full());
+        batch.clear();
+        for _ in 0..BATCH_SERIES {
+            assert!(!batch.is_full());
+            push(&mut batch, 1);
+        }
+        assert!(batch.is_full());
+    }
+
+    #[test]
+    fn the_memory_of_large_series_is_kept_once() {
+        let large = 50 * BATCH_POINTS;
+        let mut batch = Batch::default();
+        for place in 0..BATCH_SERIES {
+            for _ in 0..place {
+                push(&mut batch, 1);
+            }
+            push(&mut batch, large);
+            batch.clear();
+        }
+        let held = batch
+            .series
+            .iter()
+            .map(|kept| kept.points.values.capacity());
+        let held = held.sum::<usize>();
+        assert!(held < 2 * large, "{held} for {large}");
+        assert!(held >= large, "memory is kept for the next batch");
     }
 }

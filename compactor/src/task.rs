@@ -31,6 +31,7 @@ use crate::report::{CpuClock, StepReport};
 use crate::seal_history::SealHistory;
 use crate::series_grouper::SeriesGrouper;
 use crate::spill::Spill;
+use crate::stage_timers::Stage;
 use crate::task_context::TaskContext;
 use crate::window_writer::{StepSegments, WindowWriter};
 
@@ -131,7 +132,7 @@ async fn read_and_write(
     });
     let ranges = fetch(
         context.bucket.clone(),
-        context.fetch,
+        context.fetch.clone(),
         std::mem::take(&mut step.objects),
         Arc::clone(&counting),
     );
@@ -201,17 +202,19 @@ impl<'a> StepWork<'a> {
     fn run(mut self, mut queue: mpsc::Receiver<Result<Fetched>>) -> Result<StepOutput> {
         let clock = CpuClock::start();
         let mut decoder = BlockDecoder::new();
-        while let Some(fetched) = queue.blocking_recv() {
+        let timers = &self.context.timers;
+        while let Some(fetched) = timers.time(Stage::Wait, || queue.blocking_recv()) {
             match fetched? {
                 Fetched::Blocks(range) => self.read_range(&mut decoder, &range)?,
                 Fetched::Damaged(damage) => self.damages.push(damage),
             }
         }
-        let mut grouper = self.group()?;
+        let mut grouper = timers.time(Stage::Sort, || self.group())?;
         self.writer.write(&mut grouper)?;
         self.context.arenas.give_back(grouper.into_arena());
-        let quarantine = self.write_quarantine()?;
-        let seal = self.write_seal()?;
+        let (quarantine, seal) = timers.time(Stage::Close, || {
+            Ok::<_, Error>((self.write_quarantine()?, self.write_seal()?))
+        })?;
         let mut segments = self.writer.finish()?;
         segments.report.busy = clock.stop();
         segments.report.spilled_bytes = self.spilled_bytes;
@@ -229,12 +232,13 @@ impl<'a> StepWork<'a> {
                 return Err(Error::Cancelled);
             }
             let points_before = self.frames.points;
-            self.read_block(decoder, range, block)?;
+            let timers = &self.context.timers;
+            timers.time(Stage::Decode, || self.read_block(decoder, range, block))?;
             let points = self.frames.points - points_before;
             self.context.progress.add(points, block.bytes);
             self.check_budget()?;
             if self.arena.held_bytes() >= self.context.arena_bytes {
-                self.spill_arena()?;
+                timers.time(Stage::Sort, || self.spill_arena())?;
             }
         }
         Ok(())
@@ -315,12 +319,8 @@ impl<'a> StepWork<'a> {
     /// Writes the list of what could not be read.
     fn write_quarantine(&mut self) -> Result<Listed> {
         let (bucket, limits) = (&self.context.bucket, &self.context.limits);
-        let attempt = self.writer.attempt();
-        let name = (
-            self.reader.shard,
-            self.writer.expected_generation(),
-            attempt,
-        );
+        let (generation, attempt) = (self.writer.expected_generation(), self.writer.attempt());
+        let name = (self.reader.shard, generation, attempt);
         let records = std::mem::take(&mut self.frames.quarantined);
         let found = std::mem::take(&mut self.damages);
         self.context.writer.runtime.block_on(async {

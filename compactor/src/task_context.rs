@@ -24,6 +24,7 @@ use crate::object_fetch::FetchSettings;
 use crate::payload_arena::ArenaPool;
 use crate::report::ProgressCounter;
 use crate::spill::SpillPlace;
+use crate::stage_timers::StageTimers;
 use crate::window_writer::WriterContext;
 
 /// Least memory that a task is started with; fewer tasks run when the budget has less for each.
@@ -60,6 +61,8 @@ pub struct TaskContext {
     pub cancel: CancellationToken,
     /// How far the tasks are.
     pub progress: ProgressCounter,
+    /// What the stages of all tasks take.
+    pub timers: StageTimers,
 }
 
 /// What the memory budget is divided into.
@@ -87,11 +90,13 @@ impl TaskContext {
         shard_map: ShardMap,
         (cancel, progress): (CancellationToken, ProgressCounter),
     ) -> Result<Self> {
+        let timers = StageTimers::default();
         Ok(Self {
             bucket: bucket.clone(),
             fetch: FetchSettings {
                 read_bytes: settings.read_bytes.0,
                 read_concurrency: memory.read_concurrency,
+                timers: timers.clone(),
             },
             writer: WriterContext {
                 runtime: Handle::current(),
@@ -103,6 +108,7 @@ impl TaskContext {
                 timelines: Arc::new(timelines),
                 deletes,
                 cancel: cancel.clone(),
+                timers: timers.clone(),
             },
             arena_bytes: memory.arena_bytes,
             most_task_bytes: u64::MAX,
@@ -115,7 +121,17 @@ impl TaskContext {
             left_out: BTreeMap::new(),
             cancel,
             progress,
+            timers,
         })
+    }
+
+    /// The same, with timers that others add to as well.
+    #[must_use]
+    pub fn timed_by(mut self, timers: &StageTimers) -> Self {
+        self.fetch.timers = timers.clone();
+        self.writer.timers = timers.clone();
+        self.timers = timers.clone();
+        self
     }
 }
 

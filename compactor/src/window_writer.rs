@@ -30,6 +30,7 @@ use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
 use crate::series_encoder::{Scratch, SegmentInput, encode_segment};
 use crate::series_grouper::SeriesGrouper;
+use crate::stage_timers::{Stage, StageTimers};
 
 /// Segments whose last part is on its way while the next one is encoded.
 const CLOSING_UPLOADS: usize = 2;
@@ -53,8 +54,10 @@ pub struct WriterContext {
     pub timelines: Arc<Timelines>,
     /// The deletes in force, from the first on.
     pub deletes: Arc<[DeleteEntry]>,
-    /// Ends it between two series.
+    /// Ends it between two batches of series.
     pub cancel: CancellationToken,
+    /// What stages take.
+    pub timers: StageTimers,
 }
 
 /// Writes the segments of one step. Nothing is visible until the step is committed.
@@ -179,7 +182,8 @@ impl<'a> WindowWriter<'a> {
             window,
             resolution: Resolution::Raw,
         };
-        let (layer, files, applied) = self.files_to_merge(window)?;
+        let timers = &self.context.timers;
+        let (layer, files, applied) = timers.time(Stage::Merge, || self.files_to_merge(window))?;
         let chains = self.chains_of(&fresh.chains_in(window), &files);
         let indexes: Vec<ChainIndex> = self
             .chains
@@ -218,11 +222,12 @@ impl<'a> WindowWriter<'a> {
             mask: &mask,
             live_masks: &live_masks,
             cancel: &context.cancel,
+            timers,
         };
         let part_bytes = context.part_bytes;
         let (finished, counts) =
             encode_segment(input, &mut self.scratch, part_bytes, |place, part| {
-                uploads[place].1.part(part);
+                timers.time(Stage::Close, || uploads[place].1.part(part));
             })?;
         self.written.counts.add(counts);
         self.written.points_merged += live.points();
@@ -255,7 +260,8 @@ impl<'a> WindowWriter<'a> {
             };
             let key = self.next_key(identity);
             let context = self.context;
-            let upload = SegmentUpload::start(&context.runtime, context.bucket.clone(), key);
+            let to = (context.bucket.clone(), key);
+            let upload = SegmentUpload::start(&context.runtime, to, context.timers.clone());
             (*resolution, upload)
         };
         resolutions.map(start).collect()
@@ -362,14 +368,17 @@ impl<'a> WindowWriter<'a> {
             summary: finished.summary,
             deletes_applied: self.context.deletes.len() as u64,
         });
-        self.closing.push_back(upload.close(finished.rest));
+        let timers = &self.context.timers;
+        let closing = timers.time(Stage::Close, || upload.close(finished.rest));
+        self.closing.push_back(closing);
     }
 
     /// Waits until at most `left` uploads are still closing.
     fn finish_uploads(&mut self, left: usize) -> Result<()> {
         while self.closing.len() > left {
             if let Some(upload) = self.closing.pop_front() {
-                self.context.runtime.block_on(upload.finish())?;
+                let (runtime, timers) = (&self.context.runtime, &self.context.timers);
+                timers.time(Stage::Close, || runtime.block_on(upload.finish()))?;
             }
         }
         Ok(())

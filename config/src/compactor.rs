@@ -43,6 +43,8 @@ pub struct CompactorSettings {
     pub delete_after: Millis,
     /// How long after a delete its points must be gone from all segments.
     pub delete_deadline: Millis,
+    /// Records of runs that are kept, for `skein timers`; 0 keeps none.
+    pub run_records: u32,
 }
 
 impl CompactorSettings {
@@ -87,6 +89,7 @@ impl CompactorSettings {
             &self.watermark_delay,
             Millis(0)..=Millis::seconds(30 * 86_400),
         );
+        bounds.range("run_records", &self.run_records, 0..=10_000);
         let year = Millis::seconds(366 * 86_400);
         bounds.range("delete_after", &self.delete_after, Millis(0)..=year);
         bounds.range(

@@ -299,6 +299,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::Delete(_)
         | ObjectKey::DeletePositions(_)
         | ObjectKey::DeleteReceipt(_)
-        | ObjectKey::StateBound(_) => None,
+        | ObjectKey::StateBound(_)
+        | ObjectKey::RunRecord { .. } => None,
     }
 }

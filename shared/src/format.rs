@@ -47,3 +47,4 @@ pub mod delete_receipt;
 pub mod state_bound;
 pub mod replay_job;
 pub mod replay_step;
+pub mod run_record;

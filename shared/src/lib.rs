@@ -22,7 +22,8 @@
 //!   missing, from Kafka into holes or from state into a topic.
 //! - **window**: half-open event-time span. **segment**: immutable file of encoded series of one
 //!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
-//!   they hold. **generation**: number of a shard's manifest.
+//!   they hold. **generation**: number of a shard's manifest. **stage**: what points pass in a compaction, timed
+//!   piece by piece; a **run record** keeps the times of one run.
 //! - **delete**: a selector of points and the positions below which records count as deleted; permanent. **receipt**:
 //!   that no live segment holds any of them.
 //! - **bucket** (of points): 5 minutes, an hour or a day of one series, summed up. **rollup**: buckets of a
@@ -40,6 +41,7 @@ pub mod error_kind;
 pub mod error;
 pub mod series;
 pub mod rollup;
+pub mod stage_time;
 pub mod shard_map;
 pub mod payload;
 pub mod format;
@@ -60,6 +62,7 @@ pub mod fills;
 pub mod manifest_log;
 pub mod delete_log;
 pub mod state_bound_log;
+pub mod run_log;
 pub mod state_fetch;
 pub mod segment_fetch;
 

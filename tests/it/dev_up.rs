@@ -122,7 +122,7 @@ async fn the_commands_of_the_readme_work_as_written() {
         .iter()
         .partition(|line| line.starts_with("export ") || line.contains("dev up"));
     assert_eq!(setup.len(), 3, "{setup:?}");
-    assert_eq!(commands.len(), 10, "{commands:?}");
+    assert_eq!(commands.len(), 11, "{commands:?}");
     for line in commands {
         let printed = good(line, &dev).await;
         if line.contains("--format csv") {
@@ -198,7 +198,7 @@ async fn an_object_of_each_kind_can_be_shown_and_other_clients_fetch_it() {
             one_of_each.push(object.key.clone());
         }
     }
-    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
     for key in &one_of_each {
         let shown = good(&format!("$SKEIN cat '{key}'"), &dev).await;
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();

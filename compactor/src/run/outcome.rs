@@ -79,11 +79,11 @@ fn panic_text(panic: JoinError) -> String {
         .unwrap_or_else(|| "it is in the log".to_owned())
 }
 
-/// The report of all shards, or the worst failure of any.
+/// What was done, and what the run fails with: the worst failure of any shard.
 pub(super) fn summarize(
     outcomes: impl ExactSizeIterator<Item = ShardOutcome>,
     cancel: &CancellationToken,
-) -> Result<RunReport> {
+) -> (RunReport, Option<Error>) {
     let mut report = RunReport {
         shards: outcomes.len(),
         ..RunReport::default()
@@ -105,14 +105,17 @@ pub(super) fn summarize(
     let failed = failures.len();
     // Stable: of those that failed equally badly it is the first.
     failures.sort_by_key(|(_, error)| Reverse(error.kind()));
-    match failures.into_iter().next() {
-        None => Ok(report),
-        Some(_) if cancel.is_cancelled() => Err(Error::Cancelled),
-        Some((shard, worst)) => Err(Error::Shards {
+    let shards = report.shards;
+    let failure = failures.into_iter().next().map(|(shard, worst)| {
+        if cancel.is_cancelled() {
+            return Error::Cancelled;
+        }
+        Error::Shards {
             failed,
-            shards: report.shards,
+            shards,
             shard,
             worst: Box::new(worst),
-        }),
-    }
+        }
+    });
+    (report, failure)
 }

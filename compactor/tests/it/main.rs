@@ -26,3 +26,4 @@ mod delete_races;
 mod collected;
 mod expiry;
 mod state_garbage;
+mod run_records;

@@ -269,6 +269,7 @@ pub(crate) fn settings() -> CompactorSettings {
         watermark_delay: Millis::seconds(300),
         delete_after: Millis(0),
         delete_deadline: Millis::seconds(86_400),
+        run_records: 1000,
         memory_budget: ByteCount::mib(256),
         threads: 2,
         read_bytes: ByteCount::mib(8),

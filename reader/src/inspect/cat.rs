@@ -23,6 +23,7 @@ mod quarantine;
 mod compaction;
 mod deletes;
 mod replay;
+mod run_record;
 mod segment;
 mod state;
 
@@ -57,6 +58,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::DeletePositions(_) => whole(bucket, key, deletes::positions).await?,
             ObjectKey::DeleteReceipt(_) => whole(bucket, key, deletes::receipt).await?,
             ObjectKey::StateBound(_) => whole(bucket, key, state::bound).await?,
+            ObjectKey::RunRecord { .. } => whole(bucket, key, run_record::show).await?,
         };
         Ok(shown)
     })

@@ -68,6 +68,12 @@ pub(crate) const STATUS: Duty = Duty {
     what_to_do: "delete the object: its worker writes it again, or another one tells of the same partitions",
 };
 
+/// It only tells what a compaction took.
+pub(crate) const RUN_RECORD: Duty = Duty {
+    promise: Promise::CompleteOrInvisible,
+    what_to_do: "delete the object: nothing but `skein timers` reads it",
+};
+
 /// Segments follow from state.
 pub(crate) const SEGMENT: Duty = Duty {
     promise: Promise::CompleteOrInvisible,

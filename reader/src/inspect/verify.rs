@@ -164,6 +164,7 @@ async fn run(mut check: Check<'_>) -> Result<VerifyReport> {
     fills::check_fills(check, &mut ledger).await?;
     metadata::check_sources(check, &ledger).await?;
     metadata::check_completeness(check).await?;
+    metadata::check_run_records(check).await?;
     manifests::check_positions(check, &manifests, &mut ledger);
     let flushes = flushes::check_flushes(check, &ledger).await?;
     let made_with = flushes.iter().map(|flush| &flush.contents.made_with);
@@ -237,7 +238,8 @@ impl<'p> Check<'p> {
                     | ObjectKey::Segment { .. }
                     | ObjectKey::Quarantine { .. }
                     | ObjectKey::Seal { .. }
-                    | ObjectKey::Leaf { .. })
+                    | ObjectKey::Leaf { .. }
+                    | ObjectKey::RunRecord { .. })
             )
         };
         self.findings.iter().all(is_output)

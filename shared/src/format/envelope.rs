@@ -69,10 +69,12 @@ pub enum Kind {
     DeletePositions = 23,
     /// Below which positions state may be gone.
     StateBound = 26,
+    /// What a compaction did and took.
+    RunRecord = 25,
 }
 
 impl Kind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -96,6 +98,7 @@ impl Kind {
         Self::ManifestLeaf,
         Self::DeletePositions,
         Self::StateBound,
+        Self::RunRecord,
     ];
 
     /// The name that errors and reports use.
@@ -124,6 +127,7 @@ impl Kind {
             Self::ManifestLeaf => "manifest leaf",
             Self::DeletePositions => "positions of a delete",
             Self::StateBound => "state bound",
+            Self::RunRecord => "run record",
         }
     }
 

@@ -137,6 +137,13 @@ pub enum ObjectKey {
     DeleteReceipt(u64),
     /// `state-bounds/<number, 20 digits>`
     StateBound(u64),
+    /// `runs/<2^64 - 1 - milliseconds since the epoch, 20 digits>-<run>`, so that the newest is listed first.
+    RunRecord {
+        /// When it was over; not before the epoch.
+        at: TimestampMs,
+        /// Its name.
+        run: Attempt,
+    },
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.
@@ -199,6 +206,8 @@ impl Prefix {
     pub const DELETES: &str = "deletes/";
     /// Every bound below which state may be gone, oldest first.
     pub const STATE_BOUNDS: &str = "state-bounds/";
+    /// The record of every compaction, newest first.
+    pub const RUNS: &str = "runs/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
 
@@ -269,7 +278,8 @@ impl ObjectKey {
             | Self::Delete(_)
             | Self::DeletePositions(_)
             | Self::DeleteReceipt(_)
-            | Self::StateBound(_) => false,
+            | Self::StateBound(_)
+            | Self::RunRecord { .. } => false,
         }
     }
 
@@ -337,6 +347,10 @@ impl ObjectKey {
             Self::DeletePositions(number) => format!("{}{number:020}/positions", Prefix::DELETES),
             Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
             Self::StateBound(number) => format!("{}{number:020}", Prefix::STATE_BOUNDS),
+            Self::RunRecord { at, run } => {
+                let millis = u64::try_from(at.0).unwrap_or(0);
+                format!("{}{:020}-{run}", Prefix::RUNS, u64::MAX - millis)
+            }
         }
     }
 }

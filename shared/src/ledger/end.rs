@@ -135,31 +135,8 @@ struct Page {
 }
 
 fn from_of(key: &str) -> Result<Offset> {
-    match key.parse::<ObjectKey>()? {
-        ObjectKey::LedgerEntry { from, .. } => Ok(from),
-        ObjectKey::State { .. }
-        | ObjectKey::Segment { .. }
-        | ObjectKey::Quarantine { .. }
-        | ObjectKey::Seal { .. }
-        | ObjectKey::Leaf { .. }
-        | ObjectKey::Flush(_)
-        | ObjectKey::Genesis(_)
-        | ObjectKey::Fill { .. }
-        | ObjectKey::ReplayJob(_)
-        | ObjectKey::ReplayStep { .. }
-        | ObjectKey::ReplayCancel(_)
-        | ObjectKey::Plan(_)
-        | ObjectKey::Result { .. }
-        | ObjectKey::Source(_)
-        | ObjectKey::ShardMap(_)
-        | ObjectKey::Manifest { .. }
-        | ObjectKey::Status(_)
-        | ObjectKey::Retirement { .. }
-        | ObjectKey::Delete(_)
-        | ObjectKey::DeletePositions(_)
-        | ObjectKey::DeleteReceipt(_)
-        | ObjectKey::StateBound(_) => {
-            Err(Error::decode(FORMAT, 0, "is no ledger entry").in_object(key))
-        }
+    if let ObjectKey::LedgerEntry { from, .. } = key.parse()? {
+        return Ok(from);
     }
+    Err(Error::decode(FORMAT, 0, "is no ledger entry").in_object(key))
 }

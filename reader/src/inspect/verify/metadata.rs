@@ -7,14 +7,15 @@ use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::format::object_key::{ObjectKey, Prefix};
 use skein_shared::format::retirement::Retirement;
+use skein_shared::format::run_record::RunRecord;
 use skein_shared::format::source_identity::SourceIdentity;
 use skein_shared::format::state_bound::StateBound;
 use skein_shared::format::worker_status::WorkerStatus;
 use skein_shared::ids::WriteId;
 use skein_shared::shard_map::ShardMap;
-use skein_shared::{Error, Result, shard_map_log};
+use skein_shared::{Error, Result, run_log, shard_map_log};
 
-use crate::inspect::finding::{Duty, Finding, LEDGER, STATUS};
+use crate::inspect::finding::{Duty, Finding, LEDGER, RUN_RECORD, STATUS};
 use crate::inspect::verify::Check;
 use crate::inspect::verify::chains::LedgerFacts;
 
@@ -91,6 +92,15 @@ pub(super) async fn check_completeness(check: &mut Check<'_>) -> Result<()> {
     check_placed(check, Prefix::STATUS, STATUS, |bytes| {
         let (id, status) = WorkerStatus::decode(bytes)?;
         Ok((id, ObjectKey::Status(status.worker)))
+    })
+    .await
+}
+
+/// Every record of a compaction reads back and lies under its own key.
+pub(super) async fn check_run_records(check: &mut Check<'_>) -> Result<()> {
+    check_placed(check, Prefix::RUNS, RUN_RECORD, |bytes| {
+        let (id, record) = RunRecord::decode(bytes)?;
+        Ok((id, run_log::key_of(&record)))
     })
     .await
 }

@@ -55,7 +55,7 @@ async fn every_object_can_be_shown() {
         }
         kinds.insert(shown["kind"].as_str().unwrap().to_owned());
     }
-    assert_eq!(kinds.len(), 11, "{kinds:?}");
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
 }
 
 #[tokio::test]

@@ -139,8 +139,11 @@ async fn a_missing_object_is_found_by_its_key() {
         let was_void = is_void(&world, &key).await;
         let findings = found_with(&world, &object.key, None).await;
         // Without its newest generation a shard is as before that commit; a void flush is not missed, and
-        // neither are words about partitions.
-        let is_word = matches!(key, ObjectKey::Status(_) | ObjectKey::Retirement { .. });
+        // neither are words about partitions or runs.
+        let is_word = matches!(
+            key,
+            ObjectKey::Status(_) | ObjectKey::Retirement { .. } | ObjectKey::RunRecord { .. }
+        );
         if is_newest_manifest(&world, &key) || was_void || is_word {
             assert!(findings.is_empty(), "{findings:?}");
         } else {

@@ -2,6 +2,7 @@
 //! quarantine of either kind, and two generations of manifests.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
@@ -12,8 +13,11 @@ use skein_shared::format::flush_manifest::{
 };
 use skein_shared::format::frame::{HeaderBuffer, RecordRef, RecordTimestamp, Stream};
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartPolicy};
-use skein_shared::format::object_key::{Hour, ObjectKey};
+use skein_shared::format::object_key::{Attempt, Hour, ObjectKey};
 use skein_shared::format::retirement::Retirement;
+use skein_shared::format::run_record::{
+    RecordedStage, RunEnd, RunKind, RunRecord, RunTotals, StagePlace,
+};
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::format::state_object::{Head, MadeWith, StateObjectWriter};
 use skein_shared::format::worker_status::WorkerStatus;
@@ -25,7 +29,9 @@ use skein_shared::ledger::Ledger;
 use skein_shared::offset::{Offset, Span};
 use skein_shared::payload::{ORG_HEADER, Payload};
 use skein_shared::retry::RetryPolicy;
+use skein_shared::run_log;
 use skein_shared::shard_map::Routing;
+use skein_shared::stage_time::StageTime;
 use skein_shared::units::Millis;
 use skein_shared::window::TimestampMs;
 use skein_shared::{shard_map_log, source_binding};
@@ -190,8 +196,11 @@ impl World {
         self.server.endpoint()
     }
 
-    /// What workers and people said about partitions.
+    /// What workers and people said about partitions, and a compactor about a run.
     async fn write_words(&self) {
+        let record = run_record();
+        let key = run_log::key_of(&record);
+        self.put(&key, record.encode(WriteId::random())).await;
         let retirement = Retirement {
             chain: chain(7),
             end: Offset(0),
@@ -355,5 +364,26 @@ fn entry(sum: &StreamSummary, span: Span, flush: FlushId) -> LedgerEntry {
         frames: sum.frames,
         times: sum.times,
         last: Some(sum.last),
+    }
+}
+
+fn run_record() -> RunRecord {
+    let mut time = StageTime::default();
+    time.record(Duration::from_millis(3));
+    let stage = RecordedStage {
+        name: "merge".to_owned(),
+        place: StagePlace::InTask,
+        time,
+    };
+    RunRecord {
+        run: Attempt(7),
+        at: TimestampMs(BASE_MS),
+        of: RunKind::Run,
+        ended: RunEnd::Done,
+        software: "skein".to_owned(),
+        encoder: 1,
+        threads: 1,
+        did: RunTotals::default(),
+        stages: vec![stage],
     }
 }

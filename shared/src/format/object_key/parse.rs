@@ -61,6 +61,14 @@ fn parse(text: &str) -> Option<ObjectKey> {
         ["deletes", number, "positions"] => Some(ObjectKey::DeletePositions(number.parse().ok()?)),
         ["deletes", number, "receipt"] => Some(ObjectKey::DeleteReceipt(number.parse().ok()?)),
         ["state-bounds", number] => Some(ObjectKey::StateBound(number.parse().ok()?)),
+        ["runs", name] => {
+            let (inverted, run) = name.split_once('-')?;
+            let millis = u64::MAX - inverted.parse::<u64>().ok()?;
+            Some(ObjectKey::RunRecord {
+                at: TimestampMs(i64::try_from(millis).ok()?),
+                run: attempt_from(run)?,
+            })
+        }
         ["manifest", shard, inverted] => {
             let inverted: u64 = inverted.parse().ok()?;
             Some(ObjectKey::Manifest {
@@ -300,6 +308,10 @@ mod tests {
             any::<u64>().prop_map(ObjectKey::DeleteReceipt),
             any::<u64>().prop_map(ObjectKey::DeletePositions),
             any::<u64>().prop_map(ObjectKey::StateBound),
+            (0_i64.., any::<u64>()).prop_map(|(at, run)| ObjectKey::RunRecord {
+                at: TimestampMs(at),
+                run: Attempt(run)
+            }),
             (shards(), any::<u64>()).prop_map(|(shard, generation)| ObjectKey::Manifest {
                 shard,
                 generation: Generation(generation)
@@ -378,6 +390,8 @@ mod tests {
             "deletes/1",
             "deletes/00000000000000000001/other",
             "retired/a/b/0/0/-1",
+            "runs/1-0000000000000001",
+            "runs/00000000000000000001-0000000000000001",
             "replays/1/plan",
             "replays/0000000000000001/x",
             "fills/a/b/0/0/00000000000000000001/-1",
