@@ -33,7 +33,7 @@ use crate::receipts;
 use crate::report::{ProgressCounter, RunReport, StepReport};
 use crate::run_recording::{RunClock, RunFacts};
 use crate::seal_history::SealHistory;
-use crate::stage_timers::Stage;
+use crate::stage_timers::{Stage, StageTimers};
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 

@@ -6,7 +6,7 @@ use skein_shared::ids::ShardId;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::metrics;
 use crate::report::{RunReport, StepReport};
 

@@ -57,9 +57,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
         }),
         ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
         ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
-        ["deletes", number] => Some(ObjectKey::Delete(number.parse().ok()?)),
-        ["deletes", number, "positions"] => Some(ObjectKey::DeletePositions(number.parse().ok()?)),
-        ["deletes", number, "receipt"] => Some(ObjectKey::DeleteReceipt(number.parse().ok()?)),
+        ["deletes", number, rest @ ..] => delete_key(number.parse().ok()?, rest),
         ["state-bounds", number] => Some(ObjectKey::StateBound(number.parse().ok()?)),
         ["runs", name] => {
             let (inverted, run) = name.split_once('-')?;
@@ -96,18 +94,20 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 number,
             })
         }
-        [_, "leaf", shard, name] => {
-            let (generation, attempt, number) = numbered(name)?;
-            Some(ObjectKey::Leaf {
-                shard: shard.parse().ok()?,
-                generation,
-                attempt,
-                number,
-            })
-        }
+        [_, "leaf", shard, name] => leaf_key(shard.parse().ok()?, name),
         [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
         _ => None,
     }
+}
+
+fn leaf_key(shard: ShardId, name: &str) -> Option<ObjectKey> {
+    let (generation, attempt, number) = numbered(name)?;
+    Some(ObjectKey::Leaf {
+        shard,
+        generation,
+        attempt,
+        number,
+    })
 }
 
 /// `<generation>-<attempt>-<number>`
@@ -144,6 +144,15 @@ fn ledger_key(chain: Chain, last: &str) -> Option<ObjectKey> {
     }
     let from = offset_from(last)?;
     Some(ObjectKey::LedgerEntry { chain, from })
+}
+
+fn delete_key(number: u64, rest: &[&str]) -> Option<ObjectKey> {
+    match rest {
+        [] => Some(ObjectKey::Delete(number)),
+        ["positions"] => Some(ObjectKey::DeletePositions(number)),
+        ["receipt"] => Some(ObjectKey::DeleteReceipt(number)),
+        _ => None,
+    }
 }
 
 fn replay_key(job: JobId, last: &str) -> Option<ObjectKey> {
