@@ -45,7 +45,7 @@ pub struct CountingFrames {
 pub fn is_damage(error: &Error) -> bool {
     match error {
         Error::ObjectDiffers { .. } => true,
-        Error::Shared(error @ skein_shared::Error::Decode { .. }) => !error.is_newer_version(),
+        Error::Shared(error @ skein_shared::Error::Decode { .. }) => !error.is_unread_version(),
         Error::Shared(skein_shared::Error::Bucket { cause, .. }) => {
             matches!(cause, BucketCause::NotFound | BucketCause::Damaged)
         }
@@ -201,6 +201,7 @@ fn without(spans: &[Span], lost: Span) -> Vec<Span> {
 
 #[cfg(test)]
 mod tests {
+    use skein_shared::format::stored_version;
     use skein_shared::offset::Offset;
 
     use super::*;
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_no_damage_and_neither_is_what_a_newer_build_wrote() {
+    fn what_may_pass_is_no_damage_and_neither_is_what_another_build_wrote() {
         let bucket = |cause| {
             is_damage(&Error::Shared(skein_shared::Error::Bucket {
                 operation: "get",
@@ -249,5 +250,7 @@ mod tests {
         assert!(!is_damage(&decode(
             "codec 7 is unknown: a newer version wrote it"
         )));
+        let refused = |version| stored_version::check(version, 1).unwrap_err();
+        assert!(!is_damage(&decode(&refused(0))) && !is_damage(&decode(&refused(2))));
     }
 }

@@ -157,11 +157,16 @@ impl Error {
         }
     }
 
-    /// Whether the bytes are intact, but of a version that this build does not read. That is no damage: a newer build reads
-    /// them.
-    pub fn is_newer_version(&self) -> bool {
+    /// Whether the bytes are intact, but of a version that this build does not read. That is no damage: the build that
+    /// wrote them reads them.
+    pub fn is_unread_version(&self) -> bool {
         // Each format says so in its reason, behind the check of its checksum.
-        matches!(self, Self::Decode { reason, .. } if reason.contains("newer"))
+        let says_so = |reason: &str| {
+            ["newer", "before the first release"]
+                .iter()
+                .any(|words| reason.contains(words))
+        };
+        matches!(self, Self::Decode { reason, .. } if says_so(reason))
     }
 
     /// What the caller must do.

@@ -4,6 +4,7 @@
 //! [`crate::Error::Decode`], never a panic.
 
 pub mod checksum;
+pub mod stored_version;
 pub mod envelope;
 pub mod object_key;
 pub mod digest;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::format::checksum;
+use crate::format::stored_version;
 use crate::ids::WriteId;
 
 /// Bytes before the body.
@@ -74,7 +75,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 24] = [
+    /// Every kind.
+    pub const ALL: [Self; 24] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -131,9 +133,9 @@ impl Kind {
         }
     }
 
-    /// The newest version of the body that this build writes and reads.
+    /// The version of the body that this build writes, and the newest that it reads.
     pub const fn version(self) -> u16 {
-        0
+        stored_version::FIRST
     }
 
     fn from_number(number: u8) -> Option<Self> {
@@ -209,12 +211,10 @@ pub fn kind_of(bytes: &[u8]) -> Result<Kind> {
         return refuse(4, reason);
     };
     let version = u16::from_le_bytes([header[6], header[7]]);
-    if version > kind.version() {
-        let newest = kind.version();
-        let reason = format!("version {version} is newer than {newest}, which this build reads");
-        return refuse(6, reason);
+    match stored_version::check(version, kind.version()) {
+        Ok(()) => Ok(kind),
+        Err(reason) => refuse(6, reason),
     }
-    Ok(kind)
 }
 
 fn write_id_in(bytes: &[u8]) -> WriteId {
@@ -289,16 +289,45 @@ mod tests {
         assert!(error.to_string().contains("holds a genesis"), "{error}");
     }
 
-    #[test]
-    fn a_newer_version_is_refused_by_number() {
+    fn with_version(version: u16) -> Vec<u8> {
         let (_, bytes) = sealed(Vec::new());
-        let mut newer = bytes.to_vec();
-        newer[6] = 9;
-        let crc = crc_of(&newer);
-        newer[CRC_AT..WRITE_ID_AT].copy_from_slice(&crc.to_le_bytes());
-        let error = kind_of(&newer).unwrap_err();
-        assert!(error.is_newer_version(), "{error}");
-        let error = error.to_string();
-        assert!(error.contains("version 9"), "{error}");
+        let mut other = bytes.to_vec();
+        other[6..8].copy_from_slice(&version.to_le_bytes());
+        let crc = crc_of(&other);
+        other[CRC_AT..WRITE_ID_AT].copy_from_slice(&crc.to_le_bytes());
+        other
+    }
+
+    #[test]
+    fn a_version_that_no_release_or_a_later_one_wrote_is_refused_by_number() {
+        assert_eq!(kind_of(&with_version(1)).unwrap(), Kind::Genesis);
+        for (version, says) in [
+            (0, "version 0 was written before the first release"),
+            (9, "version 9 is newer"),
+            (u16::MAX, "version 65535 is newer"),
+        ] {
+            let error = kind_of(&with_version(version)).unwrap_err();
+            assert!(error.is_unread_version(), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_this_build_does_not_know_is_in_nobodys_way() {
+        #[derive(Clone, PartialEq, Message)]
+        struct Later {
+            #[prost(bytes = "vec", tag = "1")]
+            content: Vec<u8>,
+            #[prost(string, tag = "2")]
+            added: String,
+        }
+        let (content, id) = (b"known".to_vec(), WriteId::random());
+        let later = Later {
+            content: content.clone(),
+            added: "by a later build".into(),
+        };
+        let bytes = seal(Kind::Genesis, id, &later);
+        let read = open::<Sample>(Kind::Genesis, &bytes).unwrap();
+        assert_eq!(read, (id, Sample { content }));
     }
 }

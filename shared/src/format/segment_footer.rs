@@ -16,6 +16,7 @@ use crate::format::checksum::crc32c;
 use crate::format::digest::ContentDigest;
 use crate::format::envelope::{self, Kind};
 use crate::format::order_column::{ChainIndex, ChainTable};
+use crate::format::stored_version;
 use crate::format::wire::Reading;
 use crate::ids::{MetricId, OrgId, SeriesKey, ShardId, WriteId};
 use crate::window::{Resolution, TimestampMs, Window};
@@ -36,7 +37,7 @@ pub const RUNS: &str = "runs";
 pub const METADATA: &str = "metadata";
 
 const FORMAT: &str = "segment";
-const VERSION: u16 = 0;
+const VERSION: u16 = stored_version::FIRST;
 
 /// What a segment is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,10 +180,12 @@ pub fn check_head(bytes: &[u8]) -> Result<()> {
     if found[12..] != crc32c(&found[..12]).to_le_bytes() {
         return refuse(12, "crc32c of the head does not match");
     }
-    if *found != head() {
-        let version = u16::from_le_bytes([found[8], found[9]]);
-        let reason = format!("version {version} is newer than {VERSION}, which this build reads");
+    let version = u16::from_le_bytes([found[8], found[9]]);
+    if let Err(reason) = stored_version::check(version, VERSION) {
         return refuse(8, reason);
+    }
+    if found[10..12] != [0; 2] {
+        return refuse(10, "has something between version and crc32c");
     }
     Ok(())
 }
@@ -297,4 +300,30 @@ pub enum FooterRead {
 
 fn refuse<T>(at: u64, reason: impl Into<String>) -> Result<T> {
     Err(Error::decode(FORMAT, at, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_version(version: u16) -> [u8; HEAD_BYTES] {
+        let mut other = head();
+        other[8..10].copy_from_slice(&version.to_le_bytes());
+        let crc = crc32c(&other[..12]);
+        other[12..].copy_from_slice(&crc.to_le_bytes());
+        other
+    }
+
+    #[test]
+    fn a_head_of_a_version_that_no_release_or_a_later_one_wrote_is_refused_by_number() {
+        check_head(&with_version(1)).unwrap();
+        for (version, says) in [
+            (0, "version 0 was written before"),
+            (2, "version 2 is newer"),
+        ] {
+            let error = check_head(&with_version(version)).unwrap_err();
+            assert!(error.is_unread_version(), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
 }

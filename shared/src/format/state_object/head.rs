@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::format::block::SyncMarker;
 use crate::format::checksum;
+use crate::format::stored_version;
 use crate::ids::{FlushId, OrgId, ShardId, WorkerId, WriteId};
 
 /// Length of a head.
@@ -13,7 +14,7 @@ pub const HEAD_BYTES: usize = 88;
 
 const FORMAT: &str = "state object head";
 const MAGIC: [u8; 4] = *b"SKST";
-const VERSION: u16 = 0;
+const VERSION: u16 = stored_version::FIRST;
 const CRC_AT: usize = HEAD_BYTES - 4;
 
 /// Whose object it is, and the marker at which its blocks are found.
@@ -75,9 +76,7 @@ impl Head {
             return refuse(CRC_AT, reason);
         }
         let version = u16::from_le_bytes([bytes[4], bytes[5]]);
-        if version > VERSION {
-            let reason =
-                format!("version {version} is newer than {VERSION}, which this build reads");
+        if let Err(reason) = stored_version::check(version, VERSION) {
             return refuse(4, reason);
         }
         let (a, b) = (u64_at(bytes, 64), u32_at(bytes, 72));
@@ -127,8 +126,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn check(shard: ShardId) {
-        let head = Head {
+    fn head(shard: ShardId) -> Head {
+        Head {
             marker: SyncMarker::random(),
             write_id: WriteId::random(),
             shard,
@@ -137,7 +136,11 @@ mod tests {
                 counter: 9,
             },
             number: 3,
-        };
+        }
+    }
+
+    fn check(shard: ShardId) {
+        let head = head(shard);
         let bytes = head.encode();
         assert_eq!(Head::decode(&bytes).unwrap(), head);
         for bit in 0..bytes.len() * 8 {
@@ -156,5 +159,21 @@ mod tests {
         });
         check(ShardId::Dedicated(OrgId(u64::MAX)));
         check(ShardId::Quarantine);
+    }
+
+    #[test]
+    fn a_version_that_no_release_or_a_later_one_wrote_is_refused_by_number() {
+        for (version, says) in [
+            (0, "version 0 was written before"),
+            (2, "version 2 is newer"),
+        ] {
+            let mut other = head(ShardId::Quarantine).encode().to_vec();
+            other[4] = version;
+            let crc = checksum::crc32c(&other[..CRC_AT]);
+            other[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+            let error = Head::decode(&other).unwrap_err();
+            assert!(error.is_unread_version(), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 }
