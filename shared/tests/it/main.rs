@@ -10,4 +10,6 @@ mod ledger;
 mod shard_map_log;
 #[cfg(test)]
 mod delete_log;
+#[cfg(test)]
+mod golden;
 mod layering;

@@ -54,7 +54,7 @@ fn retry() -> RetryPolicy {
 }
 
 /// As [`settings`], of a bucket that is a directory.
-pub(super) fn directory_settings(root: impl Into<PathBuf>) -> DirectorySettings {
+pub(crate) fn directory_settings(root: impl Into<PathBuf>) -> DirectorySettings {
     DirectorySettings {
         root: root.into(),
         retry: retry(),
@@ -62,7 +62,7 @@ pub(super) fn directory_settings(root: impl Into<PathBuf>) -> DirectorySettings 
 }
 
 /// An open bucket over a directory, which goes with what is returned beside it.
-pub(super) async fn open_directory() -> (TempDir, Bucket) {
+pub(crate) async fn open_directory() -> (TempDir, Bucket) {
     let directory = tempfile::tempdir().unwrap();
     let bucket = Bucket::open(&directory_settings(directory.path())).await;
     (directory, bucket.unwrap())
