@@ -47,8 +47,7 @@ pub(crate) struct World {
     pub(crate) map: ShardMap,
     /// Where each partition's ledger ends.
     ends: Mutex<BTreeMap<u32, i64>>,
-    /// The times of the records of each flush.
-    times: Mutex<BTreeMap<FlushId, RecordTimes>>,
+    times: Mutex<BTreeMap<FlushId, Option<RecordTimes>>>,
 }
 
 /// A record as a producer sent it.
@@ -110,15 +109,13 @@ impl World {
     /// Writes the flush's objects and its manifest. Without ledger entries all of it is void.
     pub(crate) async fn seal(&self, flush: &Flush, tenure: Tenure) {
         let times = || flush.records.iter().filter_map(|record| record.timestamp);
-        if let (Some(oldest), Some(newest)) = (times().min(), times().max()) {
-            let (oldest, newest) = (TimestampMs(oldest), TimestampMs(newest));
-            let times = RecordTimes {
-                oldest,
-                newest,
-                is_partial: false,
-            };
-            self.times.lock().unwrap().insert(flush.id, times);
-        }
+        let bounds = times().min().zip(times().max());
+        let times = bounds.map(|(oldest, newest)| RecordTimes {
+            oldest: TimestampMs(oldest),
+            newest: TimestampMs(newest),
+            is_partial: false,
+        });
+        self.times.lock().unwrap().insert(flush.id, times);
         let mut by_shard: BTreeMap<ShardId, Vec<&Record>> = BTreeMap::new();
         for record in &flush.records {
             let header = record.header.map(str::as_bytes);
@@ -178,7 +175,7 @@ impl World {
             span: Span::new(Offset(from), Offset(to)),
             kind: EntryKind::Flushed { flush, tenure },
             frames: 0,
-            times: self.times.lock().unwrap().get(&flush).copied(),
+            times: self.times.lock().unwrap().get(&flush).copied().flatten(),
             last: None,
         };
         let appended = ledger.append(&entry, WriteId::random()).await.unwrap();

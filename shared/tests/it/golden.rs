@@ -8,6 +8,7 @@ mod flushes;
 mod replays;
 mod manifests;
 mod plans;
+mod compactions;
 mod deletes;
 mod state;
 mod points;
@@ -75,6 +76,7 @@ fn goldens() -> Vec<Golden> {
     all.extend(replays::goldens());
     all.extend(manifests::goldens());
     all.extend(plans::goldens());
+    all.extend(compactions::goldens());
     all.extend(deletes::goldens());
     all.extend(state::goldens());
     all.extend(segments::goldens());
@@ -108,6 +110,8 @@ fn files_of(kind: Kind) -> &'static [&'static str] {
         Kind::DeleteReceipt => &["delete-receipt-1"],
         Kind::ManifestLeaf => &["manifest-leaf-windows-1", "manifest-leaf-quarantine-1"],
         Kind::DeletePositions => &["delete-positions-1"],
+        Kind::RunRecord => &["run-record-1", "run-record-task-1"],
+        Kind::StateBound => &["state-bound-1"],
         // These are the ends of other objects.
         Kind::StateFooter => &["state-object-1"],
         Kind::SegmentFooter => &["segment-overlay-1", "segment-base-1", "segment-rollup-1"],

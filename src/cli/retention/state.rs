@@ -70,7 +70,7 @@ pub(super) fn run(args: &StateArgs, settings: &SettingsArgs) -> Outcome {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         Ok::<_, Failure>(state_garbage::collect(&bucket, keep, mode).await?)
     })?;
-    let report = Report::of(args.dry_run, report);
+    let report = Report::of(mode, report);
     match args.format {
         ReportFormat::Json => output::json(&report)?,
         ReportFormat::Text => output::lines(&report.shown())?,
@@ -79,9 +79,9 @@ pub(super) fn run(args: &StateArgs, settings: &SettingsArgs) -> Outcome {
 }
 
 impl Report {
-    fn of(dry_run: bool, report: StateReport) -> Self {
+    fn of(mode: Mode, report: StateReport) -> Self {
         Self {
-            dry_run,
+            dry_run: mode == Mode::DryRun,
             bound: report.bound,
             flushes: report.flushes,
             objects: report.objects,

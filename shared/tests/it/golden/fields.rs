@@ -37,6 +37,8 @@ fn body_of(kind: Kind) -> &'static str {
         Kind::DeleteReceipt => "ReceiptMessage",
         Kind::ManifestLeaf => "LeafBody",
         Kind::DeletePositions => "PositionsMessage",
+        Kind::RunRecord => "RunBody",
+        Kind::StateBound => "BoundMessage",
     }
 }
 

@@ -9,10 +9,11 @@ use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
 use skein_shared::format::seal::Seal;
 use skein_shared::format::segment_writer::SegmentSummary;
 use skein_shared::format::shard_manifest::{
-    ConservationCounts, Deleted, Layer, LeafRef, LeafScope, LimitsEpoch, ManifestLeaf,
-    ManifestRoot, ManifestVersions, QuarantineRef, SealRef, SegmentEntry, ShardManifest,
+    ConservationCounts, Deleted, Expiry, FirstKept, Layer, LeafRef, LeafScope, LimitsEpoch,
+    ManifestLeaf, ManifestRoot, ManifestVersions, QuarantineRef, SealRef, SegmentEntry,
+    ShardManifest,
 };
-use skein_shared::ids::{Chain, Generation, Hole, Position};
+use skein_shared::ids::{Chain, Generation, Hole, OrgId, Position};
 use skein_shared::offset::Offset;
 use skein_shared::window::{Resolution, TimeSpan, Window};
 
@@ -92,7 +93,27 @@ fn manifest() -> ShardManifest {
         deletes_applied: 3,
         deleted: deleted(),
         leaves: vec![named(&windows_leaf()), named(&quarantine_leaf(0))],
+        expiry: expiry(),
+        complete_to: Some(at(70)),
     }
+}
+
+fn expiry() -> Expiry {
+    let first = |days| Some(Window::from_number(WINDOW.number() - days));
+    let cut = |everyone| FirstKept {
+        everyone,
+        orgs: BTreeMap::from([(OrgId(7), first(10)), (OrgId(300), first(3))]),
+    };
+    let cuts = BTreeMap::from([
+        (Resolution::Raw, cut(first(30))),
+        (Resolution::OneHour, cut(None)),
+    ]);
+    let mut expiry = Expiry::default().advanced(&cuts);
+    expiry.empty(Window::from_number(WINDOW.number() - 40));
+    expiry.empty(Window::from_number(WINDOW.number() - 39));
+    expiry.changed_at = Generation(8);
+    expiry.as_of = Some(at(69));
+    expiry
 }
 
 fn windows_leaf() -> ManifestLeaf {
@@ -182,6 +203,7 @@ pub(super) fn counts() -> ConservationCounts {
         not_owned: 1_005,
         damaged_frames: 1_006,
         deleted: 1_007,
+        expired: 1_008,
     }
 }
 

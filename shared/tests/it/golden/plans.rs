@@ -96,6 +96,7 @@ fn step() -> Step {
         complete_to: Some(at(-8)),
         rewrites: BTreeSet::from([Window::from_number(-3), WINDOW]),
         deletes_due: 4,
+        whole: BTreeSet::from([Window::from_number(-2)]),
     }
 }
 
@@ -134,5 +135,6 @@ fn delta() -> Delta {
             made_on: Generation(8),
             deleted: deleted(),
         },
+        complete_to: Some(at(-5)),
     }
 }
