@@ -142,7 +142,7 @@ pub fn verify<'a>(
 }
 
 /// As [`verify`], but state objects and segments that `journal` remembers, and of which nothing else has changed, are not
-/// read again: what was found in them is reported again. What is checked is added to the journal, object by object.
+/// read again: they are only asked for, and what was found in them is reported again. What is checked is added to the journal, object by object.
 ///
 /// # Errors
 /// As [`verify`].
@@ -277,7 +277,9 @@ impl<'p> Check<'p> {
             before.object_bytes += object_bytes;
             let first = before.first_at_ms.unwrap_or(at.0);
             before.first_at_ms = Some(first.min(at.0));
-        } else if let (Some(journal), Some(fingerprint)) = (&mut self.journal, known.fingerprint) {
+        } else if let (Some(journal), Some(fingerprint)) = (&mut self.journal, known.fingerprint)
+            && !seen.is_passing
+        {
             journal.note((key, fingerprint), &seen, self.now);
         }
         self.findings.extend(seen.findings);

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use skein_shared::bucket::Bucket;
 use skein_shared::format::checksum::crc32c;
 use skein_shared::format::digest::ContentDigest;
 use skein_shared::window::TimestampMs;
@@ -32,7 +33,7 @@ pub struct Journal {
 }
 
 /// Everything that the check of one object depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint(u128);
 
 /// What the check of one object gave.
@@ -49,6 +50,9 @@ pub(super) struct Seen {
     /// Of a segment: buckets that were compared with its points.
     #[serde(default)]
     pub(super) compared_buckets: u64,
+    /// Whether it is not remembered: something could not be looked at, or may be otherwise the next time.
+    #[serde(skip)]
+    pub(super) is_passing: bool,
 }
 
 impl Seen {
@@ -83,6 +87,21 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// As it is, if the object is still there with that many bytes; else nothing is recalled.
+    pub(super) async fn if_there(
+        mut self,
+        bucket: &Bucket,
+        (key, object_bytes): (&str, u64),
+    ) -> Result<Self> {
+        if self.recalled.is_some() {
+            let meta = bucket.head(key).await?;
+            if meta.is_none_or(|meta| meta.object_bytes != object_bytes) {
+                self.recalled = None;
+            }
+        }
+        Ok(self)
+    }
+
     /// What was seen of it, if it need not be read again.
     pub(super) fn seen(&self) -> Option<Seen> {
         self.recalled.as_ref().map(|(seen, _)| seen.clone())

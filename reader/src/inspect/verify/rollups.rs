@@ -11,7 +11,8 @@ use skein_shared::segment_fetch::{CursorRange, MetadataFetch, SegmentCursor, Seg
 use skein_shared::window::TimestampMs;
 
 use crate::buckets_output::{BUCKET_COLUMNS, float_columns};
-use crate::inspect::finding::{Finding, SEGMENT};
+use crate::inspect::finding::SEGMENT;
+use crate::inspect::verify::journal::Seen;
 
 /// All rollups of one raw segment, read beside it.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(super) struct RollupComparison {
     finest: Rollup,
     expected: Rollup,
     /// Buckets that were compared.
-    pub(super) buckets: u64,
+    buckets: u64,
 }
 
 /// One rollup. What cannot be read ends the comparison without a finding: the check of the object itself tells of it.
@@ -31,6 +32,8 @@ struct StoredRollup {
     stored: Rollup,
     /// The first difference.
     difference: Option<String>,
+    /// Whether it could not be read to its end.
+    is_cut_short: bool,
 }
 
 impl RollupComparison {
@@ -42,6 +45,7 @@ impl RollupComparison {
                 ..CursorRange::ALL
             };
             let file = SegmentFile::open(bucket, entry).await.ok();
+            let is_cut_short = file.is_none();
             let none = ChainTable::default();
             let cursor = file.map(|file| SegmentCursor::within(Arc::new(file), &none, range));
             rollups.push(StoredRollup {
@@ -49,6 +53,7 @@ impl RollupComparison {
                 cursor,
                 stored: Rollup::new(entry.resolution),
                 difference: None,
+                is_cut_short,
             });
         }
         Self {
@@ -75,8 +80,8 @@ impl RollupComparison {
         }
     }
 
-    /// What differed, once all series of the segment were compared.
-    pub(super) async fn finish(mut self) -> Vec<Finding> {
+    /// Looks for what is left, once all series of the segment were compared.
+    pub(super) async fn finish(&mut self) {
         for rollup in &mut self.rollups {
             if let Some(key) = rollup.peek().await {
                 rollup.differs(format!(
@@ -85,16 +90,19 @@ impl RollupComparison {
                 ));
             }
         }
-        self.findings()
     }
 
-    /// What differed so far.
-    pub(super) fn findings(self) -> Vec<Finding> {
+    /// What differed so far, and how much was compared.
+    pub(super) fn seen(self) -> Seen {
+        let is_passing = self.rollups.iter().any(|rollup| rollup.is_cut_short);
         let found = self.rollups.into_iter().filter_map(|rollup| {
             let difference = rollup.difference?;
             Some(SEGMENT.broken(rollup.key, None, difference))
         });
-        found.collect()
+        Seen {
+            is_passing,
+            ..Seen::of_segment(found.collect(), self.buckets)
+        }
     }
 }
 
@@ -102,7 +110,7 @@ impl StoredRollup {
     async fn peek(&mut self) -> Option<SeriesKey> {
         let peeked = self.cursor.as_mut()?.peek().await;
         if peeked.is_err() {
-            self.cursor = None;
+            self.cut_short();
         }
         peeked.ok()?
     }
@@ -124,12 +132,16 @@ impl StoredRollup {
             return;
         };
         if cursor.next_rollup(&mut self.stored).await.is_err() {
-            self.cursor = None;
-            return;
+            return self.cut_short();
         }
         if let Some(difference) = difference(&self.stored, expected) {
             self.differs(format!("{} of {}", difference, name(key)));
         }
+    }
+
+    fn cut_short(&mut self) {
+        self.is_cut_short = true;
+        self.cursor = None;
     }
 
     /// Notes the first difference; what follows would be the same one again.

@@ -1,6 +1,6 @@
 //! Live segments: every run is decoded and counted, every byte summed up.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,13 +13,15 @@ use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::segment_footer::{self, HEAD_BYTES};
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::shard_manifest::{Deleted, SegmentEntry, ShardManifest};
+use skein_shared::ids::ShardId;
 use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
 use skein_shared::window::TimestampMs;
 use skein_shared::{Error, Result};
 
 use crate::inspect::finding::SEGMENT;
-use crate::inspect::verify::journal::{Fingerprint, Seen};
+use crate::inspect::verify::deletes::newer_deletes;
+use crate::inspect::verify::journal::{Fingerprint, Known, Seen};
 use crate::inspect::verify::manifests::{Manifests, manifest_key, successor_without};
 use crate::inspect::verify::rollups::RollupComparison;
 use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
@@ -37,9 +39,11 @@ pub(super) async fn check_segments(
 ) -> Result<Manifests> {
     let mut last = manifests.clone();
     let mut due = manifests.clone();
+    let mut deletes = deletes.to_vec();
     let mut sound = HashSet::new();
     for round in 1..=MOST_ROUNDS {
-        due = check_round(check, (&due, deletes), &mut sound).await?;
+        due = check_round(check, (&due, &deletes), &mut sound).await?;
+        newer_deletes(check, &due, &mut deletes).await?;
         for (shard, next) in &due {
             if round < MOST_ROUNDS {
                 check.expect_more(&next.segments);
@@ -61,7 +65,7 @@ pub(super) async fn check_segments(
 async fn check_round(
     check: &mut Check<'_>,
     (manifests, deletes): (&Manifests, &[DeleteEntry]),
-    sound: &mut HashSet<String>,
+    sound: &mut HashSet<Fingerprint>,
 ) -> Result<Manifests> {
     let bucket = &check.bucket.clone();
     for manifest in manifests.values() {
@@ -72,48 +76,79 @@ async fn check_round(
             }
         }
     }
-    let before = sound.clone();
-    let entries = manifests.values().flat_map(|manifest| {
-        let segments = manifest.segments.iter();
-        let unknown = segments.filter(|entry| !before.contains(&entry.key));
-        unknown.map(move |entry| {
-            let done = carried_out(deletes, manifest, entry);
-            (manifest.shard, (entry, rollups_of(manifest, entry), done))
-        })
-    });
-    let entries = entries.map(|(shard, of)| {
-        let known = check.known(&of.0.key, || Fingerprint::of(&of));
-        (shard, of, known)
-    });
-    let entries: Vec<_> = entries.collect();
-    let mut checks = futures::stream::iter(entries)
-        .map(|(shard, (entry, rollups, done), known)| async move {
-            if let Some(seen) = known.seen() {
-                return (shard, entry, known, Ok(seen));
-            }
-            let (bucket, of) = (bucket.clone(), entry.clone());
-            // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
-            let runtime = tokio::runtime::Handle::current();
-            let checked = tokio::task::spawn_blocking(move || {
-                runtime.block_on(check_segment(&bucket, &of, &rollups, &done))
-            });
-            let checked = checked.await.expect("checking a segment does not panic");
-            (shard, entry, known, checked)
+    let due = due(manifests, deletes);
+    let due: Vec<_> = due
+        .filter(|due| !sound.contains(&due.fingerprint))
+        .map(|due| (check.known(&due.entry.key, || due.fingerprint), due))
+        .collect();
+    let mut checks = futures::stream::iter(due)
+        .map(|(known, due)| async move {
+            let (shard, entry, fingerprint) = (due.shard, due.entry, due.fingerprint);
+            let seen = seen_of(bucket, due, known).await;
+            seen.map(|(known, seen)| (shard, entry, fingerprint, known, seen))
         })
         .buffered(CONCURRENT_OBJECTS);
     let mut gone_on = Manifests::new();
-    while let Some((shard, entry, known, seen)) = checks.next().await {
-        let mut seen = seen?;
+    while let Some(checked) = checks.next().await {
+        let (shard, entry, fingerprint, known, mut seen) = checked?;
         if seen.findings.is_empty() {
-            sound.insert(entry.key.clone());
+            sound.insert(fingerprint);
         } else if let Some(next) = successor_without(bucket, shard, &entry.key).await? {
             seen.findings.clear();
+            seen.is_passing = true;
             gone_on.insert(shard, next);
         }
         check.checked.segment(entry, seen.compared_buckets);
         check.object_done((&entry.key, entry.summary.size_bytes), &known, seen);
     }
     Ok(gone_on)
+}
+
+/// A segment that is to be checked.
+struct Due<'m> {
+    shard: ShardId,
+    entry: &'m SegmentEntry,
+    rollups: Vec<SegmentEntry>,
+    /// The deletes that it says it holds no point of.
+    done: Vec<DeleteEntry>,
+    /// Of all of that.
+    fingerprint: Fingerprint,
+}
+
+fn due<'m>(manifests: &'m Manifests, deletes: &'m [DeleteEntry]) -> impl Iterator<Item = Due<'m>> {
+    manifests.values().flat_map(move |manifest| {
+        let mut rollups = rollups_of(manifest);
+        manifest.segments.iter().map(move |entry| {
+            let rollups = rollups.remove(entry.key.as_str()).unwrap_or_default();
+            let done = carried_out(deletes, manifest, entry);
+            Due {
+                shard: manifest.shard,
+                entry,
+                fingerprint: Fingerprint::of(&(entry, &rollups, &done)),
+                rollups,
+                done,
+            }
+        })
+    })
+}
+
+/// What is remembered of a segment that is still there, or what its check gives.
+async fn seen_of(bucket: &Bucket, due: Due<'_>, known: Known) -> Result<(Known, Seen)> {
+    let (of, rollups, done) = (due.entry.clone(), due.rollups, due.done);
+    let known = known
+        .if_there(bucket, (&of.key, of.summary.size_bytes))
+        .await?;
+    if let Some(seen) = known.seen() {
+        return Ok((known, seen));
+    }
+    let bucket = bucket.clone();
+    // Decoding is CPU work: each segment has a thread of its own that waits for its bytes.
+    let runtime = tokio::runtime::Handle::current();
+    let checked = tokio::task::spawn_blocking(move || {
+        runtime.block_on(check_segment(&bucket, &of, &rollups, &done))
+    });
+    let seen = checked.await.expect("checking a segment does not panic")?;
+    Ok((known, seen))
 }
 
 /// The deletes that a segment says it holds no point of.
@@ -129,9 +164,15 @@ fn carried_out(
     deletes.iter().filter(is_done).cloned().collect()
 }
 
-fn rollups_of(manifest: &ShardManifest, raw: &SegmentEntry) -> Vec<SegmentEntry> {
-    let is_of = |rollup: &&SegmentEntry| rollup.rollup_of.as_ref() == Some(&raw.key);
-    manifest.rollups().filter(is_of).cloned().collect()
+/// The rollups of each raw segment, by its key.
+fn rollups_of(manifest: &ShardManifest) -> HashMap<&str, Vec<SegmentEntry>> {
+    let mut rollups: HashMap<&str, Vec<SegmentEntry>> = HashMap::new();
+    for rollup in manifest.rollups() {
+        if let Some(raw) = &rollup.rollup_of {
+            rollups.entry(raw).or_default().push(rollup.clone());
+        }
+    }
+    rollups
 }
 
 /// Checks one segment, and the buckets of its rollups against its points.
@@ -144,7 +185,11 @@ async fn check_segment(
     let (key, said) = (&entry.key, entry.summary.size_bytes);
     let Some(meta) = bucket.head(key).await? else {
         let missing = SEGMENT.broken(key, None, "the object is missing");
-        return Ok(Seen::of_segment(vec![missing], 0));
+        return Ok(Seen {
+            // It may be put back.
+            is_passing: true,
+            ..Seen::of_segment(vec![missing], 0)
+        });
     };
     if meta.object_bytes != said {
         let is = meta.object_bytes;
@@ -157,13 +202,15 @@ async fn check_segment(
         Ok(()) => check_bytes(bucket, entry).await,
         Err(error) => Err(error),
     };
-    let buckets = comparison.buckets;
     match checked {
-        Ok(()) => Ok(Seen::of_segment(comparison.finish().await, buckets)),
+        Ok(()) => {
+            comparison.finish().await;
+            Ok(comparison.seen())
+        }
         Err(error) => {
-            let mut findings = comparison.findings();
-            findings.push(SEGMENT.blame(bucket, key, error).await?);
-            Ok(Seen::of_segment(findings, buckets))
+            let mut seen = comparison.seen();
+            seen.findings.push(SEGMENT.blame(bucket, key, error).await?);
+            Ok(seen)
         }
     }
 }

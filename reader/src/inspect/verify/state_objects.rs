@@ -74,7 +74,7 @@ pub(super) async fn check_objects(
     for flush in flushes {
         let known = known(check, truth, flush);
         let mut there = Vec::new();
-        for (object, known) in flush.contents.objects.iter().zip(&known) {
+        for (object, known) in flush.contents.objects.iter().zip(known) {
             if gone.takes(bucket, (flush, object)).await? {
                 let place = (object.key.as_str(), object.object_bytes);
                 check.object_done(place, &Known::default(), Seen::default());
@@ -85,24 +85,20 @@ pub(super) async fn check_objects(
         let is_whole = there.len() == flush.contents.objects.len();
         let mut checks = futures::stream::iter(there)
             .map(|(object, known)| async move {
-                if let Some(seen) = known.seen() {
-                    return (object, known, Ok(seen));
-                }
-                let checked = check_object(bucket, truth, flush.flush, object).await;
-                let seen = checked.map(|checked| checked.seen(&flush.contents.spans));
-                (object, known, seen)
+                let checked = seen_of(bucket, truth, (flush, object), known).await;
+                checked.map(|(known, seen)| (object, known, seen))
             })
             .buffered(CONCURRENT_OBJECTS);
         let mut counts = BTreeMap::new();
         let mut is_sound = true;
-        while let Some((object, known, seen)) = checks.next().await {
-            let seen = seen?;
+        while let Some(checked) = checks.next().await {
+            let (object, known, seen) = checked?;
             check.checked.state_objects += 1;
             check.checked.state_bytes += object.object_bytes;
             is_sound &= seen.findings.is_empty();
             seen.spans.iter().for_each(|count| add(&mut counts, count));
             recounts.add(&seen.recounts);
-            check.object_done((&object.key, object.object_bytes), known, seen);
+            check.object_done((&object.key, object.object_bytes), &known, seen);
         }
         if is_sound && is_whole {
             check.findings.extend(miscounts(flush, &counts));
@@ -111,6 +107,26 @@ pub(super) async fn check_objects(
     check.checked.records = recounts.records;
     check.checked.void_frames = recounts.void_frames;
     Ok((recounts, gone))
+}
+
+/// What is remembered of an object that is still there, or what its check gives.
+async fn seen_of(
+    bucket: &Bucket,
+    truth: &Arc<Truth>,
+    (flush, object): (&LiveFlush, &FlushedObject),
+    known: Known,
+) -> Result<(Known, Seen)> {
+    let known = known
+        .if_there(bucket, (&object.key, object.object_bytes))
+        .await?;
+    if let Some(seen) = known.seen() {
+        return Ok((known, seen));
+    }
+    let checked = check_object(bucket, truth, flush.flush, object).await?;
+    let mut seen = checked.seen(&flush.contents.spans);
+    // It may be put back.
+    seen.is_passing = !seen.findings.is_empty() && bucket.head(&object.key).await?.is_none();
+    Ok((known, seen))
 }
 
 /// What is remembered of the objects of a flush.
@@ -196,7 +212,7 @@ impl ObjectCheck {
             spans: counts.collect(),
             findings: self.findings,
             recounts: self.recounts,
-            compared_buckets: 0,
+            ..Seen::default()
         }
     }
 }

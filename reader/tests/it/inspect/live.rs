@@ -1,13 +1,17 @@
 //! `verify` on a bucket that others are writing to, and that was written under other settings.
 
-use skein_reader::inspect::verify::{VerifyReport, verify};
+use skein_reader::inspect::verify::journal::Journal;
+use skein_reader::inspect::verify::{VerifyReport, verify, verify_resuming};
 use skein_shared::bucket::Bucket;
+use skein_shared::delete_log::{self, NewDelete};
+use skein_shared::format::delete_entry::{DeleteSelector, Statement};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::LimitsEpoch;
-use skein_shared::ids::{ShardId, WriteId};
+use skein_shared::ids::{OrgId, ShardId, WriteId};
 use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
-use skein_shared::window::TimestampMs;
+use skein_shared::units::Millis;
+use skein_shared::window::{TimeSpan, TimestampMs};
 
 use crate::inspect::pausing_proxy::{PausingProxy, pause_between};
 use crate::inspect::world::{POINTS, World, chain};
@@ -75,6 +79,92 @@ async fn segments_that_are_merged_and_collected_in_the_middle_of_a_check_are_no_
     assert_eq!((report.findings, report.notes), (vec![], vec![]));
     let again = check(&world.bucket, TimestampMs(i64::MAX)).await;
     assert_eq!((report.points, report.digest), (again.points, again.digest));
+}
+
+#[tokio::test]
+async fn a_segment_that_is_collected_in_the_middle_of_a_check_is_not_remembered_as_sound() {
+    let world = World::build().await;
+    let PausingProxy {
+        endpoint,
+        paused,
+        go_on,
+    } = pause_between(&world.endpoint(), ["manifest", "deletes"]).await;
+    let bucket = world.bucket_at(endpoint).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("journal");
+    let mut journal = Journal::open(&file, bucket.url()).unwrap();
+    let merge = async {
+        paused.await.unwrap();
+        merge_and_collect(&world).await;
+        go_on.send(()).unwrap();
+    };
+    let (now, mut tell) = (TimestampMs(i64::MAX), |_| {});
+    let checking = verify_resuming(&bucket, now, &mut tell, &mut journal);
+    let (report, ()) = tokio::join!(checking, merge);
+    assert!(report.unwrap().is_sound());
+    let remembered = std::fs::read_to_string(&file).unwrap();
+    for (shard, manifest) in &world.manifests {
+        let newest = manifest_log::newest(&world.bucket, *shard).await.unwrap();
+        assert!(remembered.contains(&newest.segments[0].key), "{shard}");
+        for gone in &manifest.segments {
+            assert!(!remembered.contains(&gone.key), "{}", gone.key);
+        }
+    }
+}
+
+/// One segment makes way for a copy of it, and the manifest says that a delete is carried out that is not.
+#[tokio::test]
+async fn what_was_sound_before_a_delete_is_checked_again_when_it_is_carried_out() {
+    let world = World::build().await;
+    let PausingProxy {
+        endpoint,
+        paused,
+        go_on,
+    } = pause_between(&world.endpoint(), ["manifest", "deletes"]).await;
+    let bucket = world.bucket_at(endpoint).await;
+    let shard = ShardId::Shared {
+        modulus: 2,
+        remainder: 0,
+    };
+    let delete = async {
+        paused.await.unwrap();
+        let new = NewDelete {
+            selector: DeleteSelector {
+                org: OrgId(4),
+                metric: None,
+                span: TimeSpan::ALL,
+            },
+            stated: Statement::default(),
+            deadline_after: Millis::seconds(1),
+        };
+        delete_log::append(&world.bucket, new).await.unwrap();
+        let mut next = world.manifests[&shard].clone();
+        next.generation.0 += 1;
+        next.deletes_applied = 1;
+        let gone = &mut next.segments[1];
+        let bytes = world.bucket.get(&gone.key).await.unwrap();
+        let mut key: ObjectKey = gone.key.parse().unwrap();
+        if let ObjectKey::Segment { attempt, .. } = &mut key {
+            attempt.0 += 100;
+        }
+        world.put(&key, bytes).await;
+        world.bucket.delete(&gone.key).await.unwrap();
+        gone.key = key.to_string();
+        let committed = manifest_log::commit(&world.bucket, &next, WriteId::random());
+        committed.await.unwrap();
+        go_on.send(()).unwrap();
+        next.segments.into_iter().map(|segment| segment.key)
+    };
+    let (report, keys) = tokio::join!(check(&bucket, TimestampMs(i64::MAX)), delete);
+    for key in keys {
+        let mut findings = report.findings.iter();
+        let found = findings.find(|finding| finding.object == key);
+        assert!(
+            found.is_some_and(|it| it.what.contains("holds deleted points")),
+            "{key}: {:?}",
+            report.findings
+        );
+    }
 }
 
 #[tokio::test]

@@ -146,6 +146,42 @@ async fn damage_that_was_found_before_is_reported_at_the_end() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_gone_since_is_missed_until_it_is_back() {
+    let resumed = Resumed::build().await;
+    resumed.check().await;
+    let bucket = &resumed.world.bucket;
+    let FlushBody::Written(contents) = &resumed.world.flushes[0].body else {
+        panic!("the first flush was written");
+    };
+    let (_, manifest) = resumed.world.manifests.first_key_value().unwrap();
+    for key in [&contents.objects[0].key, &manifest.segments[0].key] {
+        let body = bucket.get(key).await.unwrap();
+        bucket.delete(key).await.unwrap();
+        for _ in 0..2 {
+            let (report, _) = resumed.check().await;
+            assert_eq!(report.checked_before.objects, OBJECTS - 1);
+            assert!(report.findings.iter().any(|finding| finding.object == *key));
+            assert_eq!(report.findings, resumed.fresh().await.findings);
+        }
+        let cut = body.slice(..body.len() - 1);
+        let put = |body| bucket.put(key, body, WriteId::random());
+        put(cut).await.unwrap();
+        let (report, _) = resumed.check().await;
+        assert_eq!(report.findings, resumed.fresh().await.findings);
+        assert!(!report.is_sound());
+        fs::remove_file(&resumed.file).unwrap();
+        bucket.delete(key).await.unwrap();
+        assert!(!resumed.check().await.0.is_sound());
+        put(body).await.unwrap();
+        let (report, _) = resumed.check().await;
+        assert_eq!(
+            (report.findings, report.checked_before.objects),
+            (vec![], OBJECTS - 1)
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_manifest_that_has_changed_makes_only_what_is_new_be_read() {
     let mut resumed = Resumed::build().await;
     resumed.check().await;

@@ -1,8 +1,11 @@
 //! `ls`, `cat`, `explain` and `verify` over a bucket with rollups.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use skein_reader::inspect::verify::{VerifyReport, verify};
+use skein_reader::inspect::finding::Finding;
+use skein_reader::inspect::verify::journal::Journal;
+use skein_reader::inspect::verify::{VerifyReport, verify, verify_resuming};
 use skein_reader::inspect::{cat::cat, explain::explain, ls::ls};
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::order_column::ChainTable;
@@ -243,6 +246,36 @@ async fn a_bucket_that_its_points_do_not_make_is_named() {
         for finding in &findings {
             assert!(rollups.contains(&&finding.object), "{finding}");
             assert!(finding.what.contains(words), "{finding}");
+        }
+    }
+}
+
+async fn resume(world: &World, file: &Path) -> Vec<Finding> {
+    let mut journal = Journal::open(file, world.bucket.url()).unwrap();
+    let now = TimestampMs(i64::MAX);
+    let report = verify_resuming(&world.bucket, now, &mut |_| {}, &mut journal).await;
+    report.unwrap().findings
+}
+
+/// The rollup is wrong, and could not be read at first.
+#[tokio::test]
+async fn points_that_were_not_compared_with_a_rollup_to_its_end_are_read_again() {
+    let mut world = World::build().await;
+    world.add_rollups(other_greatest).await;
+    let key = world.rollups().next().unwrap().key.clone();
+    let sound = world.bucket.get(&key).await.unwrap();
+    for place in [20, sound.len() - 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("journal");
+        let mut flipped = sound.to_vec();
+        flipped[place] ^= 0x10;
+        for (bytes, is_named) in [(flipped.into(), false), (sound.clone(), true)] {
+            let put = world.bucket.put(&key, bytes, WriteId::random());
+            put.await.unwrap();
+            let findings = resume(&world, &file).await;
+            let mut named = findings.iter().filter(|it| it.object == key);
+            let named = named.any(|it| it.what.contains("is not that of its points"));
+            assert_eq!(named, is_named, "{place}: {findings:?}");
         }
     }
 }
