@@ -11,6 +11,7 @@ mod tree;
 mod object_file;
 mod walk;
 mod write;
+mod sent_part;
 mod upload;
 
 use std::ops::Range;
@@ -25,7 +26,7 @@ use tracing::Instrument;
 use self::object_file::{Piece, Whole};
 use self::object_path::ObjectPath;
 use self::tree::Tree;
-use self::trouble::Outcome;
+use self::trouble::{Outcome, Trouble};
 use self::walk::Question;
 use super::attempt::Attempt;
 use super::head::ObjectMeta;
@@ -56,9 +57,15 @@ impl Directory {
         let requests = RequestCounter::new();
         let attempt = Attempt::bare(Operation::HeadBucket, &url);
         requests.sending(attempt.operation, 0);
-        let tree = on_a_thread(attempt, move || Tree::open(&root)).await?;
-        let tree = tree.map_err(|trouble| trouble.to_error(attempt, &settings.root))?;
-        tree.check_layout()?;
+        let open = move || {
+            let tree = Tree::open(&root)?;
+            let layout = tree.layout()?;
+            Ok((tree, layout))
+        };
+        let opened = on_a_thread(attempt, open).await?;
+        let trouble = |trouble: Trouble| trouble.to_error(attempt, &settings.root);
+        let (tree, layout) = opened.map_err(trouble)?;
+        tree.check_layout(layout)?;
         Ok(Self {
             tree: Arc::new(tree),
             url,

@@ -71,10 +71,16 @@ impl Tree {
         })
     }
 
+    /// What says how the bucket is laid out; `None` before the first write.
+    pub(super) fn layout(&self) -> Outcome<Option<String>> {
+        let layout = self.own("layout");
+        let found = if_there(fs::read(&layout).map_err(at(&layout)))?;
+        Ok(found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
     /// Refuses a directory that a newer build has laid out.
-    pub(super) fn check_layout(&self) -> Result<()> {
-        let found = fs::read_to_string(self.own("layout"));
-        let found = found.unwrap_or_else(|_| LAYOUT.to_owned());
+    pub(super) fn check_layout(&self, found: Option<String>) -> Result<()> {
+        let found = found.unwrap_or_else(|| LAYOUT.to_owned());
         if found == LAYOUT {
             return Ok(());
         }
@@ -130,7 +136,9 @@ impl Tree {
                     self.sync_up(folder)?;
                     return Ok(Named::Done);
                 }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(Named::Taken),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    return self.taken(target);
+                }
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(at(target)(error)),
                 Err(_) if !file.0.exists() => return Ok(Named::FileGone),
                 // Somebody has taken the folder away, as it was empty.
@@ -138,6 +146,12 @@ impl Tree {
             }
         }
         Err(at(folder)(ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Says that a name is taken, durably: who gave it, an earlier try of ours perhaps, may not have come so far.
+    pub(super) fn taken(&self, target: &Path) -> Outcome<Named> {
+        self.sync_up(target.parent().unwrap_or(&self.root))?;
+        Ok(Named::Taken)
     }
 
     /// Removes an object's file, and the folders that are empty then.
@@ -272,5 +286,24 @@ pub(super) fn if_there<T>(found: Outcome<T>) -> Outcome<Option<T>> {
         Ok(found) => Ok(Some(found)),
         Err(Trouble { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(trouble) => Err(trouble),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Of folders in `/proc` nobody can make anything durable.
+    #[test]
+    fn a_name_that_is_taken_is_answered_for_only_when_it_is_durable() {
+        let there = Path::new("/proc/self/status");
+        let tree = Tree::open(Path::new("/proc/self")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let staged = Staged::at(file);
+        let named = tree.name(&staged, there, Naming::IfAbsent);
+        assert_eq!(named.unwrap_err().path, Path::new("/proc/self"));
+        assert_eq!(tree.taken(there).unwrap_err().path, Path::new("/proc/self"));
     }
 }

@@ -1,7 +1,7 @@
 //! Multipart uploads: a folder of parts out of sight, then one file and one naming.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::Directory;
 use super::object_file::written;
 use super::object_path::ObjectPath;
+use super::sent_part::{PartFault, SentPart};
 use super::trailer::Trailer;
 use super::tree::{Named, Naming, Staged, Tree, if_there};
 use super::trouble::{Outcome, at};
@@ -42,8 +43,8 @@ enum Completion {
     Done,
     /// The upload is not there.
     Gone,
-    /// A part is not there, or not what was sent.
-    PartMissing(u32),
+    /// A part is not what was sent.
+    PartOff(PartFault),
 }
 
 impl DirectoryUpload {
@@ -122,7 +123,11 @@ impl DirectoryUpload {
         let joined = Joined {
             parts: parts
                 .iter()
-                .map(|part| (part.number, part.part_bytes))
+                .map(|part| SentPart {
+                    number: part.number,
+                    part_bytes: part.part_bytes,
+                    crc32c: part.crc32c,
+                })
                 .collect(),
             trailer: Trailer {
                 write_id: self.write_id,
@@ -138,8 +143,9 @@ impl DirectoryUpload {
         });
         match completion.await? {
             Completion::Done => Ok(()),
-            Completion::PartMissing(number) => {
-                let reason = format!("part {number} is not there, or has another size");
+            Completion::PartOff(PartFault { number, what }) => {
+                let reason =
+                    format!("part {number} {what}; see what the system's log says about the disk");
                 Err(attempt.failed(BucketCause::Refused, reason))
             }
             Completion::Gone => self.resolve_missing_upload(attempt, object).await,
@@ -159,9 +165,12 @@ impl DirectoryUpload {
         };
         let meta = self.store.head_once(&self.path).await?;
         match judge(self.key(), meta.as_ref(), expected)? {
-            Whose::Ours => Ok(()),
-            Whose::Another | Whose::Nobody => Err(gone(attempt)),
+            Whose::Ours => {}
+            Whose::Another | Whose::Nobody => return Err(gone(attempt)),
         }
+        let file = self.path.file.clone();
+        let durable = self.store.ask(attempt, 0, move |tree| tree.taken(&file));
+        durable.await.map(|_| ())
     }
 }
 
@@ -233,8 +242,8 @@ fn store_part(tree: &Tree, place: &Path, body: &[u8]) -> Outcome<Option<()>> {
 /// An upload that is to become an object.
 #[derive(Debug)]
 struct Joined {
-    /// Number and size of each, in order.
-    parts: Vec<(u32, u64)>,
+    /// In order.
+    parts: Vec<SentPart>,
     trailer: Trailer,
     target: PathBuf,
 }
@@ -248,12 +257,12 @@ impl Joined {
             return Ok(Completion::Gone);
         };
         let file = Staged::at(file);
-        if let Some(number) = self.join(folder, &file, into)? {
+        if let Some(fault) = self.join(folder, &file, into)? {
             let is_gone = !folder.exists();
             return Ok(if is_gone {
                 Completion::Gone
             } else {
-                Completion::PartMissing(number)
+                Completion::PartOff(fault)
             });
         }
         match tree.name(&file, &self.target, Naming::Replacing)? {
@@ -266,17 +275,19 @@ impl Joined {
         }
     }
 
-    /// Writes the parts and the trailer, durably; the number of a part that is not what was sent.
-    fn join(&self, folder: &Path, file: &Staged, into: File) -> Outcome<Option<u32>> {
+    /// Writes the parts and the trailer, durably; what is wrong with a part that is not what was sent.
+    fn join(&self, folder: &Path, file: &Staged, into: File) -> Outcome<Option<PartFault>> {
         let mut into = into;
-        for (number, bytes) in &self.parts {
-            let part = folder.join(number.to_string());
-            let Some(mut from) = if_there(File::open(&part).map_err(at(&part)))? else {
-                return Ok(Some(*number));
+        for sent in &self.parts {
+            let number = sent.number;
+            let place = folder.join(number.to_string());
+            let found = if_there(File::open(&place).map_err(at(&place)))?;
+            let what = match found {
+                None => Some("is not there".to_owned()),
+                Some(mut part) => sent.copy(&mut part, &mut into).map_err(at(file.path()))?,
             };
-            let copied = copy(&mut from, &mut into, *bytes).map_err(at(file.path()))?;
-            if copied != *bytes {
-                return Ok(Some(*number));
+            if let Some(what) = what {
+                return Ok(Some(PartFault { number, what }));
             }
         }
         let written = into
@@ -285,11 +296,6 @@ impl Joined {
         written.map_err(at(file.path()))?;
         Ok(None)
     }
-}
-
-/// Copies as many bytes as were sent, within the kernel where it can.
-fn copy(from: &mut File, into: &mut File, bytes: u64) -> io::Result<u64> {
-    io::copy(&mut from.take(bytes), into)
 }
 
 fn open_uploads(folder: &Path) -> Outcome<Vec<OpenUpload>> {
@@ -303,10 +309,12 @@ fn open_uploads(folder: &Path) -> Outcome<Vec<OpenUpload>> {
         let Some(key) = if_there(fs::read_to_string(&start).map_err(at(&start)))? else {
             continue;
         };
+        let started = if_there(fs::metadata(&start).map_err(at(&start)))?;
+        let started = started.and_then(|file| written(&file));
         uploads.push(OpenUpload {
             key,
             upload_id: entry.file_name().to_string_lossy().into_owned(),
-            started: fs::metadata(&start).ok().and_then(|file| written(&file)),
+            started,
         });
     }
     Ok(uploads)
@@ -324,7 +332,8 @@ fn part_bytes(folder: &Path) -> Outcome<u64> {
             .to_str()
             .is_some_and(|n| n.parse::<u32>().is_ok());
         if is_part {
-            bytes += entry.metadata().map_or(0, |file| file.len());
+            let part = if_there(entry.metadata().map_err(at(&entry.path())))?;
+            bytes += part.map_or(0, |file| file.len());
         }
     }
     Ok(bytes)

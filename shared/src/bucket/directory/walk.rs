@@ -57,20 +57,24 @@ struct Entry {
 }
 
 impl Entry {
-    /// Of a file or folder in the folder of `parent`; `None` for what holds no object.
-    fn of(found: &fs::DirEntry, parent: &str) -> Option<Self> {
-        let name = found.file_name();
-        let name = name.to_str()?;
-        let kind = found.file_type().ok()?;
-        let piece = if kind.is_dir() {
-            folder_name(name)? + "/"
-        } else {
-            object_name(name)?
+    /// Of a file or folder in the folder of `parent`; `None` for what holds no object, or is deleted meanwhile.
+    fn of(found: &fs::DirEntry, parent: &str) -> Outcome<Option<Self>> {
+        let path = found.path();
+        let Some(kind) = if_there(found.file_type().map_err(at(&path)))? else {
+            return Ok(None);
         };
-        Some(Self {
+        let name = found.file_name();
+        let piece = name.to_str().and_then(|name| {
+            if kind.is_dir() {
+                folder_name(name).map(|name| name + "/")
+            } else {
+                object_name(name)
+            }
+        });
+        Ok(piece.map(|piece| Self {
             key: format!("{parent}{piece}"),
-            path: found.path(),
-        })
+            path,
+        }))
     }
 }
 
@@ -81,7 +85,7 @@ fn read_folder(path: &Path, parent: &str) -> Outcome<Vec<Entry>> {
     };
     let mut entries = Vec::new();
     for entry in found {
-        entries.extend(Entry::of(&entry.map_err(at(path))?, parent));
+        entries.extend(Entry::of(&entry.map_err(at(path))?, parent)?);
     }
     entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
     Ok(entries)

@@ -104,7 +104,7 @@ impl Write {
 
     fn store(&self, tree: &Tree, naming: Naming) -> Outcome<Named> {
         if naming == Naming::IfAbsent && self.path.file.exists() {
-            return Ok(Named::Taken);
+            return tree.taken(&self.path.file);
         }
         let Expected {
             write_id,
@@ -125,4 +125,32 @@ impl Write {
 fn swept_away(attempt: Attempt<'_>) -> Error {
     let reason = "the file was removed before it had a name";
     attempt.failed(BucketCause::Unavailable, reason)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Of folders in `/proc` nobody can make anything durable.
+    #[test]
+    fn an_object_that_is_there_is_answered_for_only_when_it_is_durable() {
+        let root = Path::new("/proc/self");
+        let write = Write {
+            path: ObjectPath {
+                key: "status".to_owned(),
+                file: root.join("status"),
+            },
+            body: Bytes::new(),
+            expected: Expected {
+                write_id: WriteId::random(),
+                object_bytes: 0,
+                crc32c: crc32c(&[]),
+            },
+        };
+        let tree = Tree::open(root).unwrap();
+        let stored = write.store(&tree, Naming::IfAbsent);
+        assert_eq!(stored.unwrap_err().path, root);
+    }
 }

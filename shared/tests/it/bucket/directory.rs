@@ -82,6 +82,59 @@ async fn a_bucket_that_a_newer_build_has_laid_out_is_refused() {
 }
 
 #[tokio::test]
+async fn a_bucket_whose_layout_cannot_be_read_is_refused() {
+    let (directory, bucket) = open_directory().await;
+    put(&bucket, "a/b").await;
+    let layout = directory.path().join(".skein/layout");
+    fs::remove_file(&layout).unwrap();
+    Bucket::open(&directory_settings(directory.path()))
+        .await
+        .unwrap();
+    fs::create_dir(&layout).unwrap();
+    let error = Bucket::open(&directory_settings(directory.path())).await;
+    let error = error.unwrap_err();
+    assert_eq!(cause(&error), BucketCause::Refused);
+    assert!(error.to_string().contains(".skein/layout"), "{error}");
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_what_was_sent_becomes_no_object() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(Damage, &str); 3] = [
+        (|part| part[400_000] ^= 1, "crc32c"),
+        (|part| part.truncate(399_999), "399999 bytes"),
+        (|part| part.fill(0), "crc32c"),
+    ];
+    let (directory, bucket) = open_directory().await;
+    for (damage, words) in damages {
+        let upload = bucket.start_multipart("m/n", WriteId::random()).await;
+        let upload = upload.unwrap();
+        let mut parts = Vec::new();
+        for number in [1, 2] {
+            parts.push(upload.upload_part(number, noise(600_000)).await.unwrap());
+        }
+        let uploads = files(&directory.path().join(".skein/uploads"));
+        let second = uploads.iter().find(|file| file.ends_with("2")).unwrap();
+        let second = directory.path().join(".skein/uploads").join(second);
+        let mut bytes = fs::read(&second).unwrap();
+        damage(&mut bytes);
+        fs::write(&second, bytes).unwrap();
+        let error = upload.complete(&parts).await.unwrap_err();
+        assert_eq!(cause(&error), BucketCause::Refused);
+        let text = error.to_string();
+        assert!(
+            text.contains("part 2 has") && text.contains(words),
+            "{text}"
+        );
+        assert_eq!(bucket.head("m/n").await.unwrap(), None);
+        upload.upload_part(2, noise(600_000)).await.unwrap();
+        upload.complete(&parts).await.unwrap();
+        bucket.get("m/n").await.unwrap();
+        bucket.delete("m/n").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn nothing_but_objects_stays_when_all_is_written_and_deleted() {
     let (directory, bucket) = open_directory().await;
     for key in ["a/b/c", "a/b", "d"] {
