@@ -8,9 +8,9 @@ use skein_shared::format::frame::{RecordRef, Stream};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::quarantine::QuarantinedRecord;
 use skein_shared::format::state_object::BlockEntry;
-use skein_shared::ids::{Position, ShardId};
+use skein_shared::ids::{OrgId, Position, ShardId};
 use skein_shared::offset::Span;
-use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal};
+use skein_shared::payload::{Limits, ORG_HEADER, PayloadView, Refusal, org_of};
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::TimeSpan;
 
@@ -54,6 +54,8 @@ pub struct FrameCounts {
     pub void: u64,
     /// Records whose payload cannot become points.
     pub quarantined: Vec<QuarantinedRecord>,
+    /// The orgs of these, in their order, where they can be read.
+    pub quarantined_orgs: Vec<Option<OrgId>>,
 }
 
 /// Where counts stood before a block.
@@ -91,6 +93,7 @@ impl FrameCounts {
         self.payload_bytes = to.payload_bytes;
         self.void = to.void;
         self.quarantined.truncate(to.quarantined);
+        self.quarantined_orgs.truncate(to.quarantined);
     }
 }
 
@@ -203,6 +206,11 @@ impl BlockReader<'_> {
             Err(refusal) if is_routed_here && self.part.number == 0 => {
                 counts.records += 1;
                 counts.quarantined.push(quarantined(rule, record, &refusal));
+                let header = record.headers.last(ORG_HEADER.as_bytes());
+                let header = header.and_then(|header| header.value);
+                counts
+                    .quarantined_orgs
+                    .push(org_of(record.value, header).ok());
             }
             // The first part of the shard that it was routed to keeps it.
             Err(_) => {}

@@ -63,6 +63,7 @@ pub fn is_damage(error: &Error) -> bool {
         | Error::NotRebuildable { .. }
         | Error::Superseded { .. }
         | Error::Unconserved { .. }
+        | Error::Unbalanced { .. }
         | Error::RollupDiffers { .. }
         | Error::Cancelled
         | Error::Panicked { .. }

@@ -11,6 +11,7 @@ use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
+use skein_shared::format::account::OrgAccounts;
 use skein_shared::format::compact_plan::{AllowedFrames, Part, PlanRules, PlannedObject, Step};
 use skein_shared::format::compact_result::{Delta, DeltaDeletes};
 use skein_shared::format::damage::{Damage, DamageId, DamageRef, DamageState, Decision};
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Result};
 use crate::manifest_commit::{apply, commit_next};
 use crate::metrics;
+use crate::org_accounts::OrgChange;
 use crate::quarantine_list;
 use crate::report::{OnProgress, ProgressCounter};
 use crate::seal_history::SealHistory;
@@ -306,6 +308,7 @@ fn nothing(base: &ShardManifest) -> Delta {
         quarantine: Vec::new(),
         seal: None,
         counts: ConservationCounts::default(),
+        orgs: Some(OrgAccounts::default()),
         versions: base.versions,
         damages: Vec::new(),
         deletes: DeltaDeletes {
@@ -323,7 +326,10 @@ async fn commit(
     (damage, state): (&DamageRef, &DamageState),
     delta: &Delta,
 ) -> Result<()> {
-    let next = |base: &ShardManifest| decide(base, (damage, state), delta);
+    let next = |base: &ShardManifest| {
+        let orgs = OrgChange::counted(delta.orgs.clone());
+        Ok((decide(base, (damage, state), delta)?, orgs))
+    };
     let committed = commit_next(bucket, base, next).await?;
     metrics::damage_decided(committed.shard, damage.id, committed.generation);
     metrics::quarantined(committed.shard, delta);

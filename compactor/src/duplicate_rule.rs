@@ -103,6 +103,11 @@ impl SeriesMerge {
         self.pieces.extend_from_slice(&series.orders);
     }
 
+    /// How many points were gathered.
+    pub fn gathered_points(&self) -> u64 {
+        self.values.len() as u64
+    }
+
     /// Takes the deleted points out of what was gathered, which is of `key`, and counts them in `deleted` by the delete.
     /// Comes before [`SeriesMerge::merge_into`], which knows nothing of them.
     ///

@@ -191,6 +191,14 @@ pub enum Error {
         /// Points in the live segments.
         live: u64,
     },
+    /// The orgs of a shard and the shard say different things (SK-11).
+    #[error("commit {shard} was refused: its orgs do not add up; reason=`{reason}`")]
+    Unbalanced {
+        /// Whose commit.
+        shard: ShardId,
+        /// What differs.
+        reason: String,
+    },
     /// A rollup does not count the points that its segment has.
     #[error(
         "commit {shard} was refused: a rollup differs from its segment; rollup=`{rollup}` reason=`{reason}`"
@@ -239,6 +247,7 @@ impl Error {
             | Self::StateDamaged { .. }
             | Self::SegmentMissing { .. }
             | Self::Unconserved { .. }
+            | Self::Unbalanced { .. }
             | Self::RollupDiffers { .. } => ErrorKind::Corrupt,
             Self::Superseded { .. } | Self::PlanGone { .. } | Self::Decided { .. } => {
                 ErrorKind::Fenced

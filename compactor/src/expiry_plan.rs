@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skein_config::retention::RetentionSettings;
+use skein_shared::format::account::{OrgAccounts, OrgCounts};
 use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::shard_manifest::{Expiry, FirstKept, Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, OrgId};
@@ -175,6 +176,21 @@ pub fn expire(
     keep_seals_of_live(&mut next);
     check_conserved(&next)?;
     Ok((next, dropped))
+}
+
+/// Whose points are live in `base` and no more in `next`, which [`expire`] made of it.
+pub fn expired_by_org(base: &ShardManifest, next: &ShardManifest, survey: &Survey) -> OrgAccounts {
+    let left: BTreeSet<&String> = next.raw_segments().map(|segment| &segment.key).collect();
+    let mut orgs = OrgAccounts::default();
+    let gone = base.raw_segments().filter(|s| !left.contains(&s.key));
+    for (org, held) in gone.flat_map(|segment| &survey[&segment.key]) {
+        let expired = OrgCounts {
+            expired: held.points,
+            ..OrgCounts::default()
+        };
+        orgs.count(*org, expired);
+    }
+    orgs
 }
 
 /// The windows of whose raw segments nothing is left to be kept.

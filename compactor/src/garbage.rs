@@ -42,7 +42,7 @@ pub enum Mode {
 pub struct GarbageReport {
     /// Shards that have something to take away.
     pub shards: u64,
-    /// Segments, lists and seals that no read can need.
+    /// Segments, lists, seals and accounts that no read can need.
     pub objects: u64,
     /// Their bytes.
     pub object_bytes: u64,
@@ -245,7 +245,8 @@ async fn orphaned_results(
     Ok(orphans)
 }
 
-/// The shard and generation that a segment, a quarantine list, a seal or a leaf was written for; `None` of other objects.
+/// The shard and generation that a segment, a quarantine list, a seal, a leaf or an account was written for; `None` of other
+/// objects.
 fn written_for(key: &str) -> Option<(ShardId, Generation)> {
     if let ObjectKey::Segment {
         shard, generation, ..
@@ -257,6 +258,9 @@ fn written_for(key: &str) -> Option<(ShardId, Generation)> {
         shard, generation, ..
     }
     | ObjectKey::Leaf {
+        shard, generation, ..
+    }
+    | ObjectKey::Account {
         shard, generation, ..
     } = key.parse().ok()?
     {
@@ -338,7 +342,9 @@ fn names_in(manifest: &ShardManifest) -> impl Iterator<Item = String> {
     let lists = manifest.quarantine.iter().map(|list| &list.key);
     let seals = manifest.seals.iter().map(|seal| &seal.key);
     let leaves = manifest.leaves.iter().map(|leaf| &leaf.key);
-    segments.chain(lists).chain(seals).chain(leaves).cloned()
+    let account = manifest.account.iter().map(|account| &account.key);
+    let beside = seals.chain(leaves).chain(account);
+    segments.chain(lists).chain(beside).cloned()
 }
 
 impl Garbage {

@@ -32,6 +32,7 @@ pub mod segment_upload;
 pub mod window_writer;
 pub mod task_context;
 pub mod task;
+pub mod org_accounts;
 pub mod manifest_commit;
 pub mod receipts;
 pub mod run_recording;

@@ -19,6 +19,7 @@ use skein_shared::offset::Offset;
 use skein_shared::window::Window;
 
 use crate::error::{Error, Result};
+use crate::org_accounts::{Carried, OrgChange, carry_on};
 
 /// Commits `delta` on top of `base`, or of what was committed since.
 ///
@@ -27,21 +28,33 @@ use crate::error::{Error, Result};
 /// the newest manifest. [`Error::Unconserved`] when points would be lost. The bucket's; of kind `Transient`
 /// it leaves open whether the commit stands, and the next plan sees it.
 pub async fn commit(bucket: &Bucket, base: ShardManifest, delta: &Delta) -> Result<ShardManifest> {
-    commit_next(bucket, base, |base| apply(base, delta)).await
+    let next = |base: &ShardManifest| {
+        let orgs = OrgChange::counted(delta.orgs.clone());
+        Ok((apply(base, delta)?, orgs))
+    };
+    commit_next(bucket, base, next).await
 }
 
-/// Commits what `next` makes of `base`, or of what was committed since.
+/// Commits what `next` makes of `base`, or of what was committed since, with the account of its orgs: it answers what is to
+/// become of that, too.
 ///
 /// # Errors
 /// What `next` says, and the bucket's, as [`commit`].
 pub async fn commit_next(
     bucket: &Bucket,
     base: ShardManifest,
-    next: impl Fn(&ShardManifest) -> Result<ShardManifest>,
+    next: impl Fn(&ShardManifest) -> Result<(ShardManifest, OrgChange)>,
 ) -> Result<ShardManifest> {
     let mut base = base;
     loop {
-        let mut next = next(&base)?;
+        let (mut next, orgs) = next(&base)?;
+        match carry_on(bucket, (&base, &next), &orgs).await? {
+            Carried::On(account) => next.account = account,
+            Carried::Overtaken(newest) => {
+                base = *newest;
+                continue;
+            }
+        }
         let id = WriteId::random();
         manifest_log::store_leaves(bucket, &mut next, id).await?;
         match manifest_log::commit(bucket, &next, id).await? {

@@ -1,5 +1,6 @@
 //! One function for each event: it logs and counts together.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
@@ -186,6 +187,15 @@ pub fn state_deleted(key: &str, bytes: u64) {
     counter!("skein_compactor_deleted_state_objects_total").increment(1);
     counter!("skein_compactor_deleted_state_bytes_total").increment(bytes);
     debug!(object = key, bytes, "state deleted");
+}
+
+/// The account of a shard's orgs does not read back, or cannot be carried on.
+pub fn account_lost(shard: ShardId, key: &str, reason: &dyn Display) {
+    counter!("skein_compactor_lost_accounts_total").increment(1);
+    error!(
+        %shard, object = key, %reason,
+        "the account of the shard's orgs is lost: points are compacted as ever, but no longer accounted for by org"
+    );
 }
 
 /// Something that no read can need was deleted.

@@ -9,6 +9,8 @@
 //! brought it in. State that was sound when it was compacted and is damaged now is not rebuilt from.
 
 mod comparison;
+mod org_points;
+mod window_account;
 mod replacement;
 mod state_check;
 

@@ -21,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 use crate::expiry_plan::{
-    Dropped, Expiring, Held, Survey, expire, expiring, to_make_whole, to_survey, wanted,
+    Dropped, Expiring, Held, Survey, expire, expired_by_org, expiring, to_make_whole, to_survey,
+    wanted,
 };
 use crate::manifest_commit;
 use crate::metrics;
+use crate::org_accounts::{Carried, OrgChange, carry_on};
 use crate::plan::{PlanInput, next_step};
 use crate::plan_input::{self, Reach};
 use crate::report::{OnProgress, ProgressCounter};
@@ -134,7 +136,7 @@ async fn expire_shard(
             manifest = make_whole(context, manifest, (whole, now)).await?;
             continue;
         }
-        let (next, dropped) = expire(&manifest, &wanted, &survey)?;
+        let (mut next, dropped) = expire(&manifest, &wanted, &survey)?;
         if is_same && dropped == Dropped::default() {
             return Ok(None);
         }
@@ -147,6 +149,14 @@ async fn expire_shard(
         };
         if mode == Mode::DryRun {
             return Ok(Some(report));
+        }
+        let change = OrgChange::counted(Some(expired_by_org(&manifest, &next, &survey)));
+        match carry_on(&context.bucket, (&manifest, &next), &change).await? {
+            Carried::On(account) => next.account = account,
+            Carried::Overtaken(newest) => {
+                manifest = *newest;
+                continue;
+            }
         }
         match manifest_log::commit(&context.bucket, &next, WriteId::random()).await? {
             Committed::Ours => {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use skein_config::cutover::owner::writers;
 use skein_config::cutover::timeline::{Pipeline, Timelines};
 use skein_shared::delete_rule::DeleteMask;
+use skein_shared::format::account::{OrgAccounts, OrgCounts};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::segment_reader::SeriesBuffer;
@@ -71,6 +72,9 @@ pub struct Scratch {
     merge: SeriesMerge,
     batch: Batch,
     deleted: Deleted,
+    orgs: OrgAccounts,
+    /// The org that series are being merged of: counted apart, so that the map is asked once for many series.
+    org: (OrgId, OrgCounts),
 }
 
 /// Series that are merged and not yet encoded, in order.
@@ -135,6 +139,21 @@ impl Scratch {
         std::mem::take(&mut self.deleted)
     }
 
+    /// Where the points of each org went since it was asked last.
+    pub fn take_orgs(&mut self) -> OrgAccounts {
+        let (org, counts) = std::mem::take(&mut self.org);
+        self.orgs.count(org, counts);
+        std::mem::take(&mut self.orgs)
+    }
+
+    fn count(&mut self, org: OrgId, counts: OrgCounts) {
+        if self.org.0 != org {
+            let (before, counted) = std::mem::replace(&mut self.org, (org, OrgCounts::default()));
+            self.orgs.count(before, counted);
+        }
+        self.org.1.add(counts);
+    }
+
     /// Merges series until the batch is full; leaves it empty at the window's end.
     fn merge_batch(&mut self, input: &mut SegmentInput<'_>) -> Result<MergeCounts> {
         let mut counts = MergeCounts::default();
@@ -146,15 +165,24 @@ impl Scratch {
             let Some(key) = [fresh, input.live.least()?].into_iter().flatten().min() else {
                 break;
             };
-            let metadata = self.gather_series(input, key, &mut counts)?;
-            let merged = self.batch.next();
-            counts.add(merge_owned(
+            let mut of_series = OrgCounts::default();
+            let metadata = self.gather_series(input, key, &mut of_series)?;
+            let next = self.batch.next();
+            let merged = merge_owned(
                 &mut self.merge,
                 (input.timelines, key.org, window),
-                &mut merged.points,
-            ));
-            (merged.key, merged.metadata) = (key, metadata);
+                &mut next.points,
+            );
+            (next.key, next.metadata) = (key, metadata);
             self.batch.keep_next();
+            of_series.duplicates = merged.duplicates;
+            of_series.not_owned = merged.not_owned;
+            self.count(key.org, of_series);
+            counts.add(MergeCounts {
+                deleted: of_series.deleted,
+                expired: of_series.expired,
+                ..merged
+            });
         }
         Ok(counts)
     }
@@ -165,7 +193,7 @@ impl Scratch {
         &mut self,
         input: &mut SegmentInput<'_>,
         key: SeriesKey,
-        counts: &mut MergeCounts,
+        counts: &mut OrgCounts,
     ) -> Result<Option<SeriesMetadata>> {
         let (merge, deleted) = (&mut self.merge, &mut self.deleted);
         let window = input.identity.window;
@@ -177,9 +205,10 @@ impl Scratch {
             let says = |order| !input.mask.takes_record(key, order, window);
             metadata = gather(group, input.chain_indexes, merge, says);
         }
-        counts.deleted += merge.drop_deleted(input.mask, key, deleted);
+        counts.points_in = merge.gathered_points();
+        counts.deleted = merge.drop_deleted(input.mask, key, deleted);
         if input.expiry.drops(key.org, window) {
-            counts.expired += merge.drop_all();
+            counts.expired = merge.drop_all();
             metadata = None;
         }
         input.live.take(key, |file, points, theirs| {

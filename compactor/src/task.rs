@@ -1,5 +1,7 @@
 //! One step of one shard, or a part of it: read, group, encode.
 
+mod step_output;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,9 +14,7 @@ use skein_shared::format::compact_result::{Delta, DeltaDeletes};
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_writer::ENCODER_VERSION;
-use skein_shared::format::shard_manifest::{
-    ConservationCounts, ManifestVersions, SealRef, ShardManifest,
-};
+use skein_shared::format::shard_manifest::{ManifestVersions, SealRef, ShardManifest};
 use skein_shared::format::state_object::BlockEntry;
 use skein_shared::ids::{Generation, WriteId};
 use tokio::sync::mpsc;
@@ -33,15 +33,9 @@ use crate::series_grouper::SeriesGrouper;
 use crate::spill::Spill;
 use crate::stage_timers::Stage;
 use crate::task_context::TaskContext;
-use crate::window_writer::{StepSegments, WindowWriter};
+use crate::window_writer::WindowWriter;
 
-/// What the CPU side of a step made.
-struct StepOutput {
-    frames: FrameCounts,
-    segments: StepSegments,
-    quarantine: Listed,
-    seal: Option<SealRef>,
-}
+use step_output::StepOutput;
 
 /// Writes the segments of one step on top of `base`, or of one part of it. They become true with the commit. Places of
 /// state that do not read back are listed, and the rest is read as ever.
@@ -65,7 +59,7 @@ pub async fn make(
     } else {
         read_and_write(context, base, (part, step), seals).await?
     };
-    let counts = output.conservation();
+    let (counts, orgs) = output.conservation();
     let report = StepReport {
         generations: 0,
         objects,
@@ -91,6 +85,7 @@ pub async fn make(
         damages: output.quarantine.damages,
         seal: output.seal,
         counts,
+        orgs: Some(orgs),
         versions: ManifestVersions {
             shard_map: context.shard_map.version_count() as u64 - 1,
             timeline: context.writer.timelines.version(),
@@ -364,37 +359,5 @@ impl StepWork<'_> {
         let put = self.context.bucket.put(key, bytes, write_id);
         self.context.writer.runtime.block_on(put)?;
         Ok(crc32c)
-    }
-}
-
-impl StepOutput {
-    fn empty() -> Self {
-        Self {
-            frames: FrameCounts::default(),
-            segments: StepSegments::default(),
-            quarantine: Listed::default(),
-            seal: None,
-        }
-    }
-
-    /// Where the step's records and points went.
-    fn conservation(&self) -> ConservationCounts {
-        let merged = self.segments.counts;
-        assert_eq!(
-            merged.total(),
-            self.frames.points + self.segments.points_merged,
-            "SK-11: points in are points out, duplicates, not owned, deleted or expired"
-        );
-        let Listed { list, damages } = &self.quarantine;
-        ConservationCounts {
-            records: self.frames.records,
-            quarantined_records: list.as_ref().map_or(0, |list| list.records),
-            points_in: self.frames.points,
-            duplicates: merged.duplicates,
-            not_owned: merged.not_owned,
-            damaged_frames: damages.iter().map(|damage| damage.frames).sum(),
-            deleted: merged.deleted,
-            expired: merged.expired,
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skein_config::cutover::timeline::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::delete_rule::DeleteMask;
+use skein_shared::format::account::OrgAccounts;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
@@ -89,6 +90,8 @@ pub struct StepSegments {
     pub counts: MergeCounts,
     /// Those that deletes have taken, by the delete.
     pub deleted: Deleted,
+    /// The same by org.
+    pub orgs: OrgAccounts,
     /// Points of live segments that were merged again.
     pub points_merged: u64,
     /// Segments written and their bytes and encodings.
@@ -231,6 +234,7 @@ impl<'a> WindowWriter<'a> {
             })?;
         self.written.counts.add(counts);
         self.written.points_merged += live.points();
+        self.written.orgs.add(&self.scratch.take_orgs());
         for (delete, points) in self.scratch.take_deleted() {
             *self.written.deleted.entry(delete).or_default() += points;
         }

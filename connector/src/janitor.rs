@@ -282,6 +282,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::Quarantine { .. }
         | ObjectKey::Seal { .. }
         | ObjectKey::Leaf { .. }
+        | ObjectKey::Account { .. }
         | ObjectKey::Flush(_)
         | ObjectKey::Genesis(_)
         | ObjectKey::LedgerEntry { .. }

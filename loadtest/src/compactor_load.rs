@@ -238,7 +238,8 @@ async fn forget(bucket: &Bucket) -> Result<()> {
                 | ObjectKey::Segment { .. }
                 | ObjectKey::Quarantine { .. }
                 | ObjectKey::Seal { .. }
-                | ObjectKey::Leaf { .. })
+                | ObjectKey::Leaf { .. }
+                | ObjectKey::Account { .. })
         );
         if written {
             bucket.delete(&listed.key).await?;

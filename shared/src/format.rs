@@ -40,6 +40,7 @@ pub mod damage;
 pub mod quarantine;
 pub mod seal;
 pub mod shard_manifest;
+pub mod account;
 pub mod compact_plan;
 pub mod compact_result;
 pub mod delete_entry;

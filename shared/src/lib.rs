@@ -24,6 +24,7 @@
 //!   `(shard, window, resolution)`. **manifest**: a shard's list of live segments and the positions
 //!   they hold. **generation**: number of a shard's manifest. **stage**: what points pass in a compaction, timed
 //!   piece by piece; a **run record** keeps the times of one run.
+//! - **account**: of a shard, where the points of each of its orgs went.
 //! - **delete**: a selector of points and the positions below which records count as deleted; permanent. **receipt**:
 //!   that no live segment holds any of them.
 //! - **bucket** (of points): 5 minutes, an hour or a day of one series, summed up. **rollup**: buckets of a
@@ -60,6 +61,7 @@ pub mod completeness;
 pub mod status_log;
 pub mod fills;
 pub mod manifest_log;
+pub mod account_log;
 pub mod delete_log;
 pub mod state_bound_log;
 pub mod run_log;

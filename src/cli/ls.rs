@@ -10,12 +10,18 @@ use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
 
-/// Lists shards, windows, segments and ledger positions
+/// Lists shards, windows, segments, orgs and ledger positions
+///
+/// Of an org: the points that came in, and where they went. What is live is what came in less duplicates, points that another
+/// pipeline owns, points that deletes took, and points that expired; `skein verify` compares it with the segments.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
     /// What to list; the shards and the ledger when none is named
     #[arg(value_enum)]
     what: Vec<Table>,
+    /// Of all orgs only this one
+    #[arg(long, value_name = "ORG")]
+    org: Option<u64>,
     /// Form of the listing; JSON always holds everything
     #[arg(long, default_value = "text")]
     format: ReportFormat,
@@ -29,6 +35,8 @@ enum Table {
     Windows,
     /// Each live segment
     Segments,
+    /// Where the points of each org went
+    Orgs,
     /// Each partition's ledger
     Ledger,
 }
@@ -36,24 +44,35 @@ enum Table {
 /// Runs it.
 pub(crate) fn run(args: &LsArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start(&[Need::Bucket])?;
-    let listing = runtime()?.block_on(async {
+    let mut listing = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         Ok::<_, Failure>(ls(&bucket).await?)
     })?;
+    listing
+        .orgs
+        .retain(|row| args.org.is_none_or(|org| org == row.org));
     match args.format {
         ReportFormat::Json => output::json(&listing)?,
-        ReportFormat::Text => output::text(&shown(&listing, &args.what))?,
+        ReportFormat::Text => output::text(&shown(&listing, args))?,
     }
     Ok(ExitCode::Ok)
 }
 
-fn shown(listing: &Listing, what: &[Table]) -> String {
-    let default = [Table::Shards, Table::Ledger];
-    let what = if what.is_empty() { &default } else { what };
+fn shown(listing: &Listing, args: &LsArgs) -> String {
+    let default = match args.org {
+        Some(_) => &[Table::Orgs][..],
+        None => &[Table::Shards, Table::Ledger],
+    };
+    let what = if args.what.is_empty() {
+        default
+    } else {
+        &args.what
+    };
     let tables = what.iter().map(|table| match table {
         Table::Shards => shards(listing),
         Table::Windows => windows(listing),
         Table::Segments => segments(listing),
+        Table::Orgs => orgs(listing),
         Table::Ledger => ledger(listing),
     });
     let quarantine = format!(
@@ -151,6 +170,35 @@ fn segments(listing: &Listing) -> String {
             row.last_timestamp.clone(),
         ]
     });
+    output::table(&head, rows.collect())
+}
+
+fn orgs(listing: &Listing) -> String {
+    let rows = listing.orgs.iter().map(|row| {
+        let live = row.live_points.map(|points| points.to_string());
+        vec![
+            row.org.to_string(),
+            row.shard.clone(),
+            row.points_in.to_string(),
+            live.unwrap_or_else(|| "-".to_owned()),
+            row.duplicates.to_string(),
+            row.not_owned.to_string(),
+            row.deleted.to_string(),
+            row.expired.to_string(),
+            row.quarantined_records.to_string(),
+        ]
+    });
+    let head = [
+        "org",
+        "shard",
+        "points in",
+        "live",
+        "duplicates",
+        "not owned",
+        "deleted",
+        "expired",
+        "quarantined",
+    ];
     output::table(&head, rows.collect())
 }
 

@@ -155,7 +155,8 @@ fn shown(report: &VerifyReport) -> Vec<String> {
     let checked = report.checked;
     lines.push(format!(
         "checked {} chains, {} ledger entries, {} fills, {} flushes ({} without entries), {} state objects ({} bytes), {} records, \
-         {} void frames, {} shards, {} segments ({} bytes), {} rollups ({} bytes, {} buckets made again of points), {} quarantine lists
+         {} void frames, {} shards, {} segments ({} bytes), {} rollups ({} bytes, {} buckets made again of points), {} quarantine lists, \
+         {} orgs accounted for
 {} points, digest {}
 {} findings, {} notes",
         checked.chains,
@@ -174,6 +175,7 @@ fn shown(report: &VerifyReport) -> Vec<String> {
         checked.rollup_bytes,
         checked.compared_buckets,
         checked.quarantine_lists,
+        checked.accounted_orgs,
         report.points,
         report.digest,
         report.findings.len(),

@@ -198,7 +198,7 @@ async fn an_object_of_each_kind_can_be_shown_and_other_clients_fetch_it() {
             one_of_each.push(object.key.clone());
         }
     }
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
     for key in &one_of_each {
         let shown = good(&format!("$SKEIN cat '{key}'"), &dev).await;
         let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();

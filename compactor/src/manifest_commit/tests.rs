@@ -30,6 +30,7 @@ fn advance(partition: u32, to: i64) -> Delta {
         quarantine: Vec::new(),
         seal: None,
         counts: ConservationCounts::default(),
+        orgs: None,
         versions: ManifestVersions::default(),
         damages: Vec::new(),
         deletes: DeltaDeletes::default(),

@@ -5,21 +5,24 @@ use std::sync::Arc;
 
 use skein_shared::ErrorKind;
 use skein_shared::delete_rule::{DeleteMask, pending};
+use skein_shared::format::account::OrgAccounts;
 use skein_shared::format::compact_plan::Part;
 use skein_shared::format::compact_result::Delta;
-use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::shard_manifest::{
     ConservationCounts, Deleted, SegmentEntry, ShardManifest,
 };
+use skein_shared::ids::OrgId;
 use skein_shared::manifest_log;
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::window::Window;
 
-use super::WindowRow;
+use super::window_account::{Compared, WindowAccount};
+use super::{Found, WindowRow, org_points};
 use crate::error::{Error, Result};
 use crate::live_segments::LiveSegments;
 use crate::manifest_commit;
+use crate::org_accounts::OrgChange;
 use crate::task_context::TaskContext;
 
 /// Puts what was rebuilt in the place of what was live; answers the windows for which it did. A window that a compactor
@@ -34,9 +37,7 @@ pub(super) async fn commit(
     delta.fill_advances.clear();
     let mut accounts = BTreeMap::new();
     for row in rows.iter().filter(|row| row.is_replaced) {
-        let deleted = deleted_in(context, manifest, row).await?;
-        let mut account = Account::of(row, deleted);
-        account.is_emptied = manifest.expiry.is_emptied(row.window);
+        let account = account_of(context, manifest, (row, &delta.added)).await?;
         accounts.insert(row.window, account);
     }
     let deletes = &context.writer.deletes;
@@ -44,16 +45,20 @@ pub(super) async fn commit(
     while !delta.replaced.is_empty() {
         accounts.retain(|window, _| delta.replaced.contains_key(window));
         delta.counts = ConservationCounts::default();
+        delta.orgs = Some(OrgAccounts::default());
         delta.deletes.deleted.clear();
         for account in accounts.values() {
             account.enter(&mut delta);
         }
         let next = |base: &ShardManifest| {
-            let mut base = base.clone();
-            for (window, account) in &accounts {
-                account.give_back(*window, deletes, &mut base)?;
+            let (mut base, mut orgs) = (base.clone(), OrgChange::counted(delta.orgs.clone()));
+            for account in accounts.values() {
+                match account.give_back(deletes, &mut base)? {
+                    Some(given_back) => orgs.taken_back.add(&given_back),
+                    None => orgs.counted = None,
+                }
             }
-            manifest_commit::apply(&base, &delta)
+            Ok((manifest_commit::apply(&base, &delta)?, orgs))
         };
         match manifest_commit::commit_next(&context.bucket, base.clone(), next).await {
             Ok(_) => break,
@@ -83,77 +88,30 @@ fn leave_merged(delta: &mut Delta, base: &ShardManifest) -> bool {
     replaced.len() < before
 }
 
-/// Where the points of a window's live segments are that what was made anew does not have, and the other way round.
-struct Account {
-    /// Deletes have taken them.
-    deleted: Deleted,
-    /// They were twice in live segments; or, where the window's points have expired, they are of an expired org.
-    gone: u64,
-    /// Whether the window's points have expired.
-    is_emptied: bool,
-    /// They had been counted as gone, and are there again.
-    returned: u64,
-}
-
-impl Account {
-    /// A base does not tell which of its points lie below a delete of an earlier build, and what was made anew does: of
-    /// those that were taken out of the base some are there after all.
-    fn of(row: &WindowRow, mut deleted: Deleted) -> Self {
-        let left = row.points_before.saturating_sub(deleted.values().sum());
-        let mut returned = row.points_after.saturating_sub(left);
-        for taken in deleted.values_mut().rev() {
-            let there = returned.min(*taken);
-            *taken -= there;
-            returned -= there;
-        }
-        Self {
-            deleted,
-            gone: left.saturating_sub(row.points_after),
-            is_emptied: false,
-            returned,
+/// Where the points are that only one of the two has: by org, where indexes tell.
+async fn account_of(
+    context: &Arc<TaskContext>,
+    manifest: &ShardManifest,
+    (row, added): (&WindowRow, &[SegmentEntry]),
+) -> Result<WindowAccount> {
+    let taken = deleted_in(context, manifest, row).await?;
+    let mut compared = Compared::Together([row.points_before, row.points_after]);
+    if row.found == Found::OtherPoints {
+        let bucket = &context.bucket;
+        let before = org_points::of_window(bucket, &manifest.segments, row.window).await?;
+        let after = org_points::of_window(bucket, added, row.window).await?;
+        let is_all = |[before, after]: &[BTreeMap<OrgId, u64>; 2]| {
+            before.values().sum::<u64>() == row.points_before
+                && after.values().sum::<u64>() == row.points_after
+        };
+        let by_org = before.zip(after).map(|(before, after)| [before, after]);
+        if let Some(by_org) = by_org.filter(is_all) {
+            compared = Compared::ByOrg(by_org);
         }
     }
-
-    fn enter(&self, delta: &mut Delta) {
-        // Where they come together nobody has counted them apart.
-        if self.is_emptied {
-            delta.counts.expired += self.gone;
-        } else {
-            delta.counts.duplicates += self.gone;
-        }
-        for (delete, points) in self.deleted.iter().filter(|(_, points)| **points > 0) {
-            delta.counts.deleted += points;
-            *delta.deletes.deleted.entry(*delete).or_default() += points;
-        }
-    }
-
-    /// Points that are there again are no longer counted as gone: as deleted, where deletes bear on the window and have
-    /// taken so many, else as duplicates.
-    fn give_back(
-        &self,
-        window: Window,
-        deletes: &[DeleteEntry],
-        manifest: &mut ShardManifest,
-    ) -> Result<()> {
-        let mut left = self.returned;
-        let bears = |delete: &&DeleteEntry| delete.selector.span.overlaps(window.span());
-        for delete in deletes.iter().rev().filter(bears) {
-            let Some(taken) = manifest.deleted.get_mut(&delete.number) else {
-                continue;
-            };
-            let points = left.min(*taken);
-            *taken -= points;
-            manifest.counts.deleted -= points;
-            left -= points;
-        }
-        let duplicates = manifest.counts.duplicates.checked_sub(left);
-        manifest.counts.duplicates = duplicates.ok_or(Error::Unconserved {
-            shard: manifest.shard,
-            expected: manifest.live_points(),
-            live: manifest.live_points() + self.returned,
-        })?;
-        Ok(())
-    }
+    let of = (row.window, manifest);
+    let deletes = &context.writer.deletes;
+    Ok(WindowAccount::of(of, &compared, &taken, deletes))
 }
 
 /// The points that deletes take out of the live segments of a window, counted as a compaction counts them. Of segments that do

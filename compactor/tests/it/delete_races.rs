@@ -20,6 +20,7 @@ use skein_shared::window::{TimeSpan, TimestampMs};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::balanced;
 use crate::incremental::records;
 use crate::read_back::{assert_same, expected_without, live_points, manifests};
 use crate::rebuilds::rebuilt;
@@ -204,6 +205,8 @@ async fn points_that_a_delete_took_too_many_of_are_counted_back_by_a_rebuild() {
     let (world, delete, records) = with_an_early_delete().await;
     world.compact().await;
     assert_eq!(taken(&world).await, Deleted::from([(1, 8)]));
+    let of_org = async || balanced(&world).await.orgs[&OrgId(7)].deleted;
+    assert_eq!(of_org().await, 8);
 
     let rows = rebuilt(&world, TimeSpan::ALL, Mode::Replace).await;
     assert!(rows.iter().all(|row| !row.is_replaced), "only when told to");
@@ -212,6 +215,7 @@ async fn points_that_a_delete_took_too_many_of_are_counted_back_by_a_rebuild() {
     assert_eq!(expected.len(), 3);
     assert_same(&live_points(&world).await, &expected);
     assert_eq!(taken(&world).await, Deleted::from([(1, 5)]));
+    assert_eq!(of_org().await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

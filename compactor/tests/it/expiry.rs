@@ -27,7 +27,7 @@ const DELAY: i64 = 300_000;
 const ORGS: [u64; 4] = [7, 10, 8, 1000];
 
 /// Settings from `KEY=VALUE` under `[retention]`.
-fn keeping(assignments: &[&str]) -> RetentionSettings {
+pub(crate) fn keeping(assignments: &[&str]) -> RetentionSettings {
     let flag = |text: &&str| Flag::assignment("--set", &format!("retention.{text}"));
     let layers = Layers {
         flags: assignments.iter().filter_map(flag).collect(),
@@ -49,17 +49,17 @@ async fn try_expire(
     retention::apply((&settings(), keep), &world.bucket, options, mode, controls).await
 }
 
-async fn expire(world: &World, keep: &RetentionSettings) -> Vec<ShardExpiry> {
+pub(crate) async fn expire(world: &World, keep: &RetentionSettings) -> Vec<ShardExpiry> {
     try_expire(world, keep, Mode::Act).await.unwrap()
 }
 
 /// Everything is durable and read up to `as_of`.
-async fn compact_to(world: &World, as_of: i64) {
+pub(crate) async fn compact_to(world: &World, as_of: i64) {
     world.tell_at_end(as_of + DELAY).await;
     world.compact().await;
 }
 
-fn points_of(org: u64, offset: i64, window: i64, count: i64) -> Record {
+pub(crate) fn points_of(org: u64, offset: i64, window: i64, count: i64) -> Record {
     let start = NOON + window * DAY;
     let step = DAY / (count + 1);
     let points: Vec<_> = (0..count)
@@ -183,7 +183,7 @@ async fn whatever_the_history_readers_see_what_has_not_expired_and_nothing_comes
         let again = rebuilt(&world, TimeSpan::ALL, RebuildMode::Compare).await;
         let is_same = again.iter().all(|row| row.found == Found::Same);
         assert!(is_same, "seed {seed}: {again:?}");
-        went += counted(&manifests(&world.bucket).await);
+        went += crate::accounts::balanced(&world).await.sum().expired;
     }
     assert!(went > 500 && same > 10, "{went} {same}");
 }

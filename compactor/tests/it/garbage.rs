@@ -6,6 +6,8 @@ use bytes::Bytes;
 use skein_compactor::Error;
 use skein_compactor::garbage::{GarbageReport, Mode, collect, collect_at};
 use skein_compactor::manifest_commit::commit_next;
+use skein_compactor::org_accounts::OrgChange;
+use skein_shared::format::account::OrgAccounts;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
 use skein_shared::format::shard_manifest::{QuarantineRef, ShardManifest};
 use skein_shared::ids::{Generation, PlanId, ShardId, WriteId};
@@ -28,9 +30,13 @@ pub(crate) async fn collect_later(world: &World, mode: Mode) -> GarbageReport {
 }
 
 async fn segments_there(world: &World) -> BTreeSet<String> {
+    there(world, "/segment/").await
+}
+
+async fn there(world: &World, kind: &str) -> BTreeSet<String> {
     let listed = world.bucket.list("", None).await.unwrap().into_iter();
     let keys = listed.map(|object| object.key);
-    keys.filter(|key| key.contains("/segment/")).collect()
+    keys.filter(|key| key.contains(kind)).collect()
 }
 
 async fn segments_live(world: &World) -> BTreeSet<String> {
@@ -76,6 +82,7 @@ async fn only_what_is_live_is_left_and_every_point_is_there() {
     let live = segments_live(&world).await;
     let before = segments_there(&world).await;
     assert!(before.len() > live.len());
+    let accounts = there(&world, "/account/").await.len();
 
     let pinned = collect(&world.bucket, PIN, Mode::Act).await;
     assert_eq!(
@@ -92,7 +99,9 @@ async fn only_what_is_live_is_left_and_every_point_is_there() {
 
     let report = collect_later(&world, Mode::Act).await;
     assert_eq!(report, foretold);
-    assert_eq!(report.objects, (before.len() - live.len()) as u64);
+    let accounts = accounts - there(&world, "/account/").await.len();
+    let segments = before.len() - live.len();
+    assert_eq!(report.objects, (segments + accounts) as u64);
     assert_eq!(segments_there(&world).await, live);
     assert_eq!(segments_live(&world).await, live);
     assert_same(&live_points(&world).await, &expected(&records));
@@ -192,7 +201,10 @@ async fn a_leaf_is_kept_as_long_as_a_manifest_names_it() {
     let world = compacted(&records(9, 80)).await;
     let (shard, manifest) = manifests(&world.bucket).await.pop_first().unwrap();
     let commit = async |base, lists| {
-        let next = |base: &ShardManifest| Ok(with_lists(base, lists));
+        let next = |base: &ShardManifest| {
+            let nothing = OrgChange::counted(Some(OrgAccounts::default()));
+            Ok((with_lists(base, lists), nothing))
+        };
         commit_next(&world.bucket, base, next).await.unwrap()
     };
     let leaves = async || {

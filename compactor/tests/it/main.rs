@@ -27,3 +27,4 @@ mod collected;
 mod expiry;
 mod state_garbage;
 mod run_records;
+mod accounts;

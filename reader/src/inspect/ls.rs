@@ -1,4 +1,6 @@
-//! What a bucket holds: shards, windows, segments, ledger positions, quarantine.
+//! What a bucket holds: shards, windows, segments, orgs, ledger positions, quarantine.
+
+mod orgs;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub struct Listing {
     pub windows: Vec<WindowRow>,
     /// Every live segment.
     pub segments: Vec<SegmentRow>,
+    /// Every org of every shard that has an account.
+    pub orgs: Vec<OrgRow>,
     /// Every chain of the ledger.
     pub chains: Vec<ChainRow>,
     /// Every lost span that has fills.
@@ -113,6 +117,29 @@ pub struct SegmentRow {
     pub last_timestamp: String,
 }
 
+/// An org in a shard: where its points went, from the first compaction on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrgRow {
+    /// Which.
+    pub org: u64,
+    /// Whose account.
+    pub shard: String,
+    /// Points that came in.
+    pub points_in: u64,
+    /// Points that are live: what came in less the next four. `None` when more went than came.
+    pub live_points: Option<u64>,
+    /// Points that lost to another of the same metric and timestamp.
+    pub duplicates: u64,
+    /// Points that another pipeline owns.
+    pub not_owned: u64,
+    /// Points that deletes have taken.
+    pub deleted: u64,
+    /// Points that have expired, and are live no more.
+    pub expired: u64,
+    /// Records in quarantine.
+    pub quarantined_records: u64,
+}
+
 /// A chain of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChainRow {
@@ -177,6 +204,7 @@ pub fn ls(bucket: &Bucket) -> BoxFuture<'_, Result<Listing>> {
             shards: manifests.iter().map(|m| shard_row(m, &chains)).collect(),
             windows: manifests.iter().flat_map(window_rows).collect(),
             segments: manifests.iter().flat_map(segment_rows).collect(),
+            orgs: orgs::rows(bucket, &manifests).await?,
             chains: chains
                 .iter()
                 .map(|(chain, end)| chain_row(chain, end.as_ref(), &manifests))

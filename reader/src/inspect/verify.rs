@@ -21,6 +21,7 @@ mod state_objects;
 mod rollups;
 mod segments;
 mod conservation;
+mod accounts;
 
 use futures::future::LocalBoxFuture;
 use serde::Serialize;
@@ -104,6 +105,8 @@ pub struct Checked {
     pub compared_buckets: u64,
     /// Lists of quarantined records.
     pub quarantine_lists: u64,
+    /// Orgs, of each shard that has them, whose account was compared with their points.
+    pub accounted_orgs: u64,
 }
 
 /// How far a check is.
@@ -178,12 +181,13 @@ async fn run(mut check: Check<'_>) -> Result<VerifyReport> {
     damages::set_accepted_aside(check, &manifests);
     damages::check_damages(check, &manifests);
     let deletes = deletes::check_deletes(check, &manifests).await?;
-    let last = segments::check_segments(check, &manifests, &deletes).await?;
+    let (last, live) = segments::check_segments(check, &manifests, &deletes).await?;
     // Else the counts differ for a reason that is reported already, or state is rightly gone.
     if check.input_is_sound() && gone.objects == 0 {
         conservation::check_recounts(check, &manifests, &recounts);
     }
     conservation::check_counts(check, &last);
+    accounts::check_accounts(check, &last, &live).await?;
     unclaimed::check_unclaimed(check, &ledger, check.now).await?;
     Ok(check.report(&last))
 }
@@ -239,6 +243,7 @@ impl<'p> Check<'p> {
                     | ObjectKey::Quarantine { .. }
                     | ObjectKey::Seal { .. }
                     | ObjectKey::Leaf { .. }
+                    | ObjectKey::Account { .. }
                     | ObjectKey::RunRecord { .. })
             )
         };

@@ -1,5 +1,6 @@
 //! `ls`, `cat` and `verify` over a small bucket that has an object of every kind.
 
+mod accounts;
 mod compacted;
 mod explained;
 mod listing;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::error::{Error, Result};
+use crate::format::account::{OrgAccounts, OrgsBody};
 use crate::format::compact_plan::{Advance, InputMessage, Step};
 use crate::format::damage::{DamageRef, DamageRefBody};
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
@@ -59,6 +60,8 @@ pub struct Delta {
     pub seal: Option<SealRef>,
     /// Where the step's points went.
     pub counts: ConservationCounts,
+    /// The same by org; `None` when that is not known.
+    pub orgs: Option<OrgAccounts>,
     /// The decisions that the step was made with.
     pub versions: ManifestVersions,
     /// Places of state objects that did not read back.
@@ -113,6 +116,8 @@ struct ResultMessage {
     deletes: Option<DeletesMessage>,
     #[prost(sint64, optional, tag = "22")]
     complete_to_ms: Option<i64>,
+    #[prost(message, optional, tag = "25")]
+    orgs: Option<OrgsBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -167,6 +172,10 @@ impl Delta {
         let damaged_frames = self.counts.damaged_frames;
         self.counts.add(other.counts);
         self.counts.damaged_frames = damaged_frames;
+        self.orgs = self.orgs.take().zip(other.orgs).map(|(mut orgs, other)| {
+            orgs.add(&other);
+            orgs
+        });
         self.deletes.join(other.deletes);
     }
 }
@@ -238,6 +247,7 @@ impl ResultMessage {
         self.damages = delta.damages.iter().map(DamageRefBody::from).collect();
         self.deletes = Some(DeletesMessage::of(&delta.deletes));
         self.complete_to_ms = delta.complete_to.map(|time| time.0);
+        self.orgs = delta.orgs.as_ref().map(OrgsBody::of);
     }
 
     fn read(self) -> Reading<CompactResult> {
@@ -273,6 +283,7 @@ impl ResultMessage {
             damages: damages.collect::<Reading<_>>()?,
             deletes: wire::required(self.deletes, "deletes")?.read(),
             complete_to: self.complete_to_ms.map(TimestampMs),
+            orgs: self.orgs.map(OrgsBody::read).transpose()?,
         })
     }
 }

@@ -72,11 +72,13 @@ pub enum Kind {
     StateBound = 26,
     /// What a compaction did and took.
     RunRecord = 25,
+    /// Where the points of a shard's orgs went.
+    Account = 27,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -101,6 +103,7 @@ impl Kind {
         Self::DeletePositions,
         Self::StateBound,
         Self::RunRecord,
+        Self::Account,
     ];
 
     /// The name that errors and reports use.
@@ -130,6 +133,7 @@ impl Kind {
             Self::DeletePositions => "positions of a delete",
             Self::StateBound => "state bound",
             Self::RunRecord => "run record",
+            Self::Account => "account",
         }
     }
 

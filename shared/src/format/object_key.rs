@@ -1,6 +1,6 @@
 //! Every object key: built and parsed here and nowhere else.
 //!
-//! Keys of state, segments and quarantine begin with four hex digits of xxh3-64 of the rest, so that no
+//! Keys of state, segments, quarantine, seals, leaves and accounts begin with four hex digits of xxh3-64 of the rest, so that no
 //! prefix is hot. The other kinds are listed and therefore begin with their kind.
 
 mod parse;
@@ -70,6 +70,15 @@ pub enum ObjectKey {
         attempt: Attempt,
         /// Its number within the try.
         number: u32,
+    },
+    /// `<hash>/account/<shard>/<generation>-<attempt>`
+    Account {
+        /// Whose orgs.
+        shard: ShardId,
+        /// Which manifest was to name it first.
+        generation: Generation,
+        /// Which try wrote it.
+        attempt: Attempt,
     },
     /// `flushes/<flush>`
     Flush(FlushId),
@@ -232,8 +241,8 @@ impl Prefix {
     }
 }
 
-/// First digit of the hash that a key of state, segments, quarantine, seals or leaves begins with: which of 16 groups of
-/// keys it is in.
+/// First digit of the hash that a key of state, segments, quarantine, seals, leaves or accounts begins with: which of 16
+/// groups of keys it is in.
 ///
 /// # Panics
 /// If the key is none of those.
@@ -260,7 +269,8 @@ impl ObjectKey {
             | Self::Segment { .. }
             | Self::Quarantine { .. }
             | Self::Seal { .. }
-            | Self::Leaf { .. } => true,
+            | Self::Leaf { .. }
+            | Self::Account { .. } => true,
             Self::Flush(_)
             | Self::Genesis(_)
             | Self::LedgerEntry { .. }
@@ -319,6 +329,11 @@ impl ObjectKey {
                 attempt,
                 number,
             } => format!("leaf/{shard}/{:020}-{attempt}-{number}", generation.0),
+            Self::Account {
+                shard,
+                generation,
+                attempt,
+            } => format!("account/{shard}/{:020}-{attempt}", generation.0),
             Self::Flush(flush) => format!("{}{flush}", Prefix::FLUSHES),
             Self::Genesis(chain) => format!("{}genesis", Prefix::chain(chain)),
             Self::LedgerEntry { chain, from } => format!("{}{:020}", Prefix::chain(chain), from.0),
@@ -333,11 +348,8 @@ impl ObjectKey {
             Self::Source(name) => format!("{}{name}", Prefix::SOURCES),
             Self::ShardMap(version) => format!("{}{version:020}", Prefix::SHARD_MAP),
             Self::Manifest { shard, generation } => {
-                format!(
-                    "{}{:020}",
-                    Prefix::manifests(*shard),
-                    u64::MAX - generation.0
-                )
+                let inverted = u64::MAX - generation.0;
+                format!("{}{inverted:020}", Prefix::manifests(*shard))
             }
             Self::Status(worker) => format!("{}{worker}", Prefix::STATUS),
             Self::Retirement { chain, end } => {
@@ -347,10 +359,7 @@ impl ObjectKey {
             Self::DeletePositions(number) => format!("{}{number:020}/positions", Prefix::DELETES),
             Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
             Self::StateBound(number) => format!("{}{number:020}", Prefix::STATE_BOUNDS),
-            Self::RunRecord { at, run } => {
-                let millis = u64::try_from(at.0).unwrap_or(0);
-                format!("{}{:020}-{run}", Prefix::RUNS, u64::MAX - millis)
-            }
+            Self::RunRecord { at, run } => format!("{}{}", Prefix::RUNS, run_name(*at, *run)),
         }
     }
 }
@@ -368,6 +377,12 @@ impl fmt::Display for Hour {
             .expect("an Hour lies within the years 0000 to 9999");
         f.write_str(&time.strftime("%Y-%m-%d/%H").to_string())
     }
+}
+
+/// The newest first.
+fn run_name(at: TimestampMs, run: Attempt) -> String {
+    let millis = u64::try_from(at.0).unwrap_or(0);
+    format!("{:020}-{run}", u64::MAX - millis)
 }
 
 fn hash_of(rest: &str) -> String {

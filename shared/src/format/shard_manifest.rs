@@ -1,6 +1,7 @@
 //! A shard's list of live segments, and the input positions that they hold.
 
 mod versions_body;
+mod account_body;
 mod deleted_body;
 mod seal_body;
 mod segment_body;
@@ -78,6 +79,8 @@ pub struct ShardManifest {
     pub expiry: Expiry,
     /// Everything before this time was in the ledger when the shard had last read all of that; `None` before it ever had.
     pub complete_to: Option<TimestampMs>,
+    /// Where the points of each org went; `None` before there are any, or when that is not known any more.
+    pub account: Option<AccountRef>,
 }
 
 /// Generations in a row that were made with the same limits.
@@ -151,6 +154,15 @@ pub struct QuarantineRef {
     pub crc32c: u32,
 }
 
+/// The account of the shard's orgs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRef {
+    /// Its object key.
+    pub key: String,
+    /// CRC32C of the object.
+    pub crc32c: u32,
+}
+
 /// The seal of the bases that one generation added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealRef {
@@ -212,6 +224,7 @@ impl ShardManifest {
             leaves: Vec::new(),
             expiry: Expiry::default(),
             complete_to: None,
+            account: None,
         }
     }
 

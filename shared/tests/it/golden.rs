@@ -112,6 +112,7 @@ fn files_of(kind: Kind) -> &'static [&'static str] {
         Kind::DeletePositions => &["delete-positions-1"],
         Kind::RunRecord => &["run-record-1", "run-record-task-1"],
         Kind::StateBound => &["state-bound-1"],
+        Kind::Account => &["account-1"],
         // These are the ends of other objects.
         Kind::StateFooter => &["state-object-1"],
         Kind::SegmentFooter => &["segment-overlay-1", "segment-base-1", "segment-rollup-1"],

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use skein_shared::Result;
+use skein_shared::format::account::{Account, OrgAccounts};
 use skein_shared::format::compact_plan::{CompactPlan, PlannedTask};
 use skein_shared::format::compact_result::{CompactResult, TaskOutcome};
 use skein_shared::format::seal::Seal;
@@ -113,6 +114,7 @@ pub(super) fn result(bytes: &[u8]) -> Result<Value> {
                 "replaced": replaced.collect::<Map<_, _>>(),
                 "damages": delta.damages.iter().map(quarantine::damage_ref).collect::<Vec<_>>(),
                 "counts": conservation(&delta.counts),
+                "orgs": delta.orgs.as_ref().map(org_counts),
                 "deletes_in_force": delta.deletes.in_force,
                 "deletes_applied": delta.deletes.applied,
                 "deleted": delta.deletes.deleted,
@@ -127,4 +129,32 @@ pub(super) fn result(bytes: &[u8]) -> Result<Value> {
         "shard": text(&result.shard),
         "outcome": outcome,
     }))
+}
+
+pub(super) fn account(bytes: &[u8]) -> Result<Value> {
+    let (id, account) = Account::decode(bytes)?;
+    Ok(json!({
+        "kind": "account",
+        "write_id": text(&id),
+        "shard": text(&account.shard),
+        "expected_generation": account.expected_generation.0,
+        "orgs": org_counts(&account.orgs),
+        "unreadable_records": account.orgs.unreadable_records,
+    }))
+}
+
+fn org_counts(accounts: &OrgAccounts) -> Value {
+    let rows = accounts.orgs.iter().map(|(org, counts)| {
+        json!({
+            "org": org.0,
+            "points_in": counts.points_in,
+            "duplicates": counts.duplicates,
+            "not_owned": counts.not_owned,
+            "deleted": counts.deleted,
+            "expired": counts.expired,
+            "live_points": counts.live_points(),
+            "quarantined_records": counts.quarantined_records,
+        })
+    });
+    rows.collect()
 }

@@ -6,7 +6,7 @@
 //! changes, the object is read again. A line is appended when an object is done, with a checksum, so that a kill loses at
 //! most the line that was being written, and no damage of the file can make a damage in the bucket disappear.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -50,6 +50,9 @@ pub(super) struct Seen {
     /// Of a segment: buckets that were compared with its points.
     #[serde(default)]
     pub(super) compared_buckets: u64,
+    /// Of a segment of raw points that reads back: how many each org has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) points: Option<BTreeMap<u64, u64>>,
     /// Whether it is not remembered: something could not be looked at, or may be otherwise the next time.
     #[serde(skip)]
     pub(super) is_passing: bool,
@@ -126,7 +129,7 @@ struct Line {
     seen: Seen,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Fingerprint {
     /// Of the text of whatever a check depends on: of one build it is always the same.

@@ -111,7 +111,10 @@ pub(super) async fn successor_without(
     Ok(newest.filter(|newest| {
         let mut segments = newest.segments.iter();
         let mut seals = newest.seals.iter();
-        !segments.any(|segment| segment.key == key) && !seals.any(|seal| seal.key == key)
+        let mut account = newest.account.iter();
+        !segments.any(|segment| segment.key == key)
+            && !seals.any(|seal| seal.key == key)
+            && !account.any(|account| account.key == key)
     }))
 }
 

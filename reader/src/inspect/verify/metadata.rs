@@ -36,6 +36,16 @@ pub(super) async fn read<T>(
     duty: Duty,
     decode: Decode<T>,
 ) -> Result<Read<T>> {
+    read_with(bucket, key, duty, |bytes| Ok(decode(bytes)?.1)).await
+}
+
+/// As [`read`], where it takes more than the bytes to read them.
+pub(super) async fn read_with<T>(
+    bucket: &Bucket,
+    key: &str,
+    duty: Duty,
+    decode: impl Fn(&[u8]) -> Result<T>,
+) -> Result<Read<T>> {
     let bytes = match bucket.get(key).await {
         Ok(bytes) => Ok(bytes),
         Err(Error::Bucket {
@@ -46,7 +56,7 @@ pub(super) async fn read<T>(
     };
     let read = bytes.and_then(|bytes| decode(&bytes));
     match read {
-        Ok((_, value)) => Ok(Ok(value)),
+        Ok(value) => Ok(Ok(value)),
         Err(error) => duty.blame(bucket, key, error).await.map(Err),
     }
 }

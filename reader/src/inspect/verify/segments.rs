@@ -1,6 +1,6 @@
 //! Live segments: every run is decoded and counted, every byte summed up.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use skein_shared::format::digest::ContentDigest;
 use skein_shared::format::segment_footer::{self, HEAD_BYTES};
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::shard_manifest::{Deleted, SegmentEntry, ShardManifest};
-use skein_shared::ids::ShardId;
+use skein_shared::ids::{OrgId, ShardId};
 use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{FETCH_BYTES, SegmentCursor, SegmentFile};
 use skein_shared::window::TimestampMs;
@@ -29,20 +29,28 @@ use crate::inspect::verify::{CONCURRENT_OBJECTS, Check};
 /// How often the newest manifest of a shard is read again because segments were collected that it no longer names.
 const MOST_ROUNDS: usize = 8;
 
+/// The points of each shard's live segments by org; `None` where some segment did not read back, or the shard has gone on
+/// since its manifest was read, so that what was counted is of more than one generation.
+pub(super) type LivePoints = BTreeMap<ShardId, Option<BTreeMap<OrgId, u64>>>;
+
 /// Checks the segments of `manifests`. Where others have merged some of them meanwhile, and garbage collection has taken
 /// these, the shard's newest manifest is checked in place of the one that was read at first. Answers those that were
-/// checked in the end.
+/// checked in the end, and whose points they have.
 pub(super) async fn check_segments(
     check: &mut Check<'_>,
     manifests: &Manifests,
     deletes: &[DeleteEntry],
-) -> Result<Manifests> {
+) -> Result<(Manifests, LivePoints)> {
+    let mut live = manifests
+        .keys()
+        .map(|shard| (*shard, Some(BTreeMap::new())))
+        .collect();
     let mut last = manifests.clone();
     let mut due = manifests.clone();
     let mut deletes = deletes.to_vec();
     let mut sound = HashSet::new();
     for round in 1..=MOST_ROUNDS {
-        due = check_round(check, (&due, &deletes), &mut sound).await?;
+        due = check_round(check, (&due, &deletes), (&mut sound, &mut live)).await?;
         newer_deletes(check, &due, &mut deletes).await?;
         for (shard, next) in &due {
             if round < MOST_ROUNDS {
@@ -53,19 +61,20 @@ pub(super) async fn check_segments(
                 check.notes.push(SEGMENT.broken(key, None, what));
             }
             last.insert(*shard, next.clone());
+            live.insert(*shard, None);
         }
         if due.is_empty() {
             break;
         }
     }
-    Ok(last)
+    Ok((last, live))
 }
 
 /// Checks what is not known to be sound; answers the newest manifests of the shards that have gone on.
 async fn check_round(
     check: &mut Check<'_>,
     (manifests, deletes): (&Manifests, &[DeleteEntry]),
-    sound: &mut HashSet<Fingerprint>,
+    (sound, live): (&mut HashSet<Fingerprint>, &mut LivePoints),
 ) -> Result<Manifests> {
     let bucket = &check.bucket.clone();
     for manifest in manifests.values() {
@@ -91,6 +100,9 @@ async fn check_round(
     let mut gone_on = Manifests::new();
     while let Some(checked) = checks.next().await {
         let (shard, entry, fingerprint, known, mut seen) = checked?;
+        if entry.resolution.is_raw() {
+            add_points(live.entry(shard).or_default(), seen.points.as_ref());
+        }
         if seen.findings.is_empty() {
             sound.insert(fingerprint);
         } else if let Some(next) = successor_without(bucket, shard, &entry.key).await? {
@@ -151,6 +163,17 @@ async fn seen_of(bucket: &Bucket, due: Due<'_>, known: Known) -> Result<(Known, 
     Ok((known, seen))
 }
 
+/// Takes in those of one more segment.
+fn add_points(live: &mut Option<BTreeMap<OrgId, u64>>, points: Option<&BTreeMap<u64, u64>>) {
+    let Some((live, points)) = live.as_mut().zip(points) else {
+        *live = None;
+        return;
+    };
+    for (org, points) in points {
+        *live.entry(OrgId(*org)).or_default() += points;
+    }
+}
+
 /// The deletes that a segment says it holds no point of.
 fn carried_out(
     deletes: &[DeleteEntry],
@@ -199,13 +222,16 @@ async fn check_segment(
     }
     let mut comparison = RollupComparison::open(bucket, rollups).await;
     let checked = match check_points(bucket, entry, deleted, &mut comparison).await {
-        Ok(()) => check_bytes(bucket, entry).await,
+        Ok(points) => check_bytes(bucket, entry).await.map(|()| points),
         Err(error) => Err(error),
     };
     match checked {
-        Ok(()) => {
+        Ok(points) => {
             comparison.finish().await;
-            Ok(comparison.seen())
+            Ok(Seen {
+                points: Some(points),
+                ..comparison.seen()
+            })
         }
         Err(error) => {
             let mut seen = comparison.seen();
@@ -215,13 +241,14 @@ async fn check_segment(
     }
 }
 
-/// Decodes every series and compares counts, digest and bounds with the manifest, and points with rollups.
+/// Decodes every series and compares counts, digest and bounds with the manifest, and points with rollups; answers the
+/// points by org.
 async fn check_points(
     bucket: &Bucket,
     entry: &SegmentEntry,
     deleted: &[DeleteEntry],
     comparison: &mut RollupComparison,
-) -> Result<()> {
+) -> Result<BTreeMap<u64, u64>> {
     let file = Arc::new(SegmentFile::open(bucket, entry).await?);
     let chains = file.chains().clone();
     let mut cursor = SegmentCursor::new(file, &chains);
@@ -231,6 +258,7 @@ async fn check_points(
         raw_points,
         series,
         bounds,
+        by_org,
     } = if entry.resolution.is_raw() {
         // A base does not say which of its points were written after a delete.
         let deleted = if chains.chains().is_empty() {
@@ -264,7 +292,7 @@ async fn check_points(
     if bounds.is_some_and(|(least, greatest)| (TimestampMs(least), TimestampMs(greatest)) != said) {
         return refuse("its manifest says other first and last timestamps".into());
     }
-    Ok(())
+    Ok(by_org)
 }
 
 /// What a segment turns out to hold.
@@ -275,6 +303,8 @@ struct Contents {
     raw_points: u64,
     series: u64,
     bounds: Option<(i64, i64)>,
+    /// Of raw points.
+    by_org: BTreeMap<u64, u64>,
 }
 
 impl Contents {
@@ -299,6 +329,7 @@ async fn points_of(
         let timestamps_ms = &buffer.timestamps_ms;
         found.digest.add_points(key, timestamps_ms, &buffer.values);
         found.add(timestamps_ms, timestamps_ms.len() as u64);
+        *found.by_org.entry(key.org.0).or_default() += timestamps_ms.len() as u64;
         let values = &buffer.values;
         comparison.compare(key, timestamps_ms, values).await;
         if mask.drop_of_segment(key, &mut buffer, &mut Deleted::new()) > 0 {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::format::account::OrgCounts;
 use crate::format::damage::{DamageId, DamageState};
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
@@ -10,6 +11,17 @@ use crate::ids::{
 };
 use crate::offset::Offset;
 use crate::window::{Resolution, TimeSpan, TimestampMs};
+
+fn orgs(number: u64) -> OrgAccounts {
+    let mut orgs = OrgAccounts::default();
+    let counts = OrgCounts {
+        points_in: number,
+        not_owned: 2,
+        ..OrgCounts::default()
+    };
+    orgs.count(OrgId(number), counts);
+    orgs
+}
 
 fn segment(number: u64) -> SegmentEntry {
     let key = |org| SeriesKey {
@@ -99,6 +111,7 @@ fn sample(number: u64, position: i64) -> CompactResult {
                 deleted: 5,
                 expired: 6,
             },
+            orgs: (!number.is_multiple_of(3)).then(|| orgs(number)),
             versions: ManifestVersions::default(),
             damages: vec![damage(number)],
             deletes: DeltaDeletes {

@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+use super::account_body::AccountRefBody;
 use super::deleted_body::DeletedBody;
 use super::expiry::ExpiryBody;
 use super::leaf::LeafRefBody;
@@ -54,6 +55,8 @@ pub(super) struct ManifestBody {
     expiry: Option<ExpiryBody>,
     #[prost(sint64, optional, tag = "24")]
     complete_to_ms: Option<i64>,
+    #[prost(message, optional, tag = "25")]
+    account: Option<AccountRefBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -114,6 +117,7 @@ impl From<&ShardManifest> for ManifestBody {
             leaves: leaves.into_iter().map(LeafRefBody::from).collect(),
             expiry: ExpiryBody::of(&manifest.expiry),
             complete_to_ms: manifest.complete_to.map(|time| time.0),
+            account: manifest.account.as_ref().map(AccountRefBody::from),
         }
     }
 }
@@ -180,6 +184,7 @@ impl ManifestBody {
             leaves: leaves.collect::<Result<_, _>>()?,
             expiry: self.expiry.unwrap_or_default().read()?,
             complete_to: self.complete_to_ms.map(TimestampMs),
+            account: self.account.map(AccountRefBody::read),
         })
     }
 }

@@ -158,6 +158,10 @@ prop_compose! {
                 expired: by_deletes / 3,
             },
             damages: damages.into_iter().map(damage).collect(),
+            account: (records > 3).then(|| AccountRef {
+                key: "a".into(),
+                crc32c: 7,
+            }),
             deletes_applied: by_deletes / 2,
             deleted,
             leaves: Vec::new(),

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use skein_shared::format::account::{Account, OrgAccounts, OrgCounts};
 use skein_shared::format::object_key::Attempt;
 use skein_shared::format::run_record::{
     RecordedStage, RunEnd, RunKind, RunRecord, RunTotals, StagePlace,
 };
 use skein_shared::format::state_bound::StateBound;
-use skein_shared::ids::PlanId;
+use skein_shared::ids::{Generation, OrgId, PlanId};
 use skein_shared::offset::Offset;
 use skein_shared::stage_time::StageTime;
 
 use super::Golden;
-use super::fixed::{at, chain, hole};
+use super::fixed::{at, chain, hole, shared_shard};
 
 pub(super) fn goldens() -> Vec<Golden> {
     let run = |name, of, ended| {
@@ -35,7 +36,13 @@ pub(super) fn goldens() -> Vec<Golden> {
         at: at(60),
         done: 3,
     };
+    let account = Account {
+        shard: shared_shard(),
+        expected_generation: Generation(9),
+        orgs: org_accounts(),
+    };
     vec![
+        Golden::of_envelope("account-1", account, Account::encode, Account::decode),
         run("run-record-1", RunKind::Run, RunEnd::Done),
         run("run-record-task-1", task, RunEnd::Short),
         Golden::of_envelope(
@@ -45,6 +52,21 @@ pub(super) fn goldens() -> Vec<Golden> {
             StateBound::decode,
         ),
     ]
+}
+
+pub(super) fn org_accounts() -> OrgAccounts {
+    let counts = |from: u64| OrgCounts {
+        points_in: 10 * from,
+        duplicates: from + 1,
+        not_owned: from + 2,
+        deleted: from + 3,
+        expired: from + 4,
+        quarantined_records: from + 5,
+    };
+    OrgAccounts {
+        orgs: BTreeMap::from([(OrgId(7), counts(100)), (OrgId(300), counts(200))]),
+        unreadable_records: 6,
+    }
 }
 
 fn run_record(of: RunKind, ended: RunEnd) -> RunRecord {

@@ -39,6 +39,7 @@ fn body_of(kind: Kind) -> &'static str {
         Kind::DeletePositions => "PositionsMessage",
         Kind::RunRecord => "RunBody",
         Kind::StateBound => "BoundMessage",
+        Kind::Account => "AccountBody",
     }
 }
 

@@ -9,9 +9,9 @@ use skein_shared::format::quarantine::{QuarantineList, QuarantinedRecord};
 use skein_shared::format::seal::Seal;
 use skein_shared::format::segment_writer::SegmentSummary;
 use skein_shared::format::shard_manifest::{
-    ConservationCounts, Deleted, Expiry, FirstKept, Layer, LeafRef, LeafScope, LimitsEpoch,
-    ManifestLeaf, ManifestRoot, ManifestVersions, QuarantineRef, SealRef, SegmentEntry,
-    ShardManifest,
+    AccountRef, ConservationCounts, Deleted, Expiry, FirstKept, Layer, LeafRef, LeafScope,
+    LimitsEpoch, ManifestLeaf, ManifestRoot, ManifestVersions, QuarantineRef, SealRef,
+    SegmentEntry, ShardManifest,
 };
 use skein_shared::ids::{Chain, Generation, Hole, OrgId, Position};
 use skein_shared::offset::Offset;
@@ -95,6 +95,10 @@ fn manifest() -> ShardManifest {
         leaves: vec![named(&windows_leaf()), named(&quarantine_leaf(0))],
         expiry: expiry(),
         complete_to: Some(at(70)),
+        account: Some(AccountRef {
+            key: "00ff/account/of-this".into(),
+            crc32c: 0xacc0_0acc,
+        }),
     }
 }
 

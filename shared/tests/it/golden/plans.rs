@@ -13,6 +13,7 @@ use skein_shared::offset::Offset;
 use skein_shared::window::{Resolution, Window};
 
 use super::Golden;
+use super::compactions::org_accounts;
 use super::fixed::{
     WINDOW, at, chain, flush, flushed_object, hole, key, limits, shared_shard, span, stream,
 };
@@ -136,5 +137,6 @@ fn delta() -> Delta {
             deleted: deleted(),
         },
         complete_to: Some(at(-5)),
+        orgs: Some(org_accounts()),
     }
 }
