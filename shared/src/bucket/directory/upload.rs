@@ -165,12 +165,9 @@ impl DirectoryUpload {
         };
         let meta = self.store.head_once(&self.path).await?;
         match judge(self.key(), meta.as_ref(), expected)? {
-            Whose::Ours => {}
-            Whose::Another | Whose::Nobody => return Err(gone(attempt)),
+            Whose::Ours => Ok(()),
+            Whose::Another | Whose::Nobody => Err(gone(attempt)),
         }
-        let file = self.path.file.clone();
-        let durable = self.store.ask(attempt, 0, move |tree| tree.taken(&file));
-        durable.await.map(|_| ())
     }
 }
 
@@ -252,6 +249,15 @@ impl Joined {
     /// Names the object out of the upload's own folder: when somebody drops the upload at the same time, either that or this
     /// comes first.
     fn complete(&self, tree: &Tree, folder: &Path) -> Outcome<Completion> {
+        let completion = self.complete_here(tree, folder)?;
+        if matches!(completion, Completion::Gone) && self.target.exists() {
+            // It may be ours, of a try whose answer was lost before this was done.
+            tree.taken(&self.target)?;
+        }
+        Ok(completion)
+    }
+
+    fn complete_here(&self, tree: &Tree, folder: &Path) -> Outcome<Completion> {
         let file = folder.join(format!("whole-{}", Uuid::new_v4().as_simple()));
         let Some(into) = if_there(File::create_new(&file).map_err(at(&file)))? else {
             return Ok(Completion::Gone);
