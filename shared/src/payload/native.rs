@@ -142,7 +142,7 @@ impl PayloadPoints<'_> {
 }
 
 /// Packed points stand in memory and on the local disk, for the process that packed them and no other: number of points
-/// (u32), length of the packed deltas (u32), then those, or, where that is [`REGULAR`], start and step (i64, u64);
+/// (u32), length of the packed deltas (u32), then those, or, where that is 2^32 - 1, start and step (i64, u64);
 /// values; metadata. Little endian.
 impl<'a> PayloadPoints<'a> {
     /// Length of what [`PayloadPoints::pack_into`] appends.
