@@ -215,7 +215,7 @@ async fn a_connection_that_cannot_be_trusted_or_encrypted_is_refused_in_time() {
     refused(
         "plain listener",
         &encrypted,
-        &["encrypt connection", "PLAINTEXT"],
+        &["encrypt connection", "speaks TLS"],
     )
     .await;
     // Believing whoever answers is possible, and has to be asked for.
