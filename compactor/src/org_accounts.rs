@@ -109,7 +109,8 @@ fn has_counted(counts: &ConservationCounts) -> bool {
     OrgCounts::from(*counts) != OrgCounts::default()
 }
 
-fn is_unreadable(error: &skein_shared::Error) -> bool {
+/// Whether an object is gone or damaged, so that nobody can tell any more what it said.
+pub(crate) fn is_unreadable(error: &skein_shared::Error) -> bool {
     let is_gone = matches!(
         error,
         skein_shared::Error::Bucket {

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use skein_shared::ErrorKind;
 use skein_shared::bucket::Bucket;
-use skein_shared::error::BucketCause;
 use skein_shared::format::shard_manifest::SegmentEntry;
 use skein_shared::ids::OrgId;
 use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::window::Window;
 
 use crate::error::Result;
+use crate::org_accounts::is_unreadable;
 
 /// The raw points of each org in those of `segments` that are of `window`; `None` when an index does not read back, so that
 /// nobody can tell.
+///
+/// # Errors
+/// The bucket's; corrupt when a newer build wrote a segment: that is for a newer build to go on with.
 pub(super) async fn of_window(
     bucket: &Bucket,
     segments: &[SegmentEntry],
@@ -33,15 +35,4 @@ pub(super) async fn of_window(
         }
     }
     Ok(Some(points))
-}
-
-fn is_unreadable(error: &skein_shared::Error) -> bool {
-    let is_gone = matches!(
-        error,
-        skein_shared::Error::Bucket {
-            cause: BucketCause::NotFound,
-            ..
-        }
-    );
-    is_gone || error.kind() == ErrorKind::Corrupt
 }
