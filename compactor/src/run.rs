@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures::future::LocalBoxFuture;
 use skein_config::compactor::CompactorSettings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::{Part, PlanRules, Step};
 use skein_shared::format::run_record::{RunEnd, RunKind};

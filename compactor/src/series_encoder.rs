@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use skein_config::cutover::owner::writers;
-use skein_config::cutover::timeline::{Pipeline, Timelines};
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::account::{OrgAccounts, OrgCounts};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
@@ -14,6 +14,7 @@ use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
 use skein_shared::format::shard_manifest::{Deleted, Expiry, Layer};
 use skein_shared::ids::{OrgId, SeriesKey};
+use skein_shared::timeline::Pipeline;
 use skein_shared::window::{Resolution, TimestampMs, Window};
 use tokio_util::sync::CancellationToken;
 

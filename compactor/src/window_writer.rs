@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::account::OrgAccounts;

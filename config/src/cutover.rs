@@ -1,4 +1,6 @@
-//! Who writes and who is visible, per org and event time: the one decision that compactor and reader ask.
+//! Who writes and who is visible, per org and event time: the one decision that compactor, old pipeline, reader and
+//! comparison ask.
 
-pub mod timeline;
+pub mod settings;
+pub mod timelines;
 pub mod owner;

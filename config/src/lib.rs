@@ -12,6 +12,7 @@ mod value_text;
 pub mod property;
 pub mod secret;
 pub mod retention;
+pub mod cutover;
 pub mod kafka;
 pub mod bucket;
 pub mod shards;
@@ -26,7 +27,6 @@ pub mod load;
 pub mod reload;
 pub mod show;
 pub mod schema;
-pub mod cutover;
 
 pub use error::{Error, Result};
 pub use settings::Settings;

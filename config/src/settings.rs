@@ -10,6 +10,7 @@ use crate::bound::{Bounds, Breach};
 use crate::bucket::BucketSection;
 use crate::compactor::CompactorSettings;
 use crate::connector::{ConnectorSettings, MIN_BLOCK_ROOM, MIN_PART_BYTES, PARTITION_BYTES};
+use crate::cutover::settings::CutoverSettings;
 use crate::error::{Error, Fault, Result};
 use crate::http::HttpSection;
 use crate::kafka::KafkaSettings;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub http: HttpSection,
     /// Logs and traces.
     pub telemetry: TelemetrySection,
+    /// Between an old pipeline and this one.
+    pub cutover: CutoverSettings,
     /// How long state is kept.
     pub retention: RetentionSettings,
     /// What things cost.
@@ -115,6 +118,7 @@ impl Settings {
         self.limits.check(&mut breaches);
         self.http.check(&mut breaches);
         self.telemetry.check(&mut breaches);
+        self.cutover.check(&mut breaches);
         self.retention.check(&mut breaches);
         self.prices.check(&mut breaches);
         self.check_connector_floor(&mut breaches);

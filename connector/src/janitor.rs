@@ -301,6 +301,11 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::DeletePositions(_)
         | ObjectKey::DeleteReceipt(_)
         | ObjectKey::StateBound(_)
-        | ObjectKey::RunRecord { .. } => None,
+        | ObjectKey::RunRecord { .. }
+        | ObjectKey::CutoverVersion { .. }
+        | ObjectKey::CutoverSeal { .. }
+        | ObjectKey::CutoverFleet(_)
+        | ObjectKey::CutoverAck { .. }
+        | ObjectKey::DiffVerdict { .. } => None,
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::damage::DamageRef;

@@ -1,9 +1,10 @@
 //! Timeline → owner: which points of an org readers see.
 
 use skein_config::cutover::owner::owner;
-use skein_config::cutover::timeline::{Pipeline, Timelines};
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::ids::OrgId;
+use skein_shared::timeline::Pipeline;
 use skein_shared::window::TimestampMs;
 
 /// Leaves the points of `org` that the new pipeline owns, and so shows (SK-12). Orders are dropped: they

@@ -27,6 +27,10 @@
 //! - **account**: of a shard, where the points of each of its orgs went.
 //! - **delete**: a selector of points and the positions below which records count as deleted; permanent. **receipt**:
 //!   that no live segment holds any of them.
+//! - **pipeline**: one of the two systems that can hold an org's points, old or new. **timeline**: of an org, who writes and
+//!   who is visible at each event time. **version**: of an org's timeline, and of the state of its cutover. **fleet**: the
+//!   newest versions of all orgs, in one object. **acknowledgement**: by which fleet a node goes. **seal vector**: up to where
+//!   the old pipeline has written what it owns.
 //! - **bucket** (of points): 5 minutes, an hour or a day of one series, summed up. **rollup**: buckets of a
 //!   resolution, and the segment that holds them.
 //!
@@ -41,6 +45,8 @@ pub mod promise;
 pub mod error_kind;
 pub mod error;
 pub mod series;
+pub mod timeline;
+pub mod cutover;
 pub mod rollup;
 pub mod stage_time;
 pub mod shard_map;
@@ -64,6 +70,9 @@ pub mod manifest_log;
 pub mod account_log;
 pub mod delete_log;
 pub mod state_bound_log;
+pub mod cutover_log;
+pub mod fleet_log;
+pub mod ack_log;
 pub mod run_log;
 pub mod state_fetch;
 pub mod segment_fetch;

@@ -5,7 +5,7 @@ mod summary;
 use std::io::{self, BufWriter, StdoutLock};
 
 use clap::{Args, ValueEnum};
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_reader::bucket_scan::{BucketOptions, BucketScan};
 use skein_reader::buckets_output::BucketsOutput;

@@ -7,7 +7,7 @@ use skein_compactor::Error;
 use skein_compactor::garbage::Mode;
 use skein_compactor::planned_task::run_task;
 use skein_compactor::run::OnProgress;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::ErrorKind;
 use skein_shared::ids::ShardId;
 use tokio_util::sync::CancellationToken;

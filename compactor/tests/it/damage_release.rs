@@ -9,7 +9,7 @@ use skein_compactor::rebuild::{self, Found, RebuildOptions, WindowRow, rebuild};
 use skein_compactor::report::OnProgress;
 use skein_compactor::run::RunOptions;
 use skein_config::compactor::CompactorSettings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::ErrorKind;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::damage::{DamageId, DamageRef, DamageState};

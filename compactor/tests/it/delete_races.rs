@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use skein_compactor::rebuild::{Found, Mode, RebuildOptions, rebuild};
 use skein_compactor::run::{OnProgress, RunOptions};
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::bucket::Created;
 use skein_shared::delete_log;
 use skein_shared::format::delete_entry::{DeleteEntry, DeleteSelector, EntryHash, Statement};

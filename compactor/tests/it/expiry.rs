@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skein_compactor::rebuild::{Found, Mode as RebuildMode};
 use skein_compactor::retention::{self, Mode, ShardExpiry};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::load::{Flag, Layers, load};
 use skein_config::retention::{Keep, RetentionSettings};
 use skein_shared::format::delete_entry::DeleteSelector;

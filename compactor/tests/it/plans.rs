@@ -8,7 +8,7 @@ use skein_compactor::planner::{self, Planned};
 use skein_compactor::run::RunOptions;
 use skein_compactor::task_results::ShardProgress;
 use skein_config::compactor::CompactorSettings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::compact_plan::CompactPlan;
 use skein_shared::format::shard_manifest::Layer;
 use skein_shared::ids::{PlanId, ShardId, WriteId};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use skein_compactor::Error;
 use skein_compactor::rebuild::{Found, Mode, RebuildOptions, WindowRow, rebuild};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::ids::WriteId;
 use skein_shared::payload::Limits;
 use skein_shared::window::{TimeSpan, TimestampMs};

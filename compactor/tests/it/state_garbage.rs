@@ -7,7 +7,7 @@ use skein_compactor::Error;
 use skein_compactor::rebuild::{Found, Mode as RebuildMode, RebuildOptions, WindowRow, rebuild};
 use skein_compactor::run::RunOptions;
 use skein_compactor::state_garbage::{Mode, StateReport, StateRetention, collect_at};
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::replay_job::{OnGone, Only, ReplayInto, ReplayJob};
 use skein_shared::ids::{JobId, TopicName, WriteId};

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use skein_compactor::report::RunReport;
 use skein_compactor::run::{OnProgress, RunOptions, run};
 use skein_config::compactor::CompactorSettings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
 use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials, Encryption};
 use skein_shared::delete_log::NewDelete;

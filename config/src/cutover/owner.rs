@@ -1,9 +1,10 @@
-//! The two questions of a cutover, both answered by a point's own timestamp.
+//! The questions of a cutover, all answered by a point's own timestamp.
 
 use skein_shared::ids::OrgId;
+use skein_shared::timeline::{Pipeline, SealVector, Writers};
 use skein_shared::window::TimestampMs;
 
-use crate::cutover::timeline::{Pipeline, Timelines, Writers};
+use crate::cutover::timelines::{OwnershipFilter, Timelines};
 
 /// Whose point of `org` at `timestamp` readers see.
 pub fn owner(timelines: &Timelines, org: OrgId, timestamp: TimestampMs) -> Pipeline {
@@ -12,12 +13,44 @@ pub fn owner(timelines: &Timelines, org: OrgId, timestamp: TimestampMs) -> Pipel
 
 /// Who writes points of `org` at `timestamp`.
 pub fn writers(timelines: &Timelines, org: OrgId, timestamp: TimestampMs) -> Writers {
-    timelines.of(org).phase_at(timestamp).writers
+    let writers = timelines.of(org).phase_at(timestamp).writers;
+    match timelines.filter() {
+        OwnershipFilter::Owned => writers,
+        OwnershipFilter::Everything if writers.contain(Pipeline::New) => writers,
+        OwnershipFilter::Everything => Writers::Both,
+    }
+}
+
+/// Beyond which positions the new pipeline writes points of `org` at a `timestamp` that is not its own: they came after
+/// the old pipeline had ended, and amend what it has. `None` where there are no such positions: the new pipeline writes
+/// the time anyway, or the old one has not ended.
+pub fn amends(timelines: &Timelines, org: OrgId, timestamp: TimestampMs) -> Option<&SealVector> {
+    let cutover = timelines.cutover(org)?;
+    let writers = cutover.timeline.phase_at(timestamp).writers;
+    let seal = cutover.seal.as_deref()?;
+    (!writers.contain(Pipeline::New)).then_some(seal)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use skein_shared::cutover::CutoverState;
+    use skein_shared::timeline::{Phase, Timeline};
+
     use super::*;
+    use crate::cutover::timelines::OrgCutover;
+
+    const OLD: Writers = Writers::Only(Pipeline::Old);
+
+    fn phase(from: i64, writers: Writers, visible: Pipeline) -> Phase {
+        Phase {
+            from: TimestampMs(from),
+            writers,
+            visible,
+        }
+    }
 
     #[test]
     fn the_new_pipeline_writes_and_shows_everything_before_any_cutover() {
@@ -28,5 +61,39 @@ mod tests {
             assert!(writers(&timelines, org, at).contain(Pipeline::New));
             assert!(!writers(&timelines, org, at).contain(Pipeline::Old));
         }
+    }
+
+    #[test]
+    fn writes_and_reads_go_by_the_time_of_the_point_alone() {
+        let phases = [
+            phase(i64::MIN, OLD, Pipeline::Old),
+            phase(100, Writers::Both, Pipeline::Old),
+            phase(200, Writers::Both, Pipeline::New),
+        ];
+        let cutover = OrgCutover {
+            version: 3,
+            state: CutoverState::Switched,
+            timeline: Timeline::new(phases).unwrap(),
+            seal: Some(Arc::new(SealVector(BTreeMap::new()))),
+            mirror_percent: 0,
+            old_place: None,
+        };
+        let timelines = Timelines::owned_by(Pipeline::Old).with(OrgId(7), cutover);
+        let new_writes = |timelines: &Timelines, org, ms| {
+            writers(timelines, OrgId(org), TimestampMs(ms)).contain(Pipeline::New)
+        };
+        let sees = |ms| owner(&timelines, OrgId(7), TimestampMs(ms));
+        // A late point of before the switch is the old pipeline's, however late it comes.
+        assert_eq!([99, 199].map(sees), [Pipeline::Old; 2]);
+        assert_eq!([200, i64::MAX].map(sees), [Pipeline::New; 2]);
+        assert!(!new_writes(&timelines, 7, 99) && new_writes(&timelines, 7, 100));
+        assert!(
+            !new_writes(&timelines, 8, 300),
+            "no other org's edge counts"
+        );
+        assert!(new_writes(&timelines.unfiltered(), 7, 99));
+        assert!(new_writes(&timelines.unfiltered(), 8, 300));
+        let amended = |org, ms| amends(&timelines, OrgId(org), TimestampMs(ms)).is_some();
+        assert!(amended(7, 99) && !amended(7, 100) && !amended(8, 0));
     }
 }

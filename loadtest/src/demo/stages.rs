@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use skein_compactor::run::RunOptions;
 use skein_config::Settings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_connector::pipeline::{Controls, Setup, Until};
 use skein_reader::inspect::verify::verify;
 use skein_reader::segment_scan::{Scan, ScanOptions};

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use skein_config::cutover::timeline::{Pipeline, Timelines};
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES, SegmentCursor, SeriesLookup};
+use skein_shared::timeline::Pipeline;
 use skein_shared::window::{Resolution, Window};
 
 use super::window_buckets::{RollupSource, WindowBuckets, WindowSources};

@@ -1,7 +1,7 @@
 //! The buckets of one series in one window, out of all segments that hold any of its points there.
 
 use futures::future::{try_join, try_join_all};
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::series_metadata::SeriesMetadata;
 use skein_shared::ids::SeriesKey;
 use skein_shared::rollup::{Bucket, Rollup};

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::delete_rule::pending;
 use skein_shared::format::delete_entry::{DeleteEntry, DeleteSelector};

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
 
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_reader::points_output::{OutputFormat, PointsOutput};
 use skein_reader::segment_scan::{Scan, ScanOptions};
 use skein_reader::series_names;

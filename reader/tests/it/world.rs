@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
 use skein_reader::segment_scan::{Scan, ScanOptions, ScanSummary};
 use skein_reader::snapshot::{Selection, Snapshot};

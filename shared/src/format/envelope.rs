@@ -74,11 +74,21 @@ pub enum Kind {
     RunRecord = 25,
     /// Where the points of a shard's orgs went.
     Account = 27,
+    /// A version of an org's cutover.
+    CutoverVersion = 28,
+    /// The newest versions of all orgs.
+    CutoverFleet = 29,
+    /// Up to where the old pipeline has written an org.
+    CutoverSeal = 30,
+    /// By which fleet a node goes.
+    CutoverAck = 31,
+    /// What a comparison found.
+    DiffVerdict = 34,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -104,6 +114,11 @@ impl Kind {
         Self::StateBound,
         Self::RunRecord,
         Self::Account,
+        Self::CutoverVersion,
+        Self::CutoverFleet,
+        Self::CutoverSeal,
+        Self::CutoverAck,
+        Self::DiffVerdict,
     ];
 
     /// The name that errors and reports use.
@@ -134,6 +149,11 @@ impl Kind {
             Self::StateBound => "state bound",
             Self::RunRecord => "run record",
             Self::Account => "account",
+            Self::CutoverVersion => "cutover version",
+            Self::CutoverFleet => "cutover fleet",
+            Self::CutoverSeal => "cutover seal",
+            Self::CutoverAck => "cutover acknowledgement",
+            Self::DiffVerdict => "comparison verdict",
         }
     }
 

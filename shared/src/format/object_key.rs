@@ -3,15 +3,20 @@
 //! Keys of state, segments, quarantine, seals, leaves and accounts begin with four hex digits of xxh3-64 of the rest, so that no
 //! prefix is hot. The other kinds are listed and therefore begin with their kind.
 
+mod prefix;
+mod spell;
 mod parse;
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_64;
-
-use crate::ids::{Chain, FlushId, Generation, Hole, JobId, PlanId, ShardId, SourceName, WorkerId};
+use crate::cutover::{ComparisonName, NodeRole};
+use crate::ids::{
+    Chain, FlushId, Generation, Hole, JobId, OrgId, PlanId, ShardId, SourceName, WorkerId,
+};
 use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
+
+pub use prefix::Prefix;
 
 /// Key of an object, without the prefix of the bucket's URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,6 +158,36 @@ pub enum ObjectKey {
         /// Its name.
         run: Attempt,
     },
+    /// `cutover/<org, 20 digits>/<2^64 - 1 - version, 20 digits>`, so that the newest is listed first.
+    CutoverVersion {
+        /// Whose.
+        org: OrgId,
+        /// Which.
+        version: u64,
+    },
+    /// `cutover-seals/<org, 20 digits>/<version, 20 digits>`
+    CutoverSeal {
+        /// Whose.
+        org: OrgId,
+        /// The version that was to name it first.
+        version: u64,
+    },
+    /// `fleet/<2^64 - 1 - number, 20 digits>`, so that the newest is listed first.
+    CutoverFleet(u64),
+    /// `acknowledgements/<role>-<node, 32 hex digits>`
+    CutoverAck {
+        /// What the node does.
+        role: NodeRole,
+        /// Which it is.
+        node: WorkerId,
+    },
+    /// `diffs/<org, 20 digits>/<comparison>/verdict`
+    DiffVerdict {
+        /// Whose points.
+        org: OrgId,
+        /// Which comparison: letters, digits, `-` and `_`.
+        comparison: ComparisonName,
+    },
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.
@@ -184,63 +219,6 @@ impl Hour {
     }
 }
 
-/// Where objects that are found by listing lie.
-#[derive(Debug)]
-pub struct Prefix;
-
-impl Prefix {
-    /// Every chain of every source.
-    pub const LEDGER: &str = "ledger/";
-    /// Every hole that has fills.
-    pub const FILLS: &str = "fills/";
-    /// Every replay.
-    pub const REPLAYS: &str = "replays/";
-    /// Every plan of a compaction.
-    pub const PLANS: &str = "plans/";
-    /// What the tasks of every plan made.
-    pub const RESULTS: &str = "results/";
-    /// Every flush manifest.
-    pub const FLUSHES: &str = "flushes/";
-    /// Every source.
-    pub const SOURCES: &str = "sources/";
-    /// Every version of the shard map, oldest first.
-    pub const SHARD_MAP: &str = "shard-map/";
-    /// Every shard's manifests.
-    pub const MANIFESTS: &str = "manifest/";
-    /// Every worker's status.
-    pub const STATUS: &str = "status/";
-    /// Every retired partition.
-    pub const RETIRED: &str = "retired/";
-    /// Every delete, oldest first, each followed by its positions and its receipt.
-    pub const DELETES: &str = "deletes/";
-    /// Every bound below which state may be gone, oldest first.
-    pub const STATE_BOUNDS: &str = "state-bounds/";
-    /// The record of every compaction, newest first.
-    pub const RUNS: &str = "runs/";
-    /// What the start-up probe writes and removes.
-    pub const PROBE: &str = "probe/";
-
-    /// Every entry of one chain, in order, and then its genesis.
-    pub fn chain(chain: &Chain) -> String {
-        format!("{}{chain}/", Self::LEDGER)
-    }
-
-    /// Every fill of one hole, in order.
-    pub fn hole(hole: &Hole) -> String {
-        format!("{}{}/{:020}/", Self::FILLS, hole.chain, hole.from.0)
-    }
-
-    /// Every step of one replay, newest first, and then its cancellation and its plan.
-    pub fn replay(job: JobId) -> String {
-        format!("{}{job}/", Self::REPLAYS)
-    }
-
-    /// Every manifest of one shard, newest first.
-    pub fn manifests(shard: ShardId) -> String {
-        format!("{}{shard}/", Self::MANIFESTS)
-    }
-}
-
 /// First digit of the hash that a key of state, segments, quarantine, seals, leaves or accounts begins with: which of 16
 /// groups of keys it is in.
 ///
@@ -250,118 +228,6 @@ pub fn hash_digit(key: &str) -> u8 {
     let first = key.chars().next().and_then(|first| first.to_digit(16));
     let digit = first.expect("a hashed key begins with a hex digit");
     u8::try_from(digit).expect("a digit is below 16")
-}
-
-impl fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rest = self.without_hash();
-        if self.is_hashed() {
-            write!(f, "{}/", hash_of(&rest))?;
-        }
-        f.write_str(&rest)
-    }
-}
-
-impl ObjectKey {
-    fn is_hashed(&self) -> bool {
-        match self {
-            Self::State { .. }
-            | Self::Segment { .. }
-            | Self::Quarantine { .. }
-            | Self::Seal { .. }
-            | Self::Leaf { .. }
-            | Self::Account { .. } => true,
-            Self::Flush(_)
-            | Self::Genesis(_)
-            | Self::LedgerEntry { .. }
-            | Self::Fill { .. }
-            | Self::ReplayJob(_)
-            | Self::ReplayStep { .. }
-            | Self::ReplayCancel(_)
-            | Self::Plan(_)
-            | Self::Result { .. }
-            | Self::Source(_)
-            | Self::ShardMap(_)
-            | Self::Manifest { .. }
-            | Self::Status(_)
-            | Self::Retirement { .. }
-            | Self::Delete(_)
-            | Self::DeletePositions(_)
-            | Self::DeleteReceipt(_)
-            | Self::StateBound(_)
-            | Self::RunRecord { .. } => false,
-        }
-    }
-
-    fn without_hash(&self) -> String {
-        match self {
-            Self::State {
-                shard,
-                hour,
-                flush,
-                number,
-            } => format!("state/{shard}/{hour}/{flush}-{number}"),
-            Self::Segment {
-                shard,
-                resolution,
-                window,
-                generation,
-                attempt,
-                number,
-            } => format!(
-                "segment/{shard}/{resolution}/{}/{:020}-{attempt}-{number}",
-                window.number(),
-                generation.0
-            ),
-            Self::Quarantine {
-                shard,
-                generation,
-                attempt,
-            } => format!("quarantine/{shard}/{:020}-{attempt}", generation.0),
-            Self::Seal {
-                shard,
-                generation,
-                attempt,
-            } => format!("seal/{shard}/{:020}-{attempt}", generation.0),
-            Self::Leaf {
-                shard,
-                generation,
-                attempt,
-                number,
-            } => format!("leaf/{shard}/{:020}-{attempt}-{number}", generation.0),
-            Self::Account {
-                shard,
-                generation,
-                attempt,
-            } => format!("account/{shard}/{:020}-{attempt}", generation.0),
-            Self::Flush(flush) => format!("{}{flush}", Prefix::FLUSHES),
-            Self::Genesis(chain) => format!("{}genesis", Prefix::chain(chain)),
-            Self::LedgerEntry { chain, from } => format!("{}{:020}", Prefix::chain(chain), from.0),
-            Self::Fill { hole, from } => format!("{}{:020}", Prefix::hole(hole), from.0),
-            Self::ReplayJob(job) => format!("{}plan", Prefix::replay(*job)),
-            Self::ReplayStep { job, number } => {
-                format!("{}{:020}", Prefix::replay(*job), u64::MAX - number)
-            }
-            Self::ReplayCancel(job) => format!("{}cancel", Prefix::replay(*job)),
-            Self::Plan(plan) => format!("{}{plan}", Prefix::PLANS),
-            Self::Result { plan, task } => format!("{}{plan}/{task}", Prefix::RESULTS),
-            Self::Source(name) => format!("{}{name}", Prefix::SOURCES),
-            Self::ShardMap(version) => format!("{}{version:020}", Prefix::SHARD_MAP),
-            Self::Manifest { shard, generation } => {
-                let inverted = u64::MAX - generation.0;
-                format!("{}{inverted:020}", Prefix::manifests(*shard))
-            }
-            Self::Status(worker) => format!("{}{worker}", Prefix::STATUS),
-            Self::Retirement { chain, end } => {
-                format!("{}{chain}/{:020}", Prefix::RETIRED, end.0)
-            }
-            Self::Delete(number) => format!("{}{number:020}", Prefix::DELETES),
-            Self::DeletePositions(number) => format!("{}{number:020}/positions", Prefix::DELETES),
-            Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
-            Self::StateBound(number) => format!("{}{number:020}", Prefix::STATE_BOUNDS),
-            Self::RunRecord { at, run } => format!("{}{}", Prefix::RUNS, run_name(*at, *run)),
-        }
-    }
 }
 
 impl fmt::Display for Attempt {
@@ -377,15 +243,4 @@ impl fmt::Display for Hour {
             .expect("an Hour lies within the years 0000 to 9999");
         f.write_str(&time.strftime("%Y-%m-%d/%H").to_string())
     }
-}
-
-/// The newest first.
-fn run_name(at: TimestampMs, run: Attempt) -> String {
-    let millis = u64::try_from(at.0).unwrap_or(0);
-    format!("{:020}-{run}", u64::MAX - millis)
-}
-
-fn hash_of(rest: &str) -> String {
-    let hex = format!("{:016x}", xxh3_64(rest.as_bytes()));
-    hex[..4].to_owned()
 }

@@ -10,6 +10,7 @@ mod manifests;
 mod plans;
 mod compactions;
 mod deletes;
+mod cutovers;
 mod state;
 mod points;
 mod segments;
@@ -78,6 +79,7 @@ fn goldens() -> Vec<Golden> {
     all.extend(plans::goldens());
     all.extend(compactions::goldens());
     all.extend(deletes::goldens());
+    all.extend(cutovers::goldens());
     all.extend(state::goldens());
     all.extend(segments::goldens());
     all.extend(points::goldens());
@@ -113,6 +115,11 @@ fn files_of(kind: Kind) -> &'static [&'static str] {
         Kind::RunRecord => &["run-record-1", "run-record-task-1"],
         Kind::StateBound => &["state-bound-1"],
         Kind::Account => &["account-1"],
+        Kind::CutoverVersion => &["cutover-version-1"],
+        Kind::CutoverFleet => &["cutover-fleet-1"],
+        Kind::CutoverSeal => &["cutover-seal-1"],
+        Kind::CutoverAck => &["cutover-acknowledgement-1"],
+        Kind::DiffVerdict => &["comparison-verdict-1"],
         // These are the ends of other objects.
         Kind::StateFooter => &["state-object-1"],
         Kind::SegmentFooter => &["segment-overlay-1", "segment-base-1", "segment-rollup-1"],

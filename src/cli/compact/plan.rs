@@ -3,7 +3,7 @@
 use serde::Serialize;
 use skein_compactor::planner::{self, Planned};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::compact_plan::PlannedTask;

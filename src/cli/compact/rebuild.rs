@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use skein_compactor::rebuild::{self, Found, Mode, RebuildOptions, WindowRow};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::points_csv::parse_timestamp;

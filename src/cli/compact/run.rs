@@ -11,7 +11,7 @@ use skein_compactor::Error;
 use skein_compactor::report::{Progress, RunReport};
 use skein_compactor::run::{self, RunOptions};
 use skein_config::Settings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
 use skein_shared::units::Millis;

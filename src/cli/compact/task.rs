@@ -8,7 +8,7 @@ use serde::Serialize;
 use skein_compactor::Error;
 use skein_compactor::planned_task::{TaskReport, run_task};
 use skein_compactor::task_results::ShardProgress;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
 use skein_shared::ids::PlanId;

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use clap::Args;
 use serde::Serialize;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::{Need, Settings};
 use skein_reader::inspect::deletes::{DeleteReach, reach};
 use skein_reader::series_names;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use skein_compactor::damage_release::{self, Mode, ReleaseOptions, Released, Verdict};
 use skein_config::Settings;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::damage::DamageId;

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use skein_compactor::retention::{self, Mode, ShardExpiry};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timeline::Timelines;
+use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
 

@@ -40,6 +40,11 @@ fn body_of(kind: Kind) -> &'static str {
         Kind::RunRecord => "RunBody",
         Kind::StateBound => "BoundMessage",
         Kind::Account => "AccountBody",
+        Kind::CutoverVersion => "CutoverMessage",
+        Kind::CutoverFleet => "FleetMessage",
+        Kind::CutoverSeal => "CutoverSealMessage",
+        Kind::CutoverAck => "AckMessage",
+        Kind::DiffVerdict => "VerdictMessage",
     }
 }
 

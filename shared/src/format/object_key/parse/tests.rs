@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::cutover::{ComparisonName, NodeRole};
 use crate::ids::{OrgId, PlanId, ShardId, WorkerId};
 use crate::window::Resolution;
 
@@ -123,6 +124,23 @@ fn listed_keys() -> impl Strategy<Value = ObjectKey> {
         any::<u64>().prop_map(ObjectKey::DeleteReceipt),
         any::<u64>().prop_map(ObjectKey::DeletePositions),
         any::<u64>().prop_map(ObjectKey::StateBound),
+        any::<u64>().prop_map(ObjectKey::CutoverFleet),
+        (any::<u64>(), any::<u64>()).prop_map(|(org, version)| ObjectKey::CutoverVersion {
+            org: OrgId(org),
+            version
+        }),
+        (any::<u64>(), any::<u64>()).prop_map(|(org, version)| ObjectKey::CutoverSeal {
+            org: OrgId(org),
+            version
+        }),
+        (any::<u64>(), "[A-Za-z0-9_-]{1,64}").prop_map(|(org, name)| ObjectKey::DiffVerdict {
+            org: OrgId(org),
+            comparison: ComparisonName::new(name).unwrap(),
+        }),
+        (0_usize..4, any::<u128>()).prop_map(|(role, node)| ObjectKey::CutoverAck {
+            role: NodeRole::ALL[role],
+            node: WorkerId(Uuid::from_u128(node)),
+        }),
         (0_i64.., any::<u64>()).prop_map(|(at, run)| ObjectKey::RunRecord {
             at: TimestampMs(at),
             run: Attempt(run)
