@@ -302,10 +302,6 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::DeleteReceipt(_)
         | ObjectKey::StateBound(_)
         | ObjectKey::RunRecord { .. }
-        | ObjectKey::CutoverVersion { .. }
-        | ObjectKey::CutoverSeal { .. }
-        | ObjectKey::CutoverFleet(_)
-        | ObjectKey::CutoverAck { .. }
-        | ObjectKey::DiffVerdict { .. } => None,
+        | ObjectKey::Cutover(_) => None,
     }
 }

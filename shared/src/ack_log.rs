@@ -7,7 +7,7 @@ use crate::bucket::Bucket;
 use crate::cutover::NodeRole;
 use crate::error::Result;
 use crate::format::cutover_ack::CutoverAck;
-use crate::format::object_key::{ObjectKey, Prefix};
+use crate::format::object_key::{CutoverKey, Prefix};
 use crate::ids::{WorkerId, WriteId};
 
 const CONCURRENT_GETS: usize = 32;
@@ -18,7 +18,7 @@ const CONCURRENT_GETS: usize = 32;
 /// What the bucket says.
 pub fn write<'a>(bucket: &'a Bucket, ack: &'a CutoverAck) -> BoxFuture<'a, Result<()>> {
     Box::pin(async move {
-        let key = ObjectKey::CutoverAck {
+        let key = CutoverKey::Ack {
             role: ack.role,
             node: ack.node,
         };
@@ -33,7 +33,7 @@ pub fn write<'a>(bucket: &'a Bucket, ack: &'a CutoverAck) -> BoxFuture<'a, Resul
 /// What the bucket says.
 pub fn remove(bucket: &Bucket, role: NodeRole, node: WorkerId) -> BoxFuture<'_, Result<()>> {
     Box::pin(async move {
-        let key = ObjectKey::CutoverAck { role, node }.to_string();
+        let key = CutoverKey::Ack { role, node }.to_string();
         bucket.delete(&key).await
     })
 }

@@ -10,7 +10,7 @@ use crate::format::cutover_seal::CutoverSeal;
 use crate::format::cutover_version::CutoverVersion;
 use crate::format::delete_entry::EntryHash;
 use crate::format::envelope::Kind;
-use crate::format::object_key::{ObjectKey, Prefix};
+use crate::format::object_key::{CutoverKey, Prefix};
 use crate::ids::{OrgId, WriteId};
 
 const CONCURRENT_GETS: usize = 16;
@@ -47,7 +47,7 @@ pub fn newest(bucket: &Bucket, org: OrgId) -> BoxFuture<'_, Result<Option<Hashed
 /// # Errors
 /// As [`newest`]; a missing one is [`Error::Bucket`] with cause `NotFound`.
 pub fn load(bucket: &Bucket, org: OrgId, version: u64) -> BoxFuture<'_, Result<Hashed>> {
-    let key = ObjectKey::CutoverVersion { org, version };
+    let key = CutoverKey::Version { org, version };
     Box::pin(read(bucket, key.to_string()))
 }
 
@@ -67,7 +67,7 @@ pub fn history(bucket: &Bucket, org: OrgId) -> BoxFuture<'_, Result<Vec<Hashed>>
         let mut previous = EntryHash::default();
         for ((version, hash), expected) in versions.iter().zip(1..) {
             let refuse = |reason: &str| {
-                let key = ObjectKey::CutoverVersion {
+                let key = CutoverKey::Version {
                     org,
                     version: version.version,
                 };
@@ -119,7 +119,7 @@ pub fn append<'a>(
 ) -> BoxFuture<'a, Result<Appended>> {
     Box::pin(async move {
         assert!(version.version > 0, "versions begin with 1");
-        let key = ObjectKey::CutoverVersion {
+        let key = CutoverKey::Version {
             org: version.org,
             version: version.version,
         };
@@ -142,7 +142,7 @@ pub fn keep_seal<'a>(
     seal: &'a CutoverSeal,
 ) -> BoxFuture<'a, Result<CutoverSeal>> {
     Box::pin(async move {
-        let key = ObjectKey::CutoverSeal {
+        let key = CutoverKey::Seal {
             org: seal.org,
             version: seal.version,
         };
@@ -160,7 +160,7 @@ pub fn keep_seal<'a>(
 /// As [`load`].
 pub fn load_seal(bucket: &Bucket, org: OrgId, version: u64) -> BoxFuture<'_, Result<CutoverSeal>> {
     Box::pin(async move {
-        let key = ObjectKey::CutoverSeal { org, version }.to_string();
+        let key = CutoverKey::Seal { org, version }.to_string();
         let bytes = bucket.get(&key).await?;
         let (_, seal) = CutoverSeal::decode(&bytes).map_err(|error| error.in_object(&key))?;
         if (seal.org, seal.version) == (org, version) {
@@ -177,7 +177,7 @@ pub fn load_seal(bucket: &Bucket, org: OrgId, version: u64) -> BoxFuture<'_, Res
 async fn read(bucket: &Bucket, key: String) -> Result<Hashed> {
     let bytes = bucket.get(&key).await?;
     let (_, version) = CutoverVersion::decode(&bytes).map_err(|error| error.in_object(&key))?;
-    let own = ObjectKey::CutoverVersion {
+    let own = CutoverKey::Version {
         org: version.org,
         version: version.version,
     };

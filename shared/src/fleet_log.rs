@@ -13,7 +13,7 @@ use crate::cutover_log::{self, Hashed};
 use crate::error::{Error, Result};
 use crate::format::cutover_fleet::{CutoverFleet, FleetHead};
 use crate::format::envelope::Kind;
-use crate::format::object_key::{ObjectKey, Prefix};
+use crate::format::object_key::{CutoverKey, Prefix};
 use crate::ids::WriteId;
 use crate::timeline::Pipeline;
 use crate::window::TimestampMs;
@@ -40,13 +40,13 @@ pub fn newest(bucket: &Bucket) -> BoxFuture<'_, Result<Option<CutoverFleet>>> {
 /// # Errors
 /// As [`newest`]; a missing one is [`Error::Bucket`] with cause `NotFound`.
 pub fn load(bucket: &Bucket, number: u64) -> BoxFuture<'_, Result<CutoverFleet>> {
-    Box::pin(async move { read(bucket, &ObjectKey::CutoverFleet(number).to_string()).await })
+    Box::pin(async move { read(bucket, &CutoverKey::Fleet(number).to_string()).await })
 }
 
 async fn read(bucket: &Bucket, key: &str) -> Result<CutoverFleet> {
     let bytes = bucket.get(key).await?;
     let (_, fleet) = CutoverFleet::decode(&bytes).map_err(|error| error.in_object(key))?;
-    if ObjectKey::CutoverFleet(fleet.number).to_string() == key {
+    if CutoverKey::Fleet(fleet.number).to_string() == key {
         return Ok(fleet);
     }
     let reason = format!("holds fleet {}", fleet.number);
@@ -88,7 +88,7 @@ pub fn publish<'a>(
             fleet.number += 1;
             fleet.at = bucket.now().await?;
             let (key, id) = (
-                ObjectKey::CutoverFleet(fleet.number).to_string(),
+                CutoverKey::Fleet(fleet.number).to_string(),
                 WriteId::random(),
             );
             match bucket.create(&key, fleet.encode(id), id).await? {

@@ -61,11 +61,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::DeleteReceipt(_) => whole(bucket, key, deletes::receipt).await?,
             ObjectKey::StateBound(_) => whole(bucket, key, state::bound).await?,
             ObjectKey::RunRecord { .. } => whole(bucket, key, run_record::show).await?,
-            ObjectKey::CutoverVersion { .. } => whole(bucket, key, cutover::version).await?,
-            ObjectKey::CutoverSeal { .. } => whole(bucket, key, cutover::seal).await?,
-            ObjectKey::CutoverFleet(_) => whole(bucket, key, cutover::fleet).await?,
-            ObjectKey::CutoverAck { .. } => whole(bucket, key, cutover::ack).await?,
-            ObjectKey::DiffVerdict { .. } => whole(bucket, key, cutover::verdict).await?,
+            ObjectKey::Cutover(of) => whole(bucket, key, cutover::shower(&of)).await?,
         };
         Ok(shown)
     })

@@ -4,18 +4,17 @@
 //! prefix is hot. The other kinds are listed and therefore begin with their kind.
 
 mod prefix;
+mod cutover_key;
 mod spell;
 mod parse;
 
 use std::fmt;
 
-use crate::cutover::{ComparisonName, NodeRole};
-use crate::ids::{
-    Chain, FlushId, Generation, Hole, JobId, OrgId, PlanId, ShardId, SourceName, WorkerId,
-};
+use crate::ids::{Chain, FlushId, Generation, Hole, JobId, PlanId, ShardId, SourceName, WorkerId};
 use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
 
+pub use cutover_key::CutoverKey;
 pub use prefix::Prefix;
 
 /// Key of an object, without the prefix of the bucket's URL.
@@ -158,36 +157,8 @@ pub enum ObjectKey {
         /// Its name.
         run: Attempt,
     },
-    /// `cutover/<org, 20 digits>/<2^64 - 1 - version, 20 digits>`, so that the newest is listed first.
-    CutoverVersion {
-        /// Whose.
-        org: OrgId,
-        /// Which.
-        version: u64,
-    },
-    /// `cutover-seals/<org, 20 digits>/<version, 20 digits>`
-    CutoverSeal {
-        /// Whose.
-        org: OrgId,
-        /// The version that was to name it first.
-        version: u64,
-    },
-    /// `fleet/<2^64 - 1 - number, 20 digits>`, so that the newest is listed first.
-    CutoverFleet(u64),
-    /// `acknowledgements/<role>-<node, 32 hex digits>`
-    CutoverAck {
-        /// What the node does.
-        role: NodeRole,
-        /// Which it is.
-        node: WorkerId,
-    },
-    /// `diffs/<org, 20 digits>/<comparison>/verdict`
-    DiffVerdict {
-        /// Whose points.
-        org: OrgId,
-        /// Which comparison: letters, digits, `-` and `_`.
-        comparison: ComparisonName,
-    },
+    /// What cutovers and comparisons leave.
+    Cutover(CutoverKey),
 }
 
 /// One try to write a shard's segments: random, so that two tries never share a key.

@@ -8,13 +8,25 @@ use skein_shared::format::cutover_fleet::CutoverFleet;
 use skein_shared::format::cutover_seal::CutoverSeal;
 use skein_shared::format::cutover_version::{CutoverVersion, Evidence};
 use skein_shared::format::diff_verdict::DiffVerdict;
+use skein_shared::format::object_key::CutoverKey;
 use skein_shared::timeline::Timeline;
 use skein_shared::window::{TimeSpan, TimestampMs};
 
 use super::text;
 
+/// What shows the object at a key.
+pub(super) fn shower(key: &CutoverKey) -> fn(&[u8]) -> Result<Value> {
+    match key {
+        CutoverKey::Version { .. } => version,
+        CutoverKey::Seal { .. } => seal,
+        CutoverKey::Fleet(_) => fleet,
+        CutoverKey::Ack { .. } => ack,
+        CutoverKey::DiffVerdict { .. } => verdict,
+    }
+}
+
 /// A version of an org's cutover.
-pub(super) fn version(bytes: &[u8]) -> Result<Value> {
+fn version(bytes: &[u8]) -> Result<Value> {
     let (id, version) = CutoverVersion::decode(bytes)?;
     let change = &version.change;
     Ok(json!({
@@ -42,7 +54,7 @@ pub(super) fn version(bytes: &[u8]) -> Result<Value> {
 }
 
 /// The newest versions of all orgs.
-pub(super) fn fleet(bytes: &[u8]) -> Result<Value> {
+fn fleet(bytes: &[u8]) -> Result<Value> {
     let (id, fleet) = CutoverFleet::decode(bytes)?;
     let heads = fleet.heads.iter().map(|(org, head)| {
         let shown = json!({
@@ -67,7 +79,7 @@ pub(super) fn fleet(bytes: &[u8]) -> Result<Value> {
 }
 
 /// Up to where the old pipeline has written an org.
-pub(super) fn seal(bytes: &[u8]) -> Result<Value> {
+fn seal(bytes: &[u8]) -> Result<Value> {
     let (id, seal) = CutoverSeal::decode(bytes)?;
     let positions = seal.vector.0.iter();
     Ok(json!({
@@ -81,7 +93,7 @@ pub(super) fn seal(bytes: &[u8]) -> Result<Value> {
 }
 
 /// By which fleet a node goes.
-pub(super) fn ack(bytes: &[u8]) -> Result<Value> {
+fn ack(bytes: &[u8]) -> Result<Value> {
     let (id, ack) = CutoverAck::decode(bytes)?;
     Ok(json!({
         "kind": "cutover acknowledgement",
@@ -96,7 +108,7 @@ pub(super) fn ack(bytes: &[u8]) -> Result<Value> {
 }
 
 /// What a comparison found.
-pub(super) fn verdict(bytes: &[u8]) -> Result<Value> {
+fn verdict(bytes: &[u8]) -> Result<Value> {
     let (id, verdict) = DiffVerdict::decode(bytes)?;
     let (counts, span) = (&verdict.counts, verdict.span);
     Ok(json!({

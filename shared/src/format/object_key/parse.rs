@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
-use crate::cutover::ComparisonName;
 use crate::error::{Error, Result};
-use crate::format::object_key::{Attempt, Hour, ObjectKey};
+use crate::format::object_key::{Attempt, CutoverKey, Hour, ObjectKey};
 use crate::ids::{
-    Chain, FlushId, Generation, Hole, Incarnation, JobId, OrgId, PartitionId, ShardId, SourceName,
+    Chain, FlushId, Generation, Hole, Incarnation, JobId, PartitionId, ShardId, SourceName,
     TopicName,
 };
 use crate::offset::Offset;
@@ -58,28 +57,6 @@ fn parse(text: &str) -> Option<ObjectKey> {
         }),
         ["sources", name] => Some(ObjectKey::Source(SourceName::new(*name).ok()?)),
         ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
-        ["cutover", org, version] => Some(ObjectKey::CutoverVersion {
-            org: OrgId(org.parse().ok()?),
-            version: u64::MAX - version.parse::<u64>().ok()?,
-        }),
-        ["cutover-seals", org, version] => Some(ObjectKey::CutoverSeal {
-            org: OrgId(org.parse().ok()?),
-            version: version.parse().ok()?,
-        }),
-        ["fleet", number] => Some(ObjectKey::CutoverFleet(
-            u64::MAX - number.parse::<u64>().ok()?,
-        )),
-        ["diffs", org, comparison, "verdict"] => Some(ObjectKey::DiffVerdict {
-            org: OrgId(org.parse().ok()?),
-            comparison: ComparisonName::new(*comparison).ok()?,
-        }),
-        ["acknowledgements", name] => {
-            let (role, node) = name.split_once('-')?;
-            Some(ObjectKey::CutoverAck {
-                role: role.parse().ok()?,
-                node: node.parse().ok()?,
-            })
-        }
         ["deletes", number, rest @ ..] => delete_key(number.parse().ok()?, rest),
         ["state-bounds", number] => Some(ObjectKey::StateBound(number.parse().ok()?)),
         ["runs", name] => {
@@ -117,6 +94,10 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 number,
             })
         }
+        [
+            "cutover" | "cutover-seals" | "fleet" | "acknowledgements" | "diffs",
+            ..,
+        ] => CutoverKey::parse(&parts).map(ObjectKey::Cutover),
         [_, "leaf", shard, name] => leaf_key(shard.parse().ok()?, name),
         [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
         _ => None,

@@ -45,11 +45,7 @@ impl ObjectKey {
             | Self::DeleteReceipt(_)
             | Self::StateBound(_)
             | Self::RunRecord { .. }
-            | Self::CutoverVersion { .. }
-            | Self::CutoverSeal { .. }
-            | Self::CutoverFleet(_)
-            | Self::CutoverAck { .. }
-            | Self::DiffVerdict { .. } => false,
+            | Self::Cutover(_) => false,
         }
     }
 
@@ -120,19 +116,7 @@ impl ObjectKey {
             Self::DeleteReceipt(number) => format!("{}{number:020}/receipt", Prefix::DELETES),
             Self::StateBound(number) => format!("{}{number:020}", Prefix::STATE_BOUNDS),
             Self::RunRecord { at, run } => format!("{}{}", Prefix::RUNS, run_name(*at, *run)),
-            Self::CutoverVersion { org, version } => {
-                format!("{}{:020}", Prefix::cutover(*org), u64::MAX - version)
-            }
-            Self::CutoverSeal { org, version } => {
-                format!("{}{:020}/{version:020}", Prefix::CUTOVER_SEALS, org.0)
-            }
-            Self::CutoverFleet(number) => format!("{}{:020}", Prefix::FLEETS, u64::MAX - number),
-            Self::DiffVerdict { org, comparison } => {
-                format!("{}{comparison}/verdict", Prefix::diffs(*org))
-            }
-            Self::CutoverAck { role, node } => {
-                format!("{}{}-{node}", Prefix::ACKNOWLEDGEMENTS, role.name())
-            }
+            Self::Cutover(key) => key.to_string(),
         }
     }
 }

@@ -38,6 +38,28 @@ fn chains() -> impl Strategy<Value = Chain> {
     )
 }
 
+fn cutover_keys() -> impl Strategy<Value = CutoverKey> {
+    prop_oneof![
+        any::<u64>().prop_map(CutoverKey::Fleet),
+        (any::<u64>(), any::<u64>()).prop_map(|(org, version)| CutoverKey::Version {
+            org: OrgId(org),
+            version
+        }),
+        (any::<u64>(), any::<u64>()).prop_map(|(org, version)| CutoverKey::Seal {
+            org: OrgId(org),
+            version
+        }),
+        (any::<u64>(), "[A-Za-z0-9_-]{1,64}").prop_map(|(org, name)| CutoverKey::DiffVerdict {
+            org: OrgId(org),
+            comparison: ComparisonName::new(name).unwrap(),
+        }),
+        (0_usize..4, any::<u128>()).prop_map(|(role, node)| CutoverKey::Ack {
+            role: NodeRole::ALL[role],
+            node: WorkerId(Uuid::from_u128(node)),
+        }),
+    ]
+}
+
 fn data_keys() -> impl Strategy<Value = ObjectKey> {
     prop_oneof![
         (shards(), any::<i64>(), flushes(), any::<u32>()).prop_map(|(shard, ms, flush, number)| {
@@ -124,23 +146,7 @@ fn listed_keys() -> impl Strategy<Value = ObjectKey> {
         any::<u64>().prop_map(ObjectKey::DeleteReceipt),
         any::<u64>().prop_map(ObjectKey::DeletePositions),
         any::<u64>().prop_map(ObjectKey::StateBound),
-        any::<u64>().prop_map(ObjectKey::CutoverFleet),
-        (any::<u64>(), any::<u64>()).prop_map(|(org, version)| ObjectKey::CutoverVersion {
-            org: OrgId(org),
-            version
-        }),
-        (any::<u64>(), any::<u64>()).prop_map(|(org, version)| ObjectKey::CutoverSeal {
-            org: OrgId(org),
-            version
-        }),
-        (any::<u64>(), "[A-Za-z0-9_-]{1,64}").prop_map(|(org, name)| ObjectKey::DiffVerdict {
-            org: OrgId(org),
-            comparison: ComparisonName::new(name).unwrap(),
-        }),
-        (0_usize..4, any::<u128>()).prop_map(|(role, node)| ObjectKey::CutoverAck {
-            role: NodeRole::ALL[role],
-            node: WorkerId(Uuid::from_u128(node)),
-        }),
+        cutover_keys().prop_map(ObjectKey::Cutover),
         (0_i64.., any::<u64>()).prop_map(|(at, run)| ObjectKey::RunRecord {
             at: TimestampMs(at),
             run: Attempt(run)
