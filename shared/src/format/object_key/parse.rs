@@ -37,13 +37,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
         // A source may have any name: a kind that stands first goes before a hash that stands first.
         ["flushes", flush] => Some(ObjectKey::Flush(flush.parse().ok()?)),
         ["ledger", chain @ .., last] => ledger_key(chain_from(chain)?, last),
-        ["fills", chain @ .., hole, from] => Some(ObjectKey::Fill {
-            hole: Hole {
-                chain: chain_from(chain)?,
-                from: offset_from(hole)?,
-            },
-            from: offset_from(from)?,
-        }),
+        ["fills", chain @ .., hole, from] => fill_key(chain_from(chain)?, hole, from),
         ["replays", job, last] => replay_key(job.parse().ok()?, last),
         ["plans", plan] => Some(ObjectKey::Plan(plan.parse().ok()?)),
         ["results", plan, task] => Some(ObjectKey::Result {
@@ -102,6 +96,16 @@ fn parse(text: &str) -> Option<ObjectKey> {
         [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
         _ => None,
     }
+}
+
+fn fill_key(chain: Chain, hole: &str, from: &str) -> Option<ObjectKey> {
+    Some(ObjectKey::Fill {
+        hole: Hole {
+            chain,
+            from: offset_from(hole)?,
+        },
+        from: offset_from(from)?,
+    })
 }
 
 fn leaf_key(shard: ShardId, name: &str) -> Option<ObjectKey> {
