@@ -302,6 +302,7 @@ fn flush_of(key: &str) -> Option<FlushId> {
         | ObjectKey::DeleteReceipt(_)
         | ObjectKey::StateBound(_)
         | ObjectKey::RunRecord { .. }
-        | ObjectKey::Cutover(_) => None,
+        | ObjectKey::Cutover(_)
+        | ObjectKey::Old(_) => None,
     }
 }

@@ -52,6 +52,8 @@ pub mod cutover_version;
 pub mod cutover_fleet;
 pub mod cutover_seal;
 pub mod cutover_ack;
+pub mod old_file;
+pub mod old_progress;
 pub mod diff_verdict;
 pub mod replay_job;
 pub mod replay_step;

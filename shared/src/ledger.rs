@@ -47,19 +47,7 @@ impl Ledger {
     /// # Errors
     /// `Invalid` when a folder under `ledger/` is none of ours.
     pub fn chains(&self) -> BoxFuture<'_, Result<Vec<Chain>>> {
-        Box::pin(async move {
-            let mut prefixes = vec![Prefix::LEDGER.to_owned()];
-            // source, topic, incarnation, partition
-            for _ in 0..4 {
-                prefixes = self.folders_under(prefixes).await?;
-            }
-            let mut chains = Vec::with_capacity(prefixes.len());
-            for prefix in prefixes {
-                chains.push(chain_of(&prefix)?);
-            }
-            chains.sort();
-            Ok(chains)
-        })
+        Box::pin(chains_under(&self.bucket, Prefix::LEDGER))
     }
 
     /// The chain's genesis; `None` when it has none yet.
@@ -223,19 +211,32 @@ impl Ledger {
             read => read,
         }
     }
+}
 
-    async fn folders_under(&self, prefixes: Vec<String>) -> Result<Vec<String>> {
-        let listings: Vec<Vec<String>> = futures::stream::iter(prefixes)
-            .map(|prefix| async move {
-                let names = self.bucket.list_folders(&prefix).await?;
-                let folders = names.into_iter().map(|name| format!("{prefix}{name}/"));
-                Ok::<_, Error>(folders.collect())
-            })
-            .buffered(CONCURRENT_GETS)
-            .try_collect()
-            .await?;
-        Ok(listings.into_iter().flatten().collect())
+/// The chains that have folders under `prefix`, in order.
+pub(crate) async fn chains_under(bucket: &Bucket, prefix: &str) -> Result<Vec<Chain>> {
+    let mut folders = vec![prefix.to_owned()];
+    // source, topic, incarnation, partition
+    for _ in 0..4 {
+        folders = folders_under(bucket, folders).await?;
     }
+    let chain = |folder: &String| chain_of(prefix, folder);
+    let mut chains = folders.iter().map(chain).collect::<Result<Vec<_>>>()?;
+    chains.sort();
+    Ok(chains)
+}
+
+async fn folders_under(bucket: &Bucket, prefixes: Vec<String>) -> Result<Vec<String>> {
+    let listings: Vec<Vec<String>> = futures::stream::iter(prefixes)
+        .map(|prefix| async move {
+            let names = bucket.list_folders(&prefix).await?;
+            let folders = names.into_iter().map(|name| format!("{prefix}{name}/"));
+            Ok::<_, Error>(folders.collect())
+        })
+        .buffered(CONCURRENT_GETS)
+        .try_collect()
+        .await?;
+    Ok(listings.into_iter().flatten().collect())
 }
 
 fn check_contiguous(chain: &Chain, from: Offset, entries: &[LedgerEntry]) -> Result<()> {
@@ -279,16 +280,20 @@ fn read_genesis(key: &str, bytes: &[u8], chain: &Chain) -> Result<Genesis> {
     Err(Error::decode(FORMAT, 0, reason).in_object(key))
 }
 
-fn chain_of(prefix: &str) -> Result<Chain> {
+fn chain_of(prefix: &str, folder: &str) -> Result<Chain> {
     let refuse = |reason: String| Error::Invalid {
         what: "ledger folder",
-        input: prefix.to_owned(),
+        input: folder.to_owned(),
         reason,
     };
-    let not_ours =
-        || refuse("it is not `ledger/<source>/<topic>/<incarnation>/<partition>/`".into());
-    let parts: Vec<&str> = prefix.trim_end_matches('/').split('/').collect();
-    let ["ledger", source, topic, incarnation, partition] = parts.as_slice() else {
+    let not_ours = || {
+        refuse(format!(
+            "it is not `{prefix}<source>/<topic>/<incarnation>/<partition>/`"
+        ))
+    };
+    let names = folder.strip_prefix(prefix).unwrap_or_default();
+    let parts: Vec<&str> = names.trim_end_matches('/').split('/').collect();
+    let [source, topic, incarnation, partition] = parts.as_slice() else {
         return Err(not_ours());
     };
     Ok(Chain {

@@ -30,7 +30,8 @@
 //! - **pipeline**: one of the two systems that can hold an org's points, old or new. **timeline**: of an org, who writes and
 //!   who is visible at each event time. **version**: of an org's timeline, and of the state of its cutover. **fleet**: the
 //!   newest versions of all orgs, in one object. **acknowledgement**: by which fleet a node goes. **seal vector**: up to where
-//!   the old pipeline has written what it owns.
+//!   the old pipeline has written what it owns. **old file**: points of one metric, as the old pipeline keeps
+//!   them; its **old progress** in a partition: up to where all that it writes is in such files.
 //! - **bucket** (of points): 5 minutes, an hour or a day of one series, summed up. **rollup**: buckets of a
 //!   resolution, and the segment that holds them.
 //!
@@ -73,6 +74,7 @@ pub mod state_bound_log;
 pub mod cutover_log;
 pub mod fleet_log;
 pub mod ack_log;
+pub mod old_log;
 pub mod run_log;
 pub mod state_fetch;
 pub mod segment_fetch;

@@ -23,6 +23,7 @@ mod quarantine;
 mod compaction;
 mod cutover;
 mod deletes;
+mod old_pipeline;
 mod replay;
 mod run_record;
 mod segment;
@@ -62,6 +63,7 @@ pub fn cat<'a>(bucket: &'a Bucket, key: &'a str, frames: usize) -> BoxFuture<'a,
             ObjectKey::StateBound(_) => whole(bucket, key, state::bound).await?,
             ObjectKey::RunRecord { .. } => whole(bucket, key, run_record::show).await?,
             ObjectKey::Cutover(of) => whole(bucket, key, cutover::shower(&of)).await?,
+            ObjectKey::Old(of) => whole(bucket, key, old_pipeline::shower(&of)).await?,
         };
         Ok(shown)
     })

@@ -82,13 +82,17 @@ pub enum Kind {
     CutoverSeal = 30,
     /// By which fleet a node goes.
     CutoverAck = 31,
+    /// Points of one metric, as the old pipeline keeps them.
+    OldFile = 32,
+    /// How far the old pipeline has come in a partition.
+    OldProgress = 33,
     /// What a comparison found.
     DiffVerdict = 34,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::FlushManifest,
         Self::Genesis,
         Self::LedgerEntry,
@@ -118,6 +122,8 @@ impl Kind {
         Self::CutoverFleet,
         Self::CutoverSeal,
         Self::CutoverAck,
+        Self::OldFile,
+        Self::OldProgress,
         Self::DiffVerdict,
     ];
 
@@ -153,6 +159,8 @@ impl Kind {
             Self::CutoverFleet => "cutover fleet",
             Self::CutoverSeal => "cutover seal",
             Self::CutoverAck => "cutover acknowledgement",
+            Self::OldFile => "old file",
+            Self::OldProgress => "old progress",
             Self::DiffVerdict => "comparison verdict",
         }
     }

@@ -4,7 +4,9 @@
 //! prefix is hot. The other kinds are listed and therefore begin with their kind.
 
 mod prefix;
+mod piece;
 mod cutover_key;
+mod old_key;
 mod spell;
 mod parse;
 
@@ -15,6 +17,7 @@ use crate::offset::Offset;
 use crate::window::{Resolution, TimestampMs, Window};
 
 pub use cutover_key::CutoverKey;
+pub use old_key::{OldFileName, OldKey};
 pub use prefix::Prefix;
 
 /// Key of an object, without the prefix of the bucket's URL.
@@ -159,9 +162,11 @@ pub enum ObjectKey {
     },
     /// What cutovers and comparisons leave.
     Cutover(CutoverKey),
+    /// What the old pipeline keeps.
+    Old(OldKey),
 }
 
-/// One try to write a shard's segments: random, so that two tries never share a key.
+/// One try to write a shard's segments, or a flush of the old pipeline: random, so that two tries never share a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(pub u64);
 

@@ -11,6 +11,7 @@ mod plans;
 mod compactions;
 mod deletes;
 mod cutovers;
+mod old_pipeline;
 mod state;
 mod points;
 mod segments;
@@ -80,6 +81,7 @@ fn goldens() -> Vec<Golden> {
     all.extend(compactions::goldens());
     all.extend(deletes::goldens());
     all.extend(cutovers::goldens());
+    all.extend(old_pipeline::goldens());
     all.extend(state::goldens());
     all.extend(segments::goldens());
     all.extend(points::goldens());
@@ -119,6 +121,8 @@ fn files_of(kind: Kind) -> &'static [&'static str] {
         Kind::CutoverFleet => &["cutover-fleet-1"],
         Kind::CutoverSeal => &["cutover-seal-1"],
         Kind::CutoverAck => &["cutover-acknowledgement-1"],
+        Kind::OldFile => &["old-file-1"],
+        Kind::OldProgress => &["old-progress-1"],
         Kind::DiffVerdict => &["comparison-verdict-1"],
         // These are the ends of other objects.
         Kind::StateFooter => &["state-object-1"],

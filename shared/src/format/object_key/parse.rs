@@ -3,12 +3,9 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::format::object_key::{Attempt, CutoverKey, Hour, ObjectKey};
-use crate::ids::{
-    Chain, FlushId, Generation, Hole, Incarnation, JobId, PartitionId, ShardId, SourceName,
-    TopicName,
-};
-use crate::offset::Offset;
+use crate::format::object_key::piece::{attempt_from, chain_from, offset_from};
+use crate::format::object_key::{Attempt, CutoverKey, Hour, ObjectKey, OldKey};
+use crate::ids::{Chain, FlushId, Generation, Hole, JobId, ShardId, SourceName};
 use crate::window::{TimestampMs, Window};
 
 impl FromStr for ObjectKey {
@@ -53,14 +50,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
         ["shard-map", version] => Some(ObjectKey::ShardMap(version.parse().ok()?)),
         ["deletes", number, rest @ ..] => delete_key(number.parse().ok()?, rest),
         ["state-bounds", number] => Some(ObjectKey::StateBound(number.parse().ok()?)),
-        ["runs", name] => {
-            let (inverted, run) = name.split_once('-')?;
-            let millis = u64::MAX - inverted.parse::<u64>().ok()?;
-            Some(ObjectKey::RunRecord {
-                at: TimestampMs(i64::try_from(millis).ok()?),
-                run: attempt_from(run)?,
-            })
-        }
+        ["runs", name] => run_key(name),
         ["manifest", shard, inverted] => {
             let inverted: u64 = inverted.parse().ok()?;
             Some(ObjectKey::Manifest {
@@ -92,6 +82,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
             "cutover" | "cutover-seals" | "fleet" | "acknowledgements" | "diffs",
             ..,
         ] => CutoverKey::parse(&parts).map(ObjectKey::Cutover),
+        ["old" | "old-progress", ..] => OldKey::parse(&parts).map(ObjectKey::Old),
         [_, "leaf", shard, name] => leaf_key(shard.parse().ok()?, name),
         [_, kind, shard, name] => named_by_attempt(kind, shard.parse().ok()?, name),
         _ => None,
@@ -105,6 +96,15 @@ fn fill_key(chain: Chain, hole: &str, from: &str) -> Option<ObjectKey> {
             from: offset_from(hole)?,
         },
         from: offset_from(from)?,
+    })
+}
+
+fn run_key(name: &str) -> Option<ObjectKey> {
+    let (inverted, run) = name.split_once('-')?;
+    let millis = u64::MAX - inverted.parse::<u64>().ok()?;
+    Some(ObjectKey::RunRecord {
+        at: TimestampMs(i64::try_from(millis).ok()?),
+        run: attempt_from(run)?,
     })
 }
 
@@ -179,23 +179,6 @@ fn replay_key(job: JobId, last: &str) -> Option<ObjectKey> {
     }
 }
 
-fn chain_from(parts: &[&str]) -> Option<Chain> {
-    let [source, topic, incarnation, partition] = parts else {
-        return None;
-    };
-    Some(Chain {
-        source: SourceName::new(*source).ok()?,
-        topic: TopicName::new(*topic).ok()?,
-        incarnation: Incarnation(incarnation.parse().ok()?),
-        partition: PartitionId(partition.parse().ok()?),
-    })
-}
-
-/// Kafka's offsets are never negative.
-fn offset_from(text: &str) -> Option<Offset> {
-    text.parse().ok().filter(|from| *from >= 0).map(Offset)
-}
-
 fn hour_from(date: &str, hour: &str) -> Option<Hour> {
     let date: jiff::civil::Date = date.parse().ok()?;
     let hour: i8 = hour.parse().ok().filter(|hour| (0..24).contains(hour))?;
@@ -204,10 +187,6 @@ fn hour_from(date: &str, hour: &str) -> Option<Hour> {
         .to_zoned(jiff::tz::TimeZone::UTC)
         .ok()?;
     Some(Hour::of(TimestampMs(time.timestamp().as_millisecond())))
-}
-
-fn attempt_from(text: &str) -> Option<Attempt> {
-    u64::from_str_radix(text, 16).ok().map(Attempt)
 }
 
 #[cfg(test)]

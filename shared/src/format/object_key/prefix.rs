@@ -1,6 +1,6 @@
 //! Where the objects of a kind lie.
 
-use crate::ids::{Chain, Hole, JobId, OrgId, ShardId};
+use crate::ids::{Chain, Hole, JobId, OrgId, SeriesKey, ShardId};
 
 /// Where objects that are found by listing lie.
 #[derive(Debug)]
@@ -45,6 +45,10 @@ impl Prefix {
     pub const ACKNOWLEDGEMENTS: &str = "acknowledgements/";
     /// Every comparison.
     pub const DIFFS: &str = "diffs/";
+    /// Every file of the old pipeline, by org and metric.
+    pub const OLD_FILES: &str = "old/";
+    /// How far the old pipeline has come in every partition.
+    pub const OLD_PROGRESS: &str = "old-progress/";
     /// What the start-up probe writes and removes.
     pub const PROBE: &str = "probe/";
 
@@ -71,6 +75,21 @@ impl Prefix {
     /// Every comparison of one org.
     pub fn diffs(org: OrgId) -> String {
         format!("{}{:020}/", Self::DIFFS, org.0)
+    }
+
+    /// Every file of the old pipeline that holds points of one org.
+    pub fn old_org(org: OrgId) -> String {
+        format!("{}{:020}/", Self::OLD_FILES, org.0)
+    }
+
+    /// Every file of the old pipeline that holds points of one series.
+    pub fn old_series(series: SeriesKey) -> String {
+        format!("{}{:020}/", Self::old_org(series.org), series.metric.0)
+    }
+
+    /// How far the old pipeline has come in one partition, the newest first.
+    pub fn old_progress(chain: &Chain) -> String {
+        format!("{}{chain}/", Self::OLD_PROGRESS)
     }
 
     /// Every manifest of one shard, newest first.

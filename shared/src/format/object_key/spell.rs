@@ -5,6 +5,7 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::format::object_key::{Attempt, ObjectKey, Prefix};
+use crate::ids::{Generation, ShardId};
 use crate::window::TimestampMs;
 
 impl fmt::Display for ObjectKey {
@@ -45,7 +46,8 @@ impl ObjectKey {
             | Self::DeleteReceipt(_)
             | Self::StateBound(_)
             | Self::RunRecord { .. }
-            | Self::Cutover(_) => false,
+            | Self::Cutover(_)
+            | Self::Old(_) => false,
         }
     }
 
@@ -103,10 +105,7 @@ impl ObjectKey {
             Self::Result { plan, task } => format!("{}{plan}/{task}", Prefix::RESULTS),
             Self::Source(name) => format!("{}{name}", Prefix::SOURCES),
             Self::ShardMap(version) => format!("{}{version:020}", Prefix::SHARD_MAP),
-            Self::Manifest { shard, generation } => {
-                let inverted = u64::MAX - generation.0;
-                format!("{}{inverted:020}", Prefix::manifests(*shard))
-            }
+            Self::Manifest { shard, generation } => manifest_name(*shard, *generation),
             Self::Status(worker) => format!("{}{worker}", Prefix::STATUS),
             Self::Retirement { chain, end } => {
                 format!("{}{chain}/{:020}", Prefix::RETIRED, end.0)
@@ -117,8 +116,15 @@ impl ObjectKey {
             Self::StateBound(number) => format!("{}{number:020}", Prefix::STATE_BOUNDS),
             Self::RunRecord { at, run } => format!("{}{}", Prefix::RUNS, run_name(*at, *run)),
             Self::Cutover(key) => key.to_string(),
+            Self::Old(key) => key.to_string(),
         }
     }
+}
+
+/// The newest first.
+fn manifest_name(shard: ShardId, generation: Generation) -> String {
+    let inverted = u64::MAX - generation.0;
+    format!("{}{inverted:020}", Prefix::manifests(shard))
 }
 
 /// The newest first.

@@ -44,6 +44,8 @@ fn body_of(kind: Kind) -> &'static str {
         Kind::CutoverFleet => "FleetMessage",
         Kind::CutoverSeal => "CutoverSealMessage",
         Kind::CutoverAck => "AckMessage",
+        Kind::OldFile => "OldFileMessage",
+        Kind::OldProgress => "OldProgressMessage",
         Kind::DiffVerdict => "VerdictMessage",
     }
 }

@@ -2,7 +2,11 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::cutover::{ComparisonName, NodeRole};
-use crate::ids::{OrgId, PlanId, ShardId, WorkerId};
+use crate::format::object_key::OldFileName;
+use crate::ids::{
+    Incarnation, MetricId, OrgId, PartitionId, PlanId, SeriesKey, ShardId, TopicName, WorkerId,
+};
+use crate::offset::{Offset, Span};
 use crate::window::Resolution;
 
 use super::*;
@@ -58,6 +62,29 @@ fn cutover_keys() -> impl Strategy<Value = CutoverKey> {
             node: WorkerId(Uuid::from_u128(node)),
         }),
     ]
+}
+
+fn old_keys() -> impl Strategy<Value = OldKey> {
+    let (numbers, times) = (any::<[u64; 3]>(), any::<[i64; 2]>());
+    let files = (numbers, chains(), 0..i64::MAX, 1_i64..1000, times).prop_map(
+        |([org, metric, attempt], chain, from, records, mut times)| {
+            times.sort_unstable();
+            OldKey::File(OldFileName {
+                series: SeriesKey {
+                    org: OrgId(org),
+                    metric: MetricId(metric),
+                },
+                chain,
+                span: Span::new(Offset(from), Offset(from.saturating_add(records))),
+                first: TimestampMs(times[0]),
+                last: TimestampMs(times[1]),
+                attempt: Attempt(attempt),
+            })
+        },
+    );
+    let progress = (chains(), any::<u64>());
+    let progress = progress.prop_map(|(chain, number)| OldKey::Progress { chain, number });
+    prop_oneof![files, progress]
 }
 
 fn data_keys() -> impl Strategy<Value = ObjectKey> {
@@ -147,6 +174,7 @@ fn listed_keys() -> impl Strategy<Value = ObjectKey> {
         any::<u64>().prop_map(ObjectKey::DeletePositions),
         any::<u64>().prop_map(ObjectKey::StateBound),
         cutover_keys().prop_map(ObjectKey::Cutover),
+        old_keys().prop_map(ObjectKey::Old),
         (0_i64.., any::<u64>()).prop_map(|(at, run)| ObjectKey::RunRecord {
             at: TimestampMs(at),
             run: Attempt(run)
@@ -204,6 +232,20 @@ fn a_key_is_what_the_documents_say() {
 }
 
 #[test]
+fn a_file_of_the_old_pipeline_says_in_its_key_what_it_holds() {
+    let text = "old/00000000000000000007/00000000000000000009/kafka/points/0/3/\
+                00000000000000000100-00000000000000000200-7fffffffffffffff-80000000000003e8-00000000000000ff";
+    let Ok(ObjectKey::Old(OldKey::File(name))) = text.parse() else {
+        panic!("it is one of the old pipeline");
+    };
+    let (series, span) = (name.series, name.span);
+    assert_eq!((series.org.0, series.metric.0), (7, 9));
+    assert_eq!((span.from.0, span.to.0), (100, 200));
+    assert_eq!((name.first.0, name.last.0), (-1, 1000));
+    assert_eq!((name.chain.partition.0, name.attempt.0), (3, 255));
+}
+
+#[test]
 fn a_source_may_be_named_like_a_kind() {
     for text in [
         "ledger/state/t/0/0/00000000000000000007",
@@ -234,6 +276,12 @@ fn text_that_names_no_object_is_refused() {
         "replays/1/plan",
         "replays/0000000000000001/x",
         "fills/a/b/0/0/00000000000000000001/-1",
+        "old-progress/a/b/0/0/1",
+        // The records and the times of a file run forward.
+        "old/00000000000000000001/00000000000000000002/a/b/0/0/\
+         00000000000000000009-00000000000000000009-8000000000000000-8000000000000000-0000000000000001",
+        "old/00000000000000000001/00000000000000000002/a/b/0/0/\
+         00000000000000000008-00000000000000000009-8000000000000001-8000000000000000-0000000000000001",
     ] {
         assert!(text.parse::<ObjectKey>().is_err(), "{text}");
     }
