@@ -12,6 +12,7 @@ pub mod snapshot;
 pub mod masked_cursor;
 pub mod visible;
 pub mod stitch;
+pub mod old_files;
 pub mod segment_scan;
 pub mod bucket_scan;
 pub mod series_names;
