@@ -3,6 +3,7 @@
 mod settings_args;
 mod produce;
 mod connect;
+mod old_pipeline;
 mod flush;
 mod compact;
 mod incomplete;
@@ -71,6 +72,7 @@ Data goes to stdout and talk to stderr; SKEIN_LOG=info,skein_connector=debug mak
 enum Command {
     Produce(produce::ProduceArgs),
     Connect(connect::ConnectArgs),
+    OldPipeline(old_pipeline::OldPipelineArgs),
     Flush(flush::FlushArgs),
     Compact(compact::CompactArgs),
     Read(read::ReadArgs),
@@ -100,6 +102,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Produce(args) => produce::run(args, settings),
         Command::Connect(args) => connect::run(args, settings),
+        Command::OldPipeline(args) => old_pipeline::run(args, settings),
         Command::Flush(args) => flush::run(args, settings),
         Command::Compact(args) => compact::run(args, settings),
         Command::Read(args) => read::run(args, settings),

@@ -3,6 +3,8 @@
 use std::io;
 
 use skein_shared::error_kind::ErrorKind;
+use skein_shared::ids::Chain;
+use skein_shared::offset::Offset;
 use skein_shared::units::ByteCount;
 
 /// Result of this crate's functions.
@@ -53,6 +55,30 @@ pub enum Error {
         held: ByteCount,
         /// What it may hold.
         limit: ByteCount,
+    },
+    /// Another process has written the next progress of a partition of the old pipeline.
+    #[error(
+        "another process goes on with the partition; chain=`{chain}` progress=`{number}`: end one of the two, or give each \
+         partitions of its own with --partitions"
+    )]
+    OldPartitionTaken {
+        /// Which partition.
+        chain: Chain,
+        /// The number that is taken.
+        number: u64,
+    },
+    /// The old pipeline cannot go on where it ended.
+    #[error(
+        "the old pipeline cannot go on; chain=`{chain}` position=`{position}` reason=`{reason}`: records that were not \
+         written are gone, or the topic is another one of the same name"
+    )]
+    OldPosition {
+        /// Which partition.
+        chain: Chain,
+        /// Where it would go on.
+        position: Offset,
+        /// Why it cannot.
+        reason: String,
     },
     /// The operating system gave no runtime.
     #[error("cannot start a runtime")]
@@ -124,7 +150,10 @@ impl Error {
     /// What the caller must do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Setting { .. } | Self::File { .. } => ErrorKind::Invalid,
+            Self::Setting { .. } | Self::File { .. } | Self::OldPosition { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::OldPartitionTaken { .. } => ErrorKind::Fenced,
             Self::Kafka { .. }
             | Self::BacklogFull { .. }
             | Self::Input(_)

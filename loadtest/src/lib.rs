@@ -7,6 +7,7 @@ pub mod error;
 pub mod metrics;
 pub mod generator;
 pub mod producer;
+pub mod old_pipeline;
 pub mod demo;
 pub mod spread;
 mod own_process;

@@ -16,7 +16,7 @@ use skein_shared::offset::Offset;
 use skein_shared::payload::UNREADABLE_HEADERS;
 use skein_shared::window::TimestampMs;
 
-pub use crate::record_source::topics::{ClusterView, look};
+pub use crate::record_source::topics::{ClusterView, look, partitions};
 
 use crate::core::action::CommitNumber;
 use crate::core::byte_budget::Intake;

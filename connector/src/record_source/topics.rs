@@ -3,8 +3,9 @@
 use skein_config::kafka::KafkaSettings;
 use skein_config::kafka::lookup_client::LookupClient;
 use skein_shared::ErrorKind;
-use skein_shared::ids::TopicName;
+use skein_shared::ids::{PartitionId, TopicName};
 
+use crate::core::event::TopicPartition;
 use crate::error::{Error, Result};
 
 /// What a first question to the brokers told.
@@ -56,6 +57,30 @@ pub fn look(client: &LookupClient, kafka: &KafkaSettings) -> Result<ClusterView>
         partitions,
         brokers: u32::try_from(metadata.brokers().len()).unwrap_or(u32::MAX),
     })
+}
+
+/// Every partition of the topics to read, in order. Blocks up to the settings' patience.
+///
+/// # Errors
+/// As [`look`], but for topics that are missing.
+pub fn partitions(client: &LookupClient, kafka: &KafkaSettings) -> Result<Vec<TopicPartition>> {
+    let metadata = client.metadata()?;
+    let mut partitions = Vec::new();
+    for topic in metadata.topics() {
+        let is_read = kafka
+            .topics
+            .iter()
+            .any(|wanted| is_wanted(wanted, topic.name()));
+        let Some(name) = TopicName::new(topic.name()).ok().filter(|_| is_read) else {
+            continue;
+        };
+        partitions.extend(topic.partitions().iter().map(|it| TopicPartition {
+            topic: name.clone(),
+            partition: PartitionId(it.id().cast_unsigned()),
+        }));
+    }
+    partitions.sort();
+    Ok(partitions)
 }
 
 fn is_wanted(wanted: &str, topic: &str) -> bool {

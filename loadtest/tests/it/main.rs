@@ -4,3 +4,4 @@
 
 mod produce;
 mod demo;
+mod old_pipeline;
