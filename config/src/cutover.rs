@@ -4,3 +4,5 @@
 pub mod settings;
 pub mod timelines;
 pub mod owner;
+pub mod late_edges;
+pub mod acknowledger;

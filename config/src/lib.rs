@@ -7,6 +7,7 @@
 //! A role gets its own section, never the whole: [`Settings`] is what the command line holds.
 
 pub mod error;
+mod metrics;
 pub mod bound;
 mod value_text;
 pub mod property;

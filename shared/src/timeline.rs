@@ -28,6 +28,17 @@ pub enum Writers {
     Both,
 }
 
+/// Which points the new pipeline writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OwnershipFilter {
+    /// Those that the timelines give it.
+    #[default]
+    Owned,
+    /// All of every org, because nobody knows how old these timelines are: more is written, never less. What is written so
+    /// is marked as unfiltered.
+    Everything,
+}
+
 /// Who writes and who is visible from an event time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Phase {

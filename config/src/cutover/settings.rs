@@ -64,8 +64,19 @@ impl CutoverSettings {
         const FETCH: Millis = Millis(10_000);
         let (poll, fetch) = (self.poll.0.saturating_mul(3), FETCH.0.min(self.poll.0));
         let nodes = poll.saturating_add(fetch);
-        let more = self.clock_skew.0.saturating_add(self.flush_interval.0);
-        Millis(nodes.saturating_add(more))
+        Millis(nodes.saturating_add(self.margin().0))
+    }
+
+    /// What must be left of the lead when a node learns of an edge: time for what it had begun before, by any clock.
+    pub fn margin(&self) -> Millis {
+        Millis(self.clock_skew.0.saturating_add(self.flush_interval.0))
+    }
+
+    /// How long a node may go by a fleet without having read it again: less than it takes an edge to come that it does not
+    /// know of, and no longer than others take it for alive.
+    pub fn patience(&self) -> Millis {
+        let until_edge = self.lead().0.saturating_sub(self.clock_skew.0);
+        Millis(self.liveness.0.min(until_edge))
     }
 
     pub(crate) fn check(&self, breaches: &mut Vec<Breach>) {

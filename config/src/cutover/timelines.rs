@@ -10,6 +10,8 @@ use skein_shared::ids::OrgId;
 use skein_shared::timeline::{Pipeline, SealVector, Timeline};
 use skein_shared::{cutover_log, fleet_log};
 
+pub use skein_shared::timeline::OwnershipFilter;
+
 /// The timelines of all orgs, in one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timelines {
@@ -34,16 +36,6 @@ pub struct OrgCutover {
     pub mirror_percent: u8,
     /// Where the old pipeline's files are, if not where it is set up to have them.
     pub old_place: Option<String>,
-}
-
-/// Which points the new pipeline writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OwnershipFilter {
-    /// Those that the timelines give it.
-    Owned,
-    /// All of every org, because nobody knows how old these timelines are: more is written, never less. What is written so
-    /// is marked as unfiltered.
-    Everything,
 }
 
 impl Timelines {
@@ -110,6 +102,15 @@ impl Timelines {
     pub fn unfiltered(&self) -> Self {
         Self {
             filter: OwnershipFilter::Everything,
+            ..self.clone()
+        }
+    }
+
+    /// The same, for a writer that knows that they are.
+    #[must_use]
+    pub fn filtered(&self) -> Self {
+        Self {
+            filter: OwnershipFilter::Owned,
             ..self.clone()
         }
     }

@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
+mod acknowledgements;
 mod secured_kafka;

@@ -25,7 +25,8 @@ pub struct CutoverAck {
     pub at: TimestampMs,
     /// The build that it is.
     pub build: String,
-    /// Orgs of which it saw an edge too late: of these it writes nothing until the next fleet.
+    /// Orgs of which it saw an edge too late, and that have no other version since: no cutover of them goes on, and of these
+    /// the old pipeline writes nothing.
     pub fenced: BTreeSet<OrgId>,
 }
 
