@@ -1,6 +1,6 @@
 //! Of points with equal `(org, metric, timestamp)` the last write wins.
 //!
-//! Points that a delete takes go before that, whatever they competed with.
+//! Points that a delete takes, and points that another pipeline writes, go before that, whatever they competed with.
 //!
 //! The total order of writes is: record timestamp, position, index in the payload. Identical values
 //! collapse too, and what is left keeps the highest order, so that any later merge decides the same.
@@ -12,7 +12,9 @@ use skein_shared::delete_rule::{DeleteMask, PointColumns};
 use skein_shared::format::order_column::{Order, OrderRun};
 use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::shard_manifest::Deleted;
-use skein_shared::ids::SeriesKey;
+use skein_shared::ids::{OrgId, SeriesKey};
+
+use crate::ownership_filter::{NotOwned, OwnershipRule};
 
 /// The points of one series, gathered piece by piece from payloads and segments; memory is kept from one
 /// series to the next.
@@ -127,6 +129,30 @@ impl SeriesMerge {
         };
         mask.drop_points(key, columns, deleted);
         (before - self.values.len()) as u64
+    }
+
+    /// Takes the points that are not ours out of what was gathered, which is of `org`. Comes before
+    /// [`SeriesMerge::merge_into`], too.
+    ///
+    /// # Panics
+    /// If an order means no chain of the rule's.
+    pub fn drop_not_owned(&mut self, rule: &mut OwnershipRule<'_>, org: OrgId) -> NotOwned {
+        let columns = PointColumns {
+            timestamps_ms: &mut self.timestamps_ms,
+            values: &mut self.values,
+            orders: &mut self.pieces,
+        };
+        rule.drop_points(org, columns)
+    }
+
+    /// The times of the last `points` that were gathered.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn last_times_ms(&self, points: u64) -> &[i64] {
+        let first = self.gathered_points() - points;
+        let first = usize::try_from(first).expect("it is a place in memory");
+        &self.timestamps_ms[first..]
     }
 
     /// Takes out everything that was gathered; answers how many points that were.

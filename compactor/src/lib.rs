@@ -8,6 +8,7 @@
 //! that are used again, merged by the [`duplicate_rule`], and encoded.
 
 pub mod error;
+pub mod ownership_filter;
 pub mod report;
 pub mod metrics;
 pub mod stage_timers;

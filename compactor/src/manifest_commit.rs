@@ -11,7 +11,7 @@ use skein_shared::format::compact_plan::Advance;
 use skein_shared::format::compact_result::Delta;
 use skein_shared::format::object_key::ObjectKey;
 use skein_shared::format::shard_manifest::{
-    Layer, LimitsEpoch, SealRef, SegmentEntry, ShardManifest,
+    Layer, LimitsEpoch, ManifestVersions, SealRef, SegmentEntry, ShardManifest,
 };
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::manifest_log::{self, Committed};
@@ -80,7 +80,10 @@ pub fn apply(base: &ShardManifest, delta: &Delta) -> Result<ShardManifest> {
     let generation = Generation(base.generation.0 + 1);
     let mut next = base.clone();
     next.generation = generation;
-    next.versions = delta.versions;
+    next.versions = ManifestVersions {
+        timeline: base.versions.timeline.max(delta.versions.timeline),
+        ..delta.versions
+    };
     let is_new_epoch = base.versions.limits != delta.versions.limits;
     if is_new_epoch && base.generation > Generation(0) {
         let epoch = LimitsEpoch {
@@ -164,6 +167,11 @@ fn check_unchanged(base: &ShardManifest, delta: &Delta) -> Result<()> {
     // What is said to be gone must not come back.
     if delta.deletes.in_force < base.deletes_applied {
         let reason = "it was made without deletes whose points are gone";
+        return Err(superseded(base, reason));
+    }
+    // What it has left out may be ours by the timelines that the shard goes by.
+    if delta.versions.timeline < base.versions.timeline && delta.counts.not_owned > 0 {
+        let reason = "it left points out by older timelines than the shard goes by";
         return Err(superseded(base, reason));
     }
     // Else points of it would have been dropped.

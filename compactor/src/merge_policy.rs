@@ -7,6 +7,7 @@
 //! it is worth rewriting it.
 
 use skein_shared::format::shard_manifest::{Layer, SegmentEntry};
+use skein_shared::timeline::OwnershipFilter;
 
 /// Late points are merged into the base when they are more than a fourth of it: rewriting it then costs at
 /// most five bytes for each late one.
@@ -85,6 +86,42 @@ pub fn choose(live: &[Level], state: WindowState, most_overlays: u32) -> Merge {
     }
 }
 
+/// As [`choose`], for a window's `live` segments in the order of their levels, and a step that writes what `filter` says.
+///
+/// Nothing unfiltered is ever made a base, which would not tell what its points are of; and what is merged reaches down to
+/// the oldest segment that was not filtered.
+pub fn choose_filtered(
+    live: &[&SegmentEntry],
+    (state, filter): (WindowState, OwnershipFilter),
+    most_overlays: u32,
+) -> Merge {
+    let levels = levels(live.iter().copied());
+    match filter {
+        OwnershipFilter::Everything => {
+            let is_base = |level: &&Level| level.layer == Layer::Base;
+            let bases = levels.iter().take_while(is_base).count();
+            add_overlay(&levels[bases..], most_overlays)
+        }
+        OwnershipFilter::Owned => {
+            let merge = choose(&levels, state, most_overlays);
+            let oldest = live.iter().position(|segment| segment.is_unfiltered());
+            oldest.map_or(merge, |oldest| {
+                reaching(merge, &levels, level_at(&levels, oldest))
+            })
+        }
+    }
+}
+
+/// The level of the live segment at `place`.
+pub fn level_at(levels: &[Level], place: usize) -> usize {
+    let mut seen = 0;
+    let holds = |level: &Level| {
+        seen += level.segments;
+        place < seen
+    };
+    levels.iter().position(holds).unwrap_or(levels.len())
+}
+
 /// All of a window's levels as one base.
 pub fn everything(live: &[Level]) -> Merge {
     Merge {
@@ -114,7 +151,12 @@ pub fn reaching(merge: Merge, live: &[Level], oldest: usize) -> Merge {
     }
 }
 
-/// Whether a window has to be rewritten although nothing new has come for it.
+/// Whether a window has to be rewritten, once what it holds may be filtered, although nothing new has come for it.
+pub fn must_filter(live: &[&SegmentEntry]) -> bool {
+    live.iter().any(|segment| segment.is_unfiltered())
+}
+
+/// Whether a window has to be rewritten once all of it has come, although nothing new has.
 pub fn must_close(live: &[Level]) -> bool {
     !live.iter().any(|segment| segment.layer == Layer::Base)
 }

@@ -4,12 +4,15 @@
 //! account of the next one: a commit that loses its number adds to what the winner says. An account is written for one
 //! generation only, so that it is void as soon as another has that number.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use skein_shared::bucket::Bucket;
 use skein_shared::error::BucketCause;
 use skein_shared::format::account::{Account, OrgAccounts, OrgCounts};
 use skein_shared::format::shard_manifest::{AccountRef, ConservationCounts, ShardManifest};
+use skein_shared::ids::OrgId;
+use skein_shared::window::{TimeSpan, TimestampMs, Window};
 use skein_shared::{ErrorKind, account_log, manifest_log};
 
 use crate::error::{Error, Result};
@@ -22,6 +25,51 @@ pub struct OrgChange {
     pub counted: Option<OrgAccounts>,
     /// What had been counted, and is taken back.
     pub taken_back: OrgAccounts,
+    /// Of which windows points were brought in that had not been owned.
+    pub covered: Covered,
+}
+
+/// Windows that hold all that the timelines give us now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Covered {
+    /// Those that touch it, and none before: of these nobody can tell.
+    pub span: TimeSpan,
+    /// Of these, windows that do not.
+    pub except: BTreeSet<Window>,
+    /// The latest times in them that the timelines do not give us, by org.
+    pub highest_not_owned: BTreeMap<OrgId, TimestampMs>,
+}
+
+impl Default for Covered {
+    /// No window.
+    fn default() -> Self {
+        let nowhere = TimeSpan {
+            from: TimeSpan::ALL.to,
+            to: TimeSpan::ALL.to,
+        };
+        Self {
+            span: nowhere,
+            except: BTreeSet::new(),
+            highest_not_owned: BTreeMap::new(),
+        }
+    }
+}
+
+impl Covered {
+    /// Where the mark of an org stands now that stood at `mark`: where it was, if its window is none of these, else before
+    /// all of these windows that lie before it in a row.
+    pub fn lower(&self, org: OrgId, mark: TimestampMs) -> TimestampMs {
+        let window = Window::of(mark);
+        if self.except.contains(&window) || !window.span().overlaps(self.span) {
+            return mark;
+        }
+        let except = self.except.range(..window).next_back();
+        let after = except.map_or(TimeSpan::ALL.from, |except| except.span().to);
+        let first = Window::of(self.span.from).start().max(after);
+        let before = TimestampMs(first.0.saturating_sub(1));
+        let found = self.highest_not_owned.get(&org).copied();
+        before.max(found.unwrap_or(before)).min(mark)
+    }
 }
 
 /// What is to be named by the next manifest.
@@ -38,7 +86,7 @@ impl OrgChange {
     pub fn counted(counted: Option<OrgAccounts>) -> Self {
         Self {
             counted,
-            taken_back: OrgAccounts::default(),
+            ..Self::default()
         }
     }
 }
@@ -55,7 +103,8 @@ pub async fn carry_on(
     let Some(counted) = &change.counted else {
         return Ok(give_up(base, &"what the step did to each org is not known"));
     };
-    if counted.is_empty() && change.taken_back.is_empty() {
+    let covers_nothing = change.covered == Covered::default();
+    if counted.is_empty() && change.taken_back.is_empty() && covers_nothing {
         return Ok(Carried::On(base.account.clone()));
     }
     let mut sums = match &base.account {
@@ -68,12 +117,17 @@ pub async fn carry_on(
         },
     };
     sums.add(counted);
-    let Some(sums) = sums.without(&change.taken_back) else {
+    let Some(mut sums) = sums.without(&change.taken_back) else {
         return Ok(give_up(
             base,
             &"points are there again that no org had lost",
         ));
     };
+    for (org, mark) in &mut sums.highest_not_owned {
+        *mark = change.covered.lower(*org, *mark);
+    }
+    sums.highest_not_owned
+        .retain(|_, mark| *mark > TimeSpan::ALL.from);
     check(next, &sums)?;
     let account = Account {
         shard: next.shard,

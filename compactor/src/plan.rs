@@ -24,11 +24,14 @@ use skein_shared::format::state_bound::StateBound;
 use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{TimestampMs, Window};
 
 use crate::delete_plan::DeleteInput;
 use crate::error::{Error, Result};
-use crate::merge_policy::{Level, WindowState, choose, levels, must_close, oldest_first};
+use crate::merge_policy::{
+    WindowState, choose_filtered, levels, must_close, must_filter, oldest_first,
+};
 
 /// Everything that plans are a function of, besides the manifest of the shard.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub struct PlanInput {
     pub watermark: Option<TimestampMs>,
     /// What is deleted.
     pub deletes: DeleteInput,
+    /// Which points are written. Who writes all of them leaves closing and deleting to others: both make bases.
+    pub filter: OwnershipFilter,
 }
 
 /// One chain of the ledger, or the fills of one hole.
@@ -98,7 +103,9 @@ pub fn next_step(
     }
     if queues.next_origin().is_none() {
         step.complete_to = input.watermark;
-        step.rewrites = to_close(manifest, input.watermark);
+    }
+    if queues.next_origin().is_none() && input.filter == OwnershipFilter::Owned {
+        step.rewrites = to_rewrite(manifest, input.watermark);
         step.deletes_due = input.deletes.due_in(manifest, &input.shard_map);
         let clears = input.deletes.windows_to_clear(manifest, step.deletes_due);
         step.rewrites.extend(clears);
@@ -122,12 +129,16 @@ fn check_kept(shard: ShardId, manifest: &ShardManifest, bound: &StateBound) -> R
     Ok(())
 }
 
-/// The windows that the watermark has passed and that have not been made one base.
-fn to_close(manifest: &ShardManifest, watermark: Option<TimestampMs>) -> BTreeSet<Window> {
+/// The windows that the watermark has passed and that have not been made one base, and those that hold points which nobody
+/// has filtered.
+fn to_rewrite(manifest: &ShardManifest, watermark: Option<TimestampMs>) -> BTreeSet<Window> {
     let is_passed = |window: &Window| watermark.is_some_and(|time| window.span().to <= time);
+    let closes = |window, live: &[&SegmentEntry]| {
+        is_passed(window) && must_close(&levels(live.iter().copied()))
+    };
     let windows = live_windows(manifest).into_iter();
-    let closes = windows.filter(|(window, live)| is_passed(window) && must_close(live));
-    closes.map(|(window, _)| window).collect()
+    let due = windows.filter(|(window, live)| closes(window, live) || must_filter(live));
+    due.map(|(window, _)| window).collect()
 }
 
 /// The windows that every part of a shard has to rewrite: what the step names, and those in which new points would have
@@ -135,27 +146,26 @@ fn to_close(manifest: &ShardManifest, watermark: Option<TimestampMs>) -> BTreeSe
 pub fn rewrite_with_parts(
     manifest: &ShardManifest,
     step: &Step,
-    max_overlays: u32,
+    (filter, max_overlays): (OwnershipFilter, u32),
 ) -> BTreeSet<Window> {
     let windows = live_windows(manifest).into_iter();
-    let merges = windows
-        .filter(|(window, live)| choose(live, state_of(step, *window), max_overlays).newest > 0);
+    let merges = windows.filter(|(window, live)| {
+        let state = state_of(step, *window);
+        choose_filtered(live, (state, filter), max_overlays).newest > 0
+    });
     let merges = merges.map(|(window, _)| window);
     step.rewrites.iter().copied().chain(merges).collect()
 }
 
-/// The levels of every window that has live segments.
-fn live_windows(manifest: &ShardManifest) -> BTreeMap<Window, Vec<Level>> {
+/// Every window that has live segments, with these in the order of their levels.
+fn live_windows(manifest: &ShardManifest) -> BTreeMap<Window, Vec<&SegmentEntry>> {
     let mut windows: BTreeMap<Window, Vec<&SegmentEntry>> = BTreeMap::new();
     for segment in manifest.raw_segments() {
         windows.entry(segment.window).or_default().push(segment);
     }
     let windows = windows.into_iter();
-    let levels = windows.map(|(window, live)| {
-        let live = oldest_first(live.into_iter());
-        (window, levels(live.into_iter()))
-    });
-    levels.collect()
+    let ordered = windows.map(|(window, live)| (window, oldest_first(live.into_iter())));
+    ordered.collect()
 }
 
 /// Whether all points of `window` have come once `step` is committed.

@@ -16,6 +16,7 @@ use skein_shared::ids::{Chain, FlushId, Hole, ShardId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::Offset;
 use skein_shared::shard_map::ShardMap;
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::TimestampMs;
 use skein_shared::{delete_log, manifest_log, shard_map_log, state_bound_log, status_log};
 
@@ -108,6 +109,7 @@ async fn read(
             bound,
             watermark,
             deletes,
+            filter: OwnershipFilter::Owned,
         };
         return Ok(Some((input, manifests)));
     }

@@ -46,10 +46,11 @@ pub fn plan<'a>(
     Box::pin(async move {
         let unfinished = task_results::finish_earlier_plans(bucket).await?;
         let input = plan_input::load(bucket, settings, Reach::Unread).await?;
-        let Some((input, manifests)) = input else {
+        let Some((mut input, manifests)) = input else {
             let plan = None;
             return Ok(Planned { plan, unfinished });
         };
+        input.filter = options.timelines.filter();
         if !input.deletes.entries.is_empty() {
             receipts::keep(bucket).await?;
         }
@@ -108,7 +109,8 @@ async fn tasks_of(
     let can_be_cut = parts.len() == wanted as usize && wanted < MOST_PARTS;
     let most_bytes = can_be_cut.then(|| task_bytes.saturating_mul(OVER_BUDGET));
     if parts.len() > 1 {
-        step.rewrites = rewrite_with_parts(manifest, &step, settings.max_overlays);
+        let rule = (input.filter, settings.max_overlays);
+        step.rewrites = rewrite_with_parts(manifest, &step, rule);
     }
     let task = |part| PlannedTask {
         shard,

@@ -13,6 +13,7 @@ mod org_points;
 mod window_account;
 mod replacement;
 mod state_check;
+mod coverage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,8 +44,9 @@ use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
 
 use comparison::{compare, is_sound};
+use coverage::covered;
 use replacement::commit;
-use state_check::check_state;
+use state_check::{check_state, whole_from};
 
 /// How often a shard is planned that others get ahead of.
 const MOST_PLANS: usize = 4;
@@ -65,7 +67,7 @@ pub struct RebuildOptions {
 pub enum Mode {
     /// What is damaged, or has the same points in other segments, is replaced.
     Replace,
-    /// So is what has other points: after a bug, or where overlays hold a point twice.
+    /// So is what has other points: after a bug, where overlays hold a point twice, or where a timeline has changed.
     ReplaceOtherPoints,
     /// The live segments are only compared with what a rebuild gives.
     Compare,
@@ -161,6 +163,7 @@ async fn rebuild_once(
             work.push((manifest, step));
         }
     }
+    let whole_from = whole_from(&input, &rules.limits);
     let bytes = work.iter().map(|(_, step)| step.object_bytes()).sum();
     let timelines = options.timelines.clone();
     let mut context = TaskContext::new(
@@ -183,7 +186,7 @@ async fn rebuild_once(
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        match rebuild_shard(&context, &manifest, step, what).await {
+        match rebuild_shard(&context, &manifest, step, (what, whole_from)).await {
             Ok(done) => rows.extend(done),
             Err(error @ Error::Superseded { .. }) => {
                 metrics::commit_superseded(manifest.shard, &error);
@@ -271,14 +274,14 @@ async fn rebuild_shard(
     context: &Arc<TaskContext>,
     manifest: &ShardManifest,
     step: Step,
-    what: &RebuildOptions,
+    (what, whole_from): (&RebuildOptions, TimestampMs),
 ) -> Result<Vec<WindowRow>> {
     let bare = ShardManifest {
         segments: Vec::new(),
         ..manifest.clone()
     };
     let seals = SealHistory::load(&context.bucket, manifest).await?;
-    let (mut delta, _) = task::make(context, &bare, (Part::WHOLE, step), seals).await?;
+    let (mut delta, report) = task::make(context, &bare, (Part::WHOLE, step), seals).await?;
     if let Some(damage) = delta.damages.first() {
         let refusal = Error::StateDamaged {
             shard: manifest.shard,
@@ -310,13 +313,16 @@ async fn rebuild_shard(
             (Mode::Replace | Mode::ReplaceOtherPoints, _) => true,
         };
     }
+    let from = what.span.from.max(whole_from);
+    let span = TimeSpan { from, ..what.span };
+    let covered = covered(manifest, &rows, (span, &report));
     leave_out(&context.bucket, &mut delta, &rows).await?;
     for row in rows.iter().filter(|row| row.is_replaced) {
         delta
             .replaced
             .insert(row.window, keys_in(manifest, row.window));
     }
-    let left = commit(context, manifest, delta, &rows).await?;
+    let left = commit(context, manifest, (delta, &covered), &rows).await?;
     for row in &mut rows {
         row.is_replaced &= left.contains(&row.window);
     }

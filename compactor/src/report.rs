@@ -1,5 +1,6 @@
 //! What a run did, and how far it is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,6 +10,10 @@ use serde::Serialize;
 use skein_shared::bucket::RequestCounts;
 use skein_shared::format::segment_writer::EncodingBytes;
 use skein_shared::format::shard_manifest::ConservationCounts;
+use skein_shared::ids::OrgId;
+use skein_shared::window::Window;
+
+use crate::ownership_filter::NotOwned;
 
 /// What a run did.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +69,8 @@ pub struct StepReport {
     pub spilled_bytes: u64,
     /// CPU time of the threads that decode, sort, merge and encode.
     pub busy: Duration,
+    /// Points of the orgs that were not owned, by window; of one step alone.
+    pub not_owned: BTreeMap<Window, BTreeMap<OrgId, NotOwned>>,
 }
 
 /// How far a run is.
@@ -161,6 +168,7 @@ impl StepReport {
         self.encodings.add(&other.encodings);
         self.spilled_bytes += other.spilled_bytes;
         self.busy += other.busy;
+        // By window it would grow with every step; accounts have the sums.
     }
 }
 

@@ -36,6 +36,7 @@ use crate::seal_history::SealHistory;
 use crate::stage_timers::{Stage, StageTimers};
 use crate::task;
 use crate::task_context::{TaskContext, TaskMemory};
+use crate::window_writer::WriterContext;
 
 use outcome::{ShardEnd, ShardOutcome, summarize};
 
@@ -141,7 +142,9 @@ pub fn run<'a>(
 
 impl RunStart<'_> {
     async fn plan(&self) -> Result<Option<(PlanInput, BTreeMap<ShardId, ShardManifest>)>> {
-        plan_input::load(self.bucket, self.settings, Reach::Unread).await
+        let loaded = plan_input::load(self.bucket, self.settings, Reach::Unread).await?;
+        let filter = self.options.timelines.filter();
+        Ok(loaded.map(|(input, manifests)| (PlanInput { filter, ..input }, manifests)))
     }
 
     /// Runs every shard, or those that are outdated, if any shard has been run before.
@@ -267,7 +270,7 @@ async fn advance(
                 }
                 metrics::commit_superseded(shard, &error);
                 manifest = manifest_log::newest(&context.bucket, shard).await?;
-                if knows_more_deletes(&manifest, context.writer.deletes.len() as u64) {
+                if knows_more(&manifest, &context.writer) {
                     return Ok(ShardEnd::Outdated(error));
                 }
             }
@@ -277,10 +280,14 @@ async fn advance(
     Ok(ShardEnd::Done)
 }
 
-/// Whether another compactor has carried out deletes that this plan was made without: it has to be made again.
-fn knows_more_deletes(manifest: &ShardManifest, ours: u64) -> bool {
+/// Whether another compactor has carried out deletes, or filtered by timelines, that this plan was made without: it has to
+/// be made again.
+fn knows_more(manifest: &ShardManifest, ours: &WriterContext) -> bool {
+    let deletes = ours.deletes.len() as u64;
     let mut segments = manifest.raw_segments();
-    manifest.deletes_applied > ours || segments.any(|segment| segment.deletes_applied > ours)
+    manifest.deletes_applied > deletes
+        || segments.any(|segment| segment.deletes_applied > deletes)
+        || manifest.versions.timeline > ours.timelines.version()
 }
 
 async fn run_step(

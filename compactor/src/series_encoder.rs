@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::Bytes;
-use skein_config::cutover::owner::writers;
-use skein_config::cutover::timelines::Timelines;
 use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::account::{OrgAccounts, OrgCounts};
 use skein_shared::format::order_column::{ChainIndex, ChainTable, Order};
@@ -14,13 +12,13 @@ use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity, SeriesMetadata};
 use skein_shared::format::shard_manifest::{Deleted, Expiry, Layer};
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::timeline::Pipeline;
-use skein_shared::window::{Resolution, TimestampMs, Window};
+use skein_shared::window::{Resolution, Window};
 use tokio_util::sync::CancellationToken;
 
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
 use crate::error::{Error, Result};
 use crate::live_segments::LiveSegments;
+use crate::ownership_filter::{NotOwned, OwnershipRule};
 use crate::payload_arena::PayloadRef;
 use crate::segment_set::SegmentSet;
 use crate::series_grouper::{SeriesGroup, SeriesGrouper};
@@ -53,8 +51,8 @@ pub struct SegmentInput<'a> {
     pub rollups: &'a [Resolution],
     /// What the encoder is after.
     pub profile: Profile,
-    /// Who writes which point.
-    pub timelines: &'a Timelines,
+    /// Which points are ours to write; of orders that mean `chains`.
+    pub ownership: OwnershipRule<'a>,
     /// Of which orgs the payloads' points are dropped.
     pub expiry: &'a Expiry,
     /// Which points deletes take of the payloads; of orders that mean `chains`, as the next.
@@ -73,6 +71,7 @@ pub struct Scratch {
     merge: SeriesMerge,
     batch: Batch,
     deleted: Deleted,
+    not_owned: BTreeMap<OrgId, NotOwned>,
     orgs: OrgAccounts,
     /// The org that series are being merged of: counted apart, so that the map is asked once for many series.
     org: (OrgId, OrgCounts),
@@ -140,6 +139,11 @@ impl Scratch {
         std::mem::take(&mut self.deleted)
     }
 
+    /// The points of each org that were not ours to write since it was asked last.
+    pub fn take_not_owned(&mut self) -> BTreeMap<OrgId, NotOwned> {
+        std::mem::take(&mut self.not_owned)
+    }
+
     /// Where the points of each org went since it was asked last.
     pub fn take_orgs(&mut self) -> OrgAccounts {
         let (org, counts) = std::mem::take(&mut self.org);
@@ -169,17 +173,13 @@ impl Scratch {
             let mut of_series = OrgCounts::default();
             let metadata = self.gather_series(input, key, &mut of_series)?;
             let next = self.batch.next();
-            let merged = merge_owned(
-                &mut self.merge,
-                (input.timelines, key.org, window),
-                &mut next.points,
-            );
+            let merged = self.merge.merge_into(|_| true, &mut next.points);
             (next.key, next.metadata) = (key, metadata);
             self.batch.keep_next();
             of_series.duplicates = merged.duplicates;
-            of_series.not_owned = merged.not_owned;
             self.count(key.org, of_series);
             counts.add(MergeCounts {
+                not_owned: of_series.not_owned,
                 deleted: of_series.deleted,
                 expired: of_series.expired,
                 ..merged
@@ -188,8 +188,8 @@ impl Scratch {
         Ok(counts)
     }
 
-    /// Gathers what payloads and live segments have of a series, which comes next, and no delete takes; answers its last
-    /// written metadata.
+    /// Gathers what payloads and live segments have of a series, which comes next, no delete takes and is ours to write;
+    /// answers its last written metadata.
     fn gather_series(
         &mut self,
         input: &mut SegmentInput<'_>,
@@ -203,11 +203,16 @@ impl Scratch {
         if input.fresh.peek() == Some((window, key))
             && let Some(group) = input.fresh.take_series()?
         {
-            let says = |order| !input.mask.takes_record(key, order, window);
+            let ownership = &mut input.ownership;
+            let says = |order, times: &[i64]| {
+                let is_taken = input.mask.takes_record(key, order, window);
+                !is_taken && ownership.keeps_any(key.org, order, times)
+            };
             metadata = gather(group, input.chain_indexes, merge, says);
         }
         counts.points_in = merge.gathered_points();
         counts.deleted = merge.drop_deleted(input.mask, key, deleted);
+        let mut not_owned = merge.drop_not_owned(&mut input.ownership, key.org);
         if input.expiry.drops(key.org, window) {
             counts.expired = merge.drop_all();
             metadata = None;
@@ -215,26 +220,16 @@ impl Scratch {
         input.live.take(key, |file, points, theirs| {
             let mask = &input.live_masks[file];
             counts.deleted += mask.drop_of_segment(key, points, deleted);
+            not_owned.add(input.ownership.drop_of_segment(key.org, points));
             merge.gather_segment(points);
             let says = |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, window);
             keep_newest(&mut metadata, theirs.filter(says));
         })?;
-        Ok(metadata)
-    }
-}
-
-/// Merges what was gathered of a series of the org in the window and leaves the points that are ours to write.
-fn merge_owned(
-    merge: &mut SeriesMerge,
-    (timelines, org, window): (&Timelines, OrgId, Window),
-    merged: &mut SeriesBuffer,
-) -> MergeCounts {
-    match timelines.of(org).phase_over(window.span()) {
-        Some(phase) if phase.writers.contain(Pipeline::New) => merge.merge_into(|_| true, merged),
-        Some(_) | None => {
-            let owned = |ms| writers(timelines, org, TimestampMs(ms)).contain(Pipeline::New);
-            merge.merge_into(owned, merged)
+        if not_owned.points > 0 {
+            counts.not_owned = not_owned.points;
+            self.not_owned.entry(key.org).or_default().add(not_owned);
         }
+        Ok(metadata)
     }
 }
 
@@ -277,12 +272,12 @@ pub fn encode_segment(
 }
 
 /// Gathers a series' points, with orders of the segment's chains, and answers its last written metadata. A payload without
-/// any says nothing, and neither does one that `says` is false of.
+/// any says nothing, and neither does one that `says` is false of, for its order and times.
 fn gather(
     group: SeriesGroup<'_>,
     chain_indexes: &[ChainIndex],
     merge: &mut SeriesMerge,
-    says: impl Fn(Order) -> bool,
+    mut says: impl FnMut(Order, &[i64]) -> bool,
 ) -> Option<SeriesMetadata> {
     let arena = group.arena();
     let mut newest: Option<(Order, &PayloadRef)> = None;
@@ -293,11 +288,13 @@ fn gather(
             let order = reference.key.order;
             let chain = chain_indexes[order.chain.0 as usize];
             let order = Order { chain, ..order };
+            let before = merge.gathered_points();
             merge.gather_record(order, |timestamps, values| {
                 points.decode_into(timestamps, values);
             });
+            let times = merge.last_times_ms(merge.gathered_points() - before);
             let is_newer = newest.is_none_or(|(newest, _)| newest < order);
-            if is_newer && points.has_metadata() && says(order) {
+            if is_newer && points.has_metadata() && says(order, times) {
                 newest = Some((order, reference));
             }
         }

@@ -12,14 +12,14 @@ use skein_shared::format::compact_plan::{Advance, CompactPlan, PlannedTask, Step
 use skein_shared::format::compact_result::{CompactResult, Delta, TaskOutcome};
 use skein_shared::format::damage::DamageId;
 use skein_shared::format::object_key::{ObjectKey, Prefix};
-use skein_shared::format::shard_manifest::ShardManifest;
+use skein_shared::format::shard_manifest::{SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, PlanId, ShardId, WriteId};
 use skein_shared::offset::Offset;
 use skein_shared::{ErrorKind, manifest_log};
 
 use crate::error::{Error, Result};
 use crate::manifest_commit;
-use crate::merge_policy::{levels, must_close};
+use crate::merge_policy::{levels, must_close, must_filter};
 use crate::metrics;
 
 /// How far a shard of a plan is.
@@ -273,6 +273,11 @@ fn join(whole: &mut Delta, part: Delta, manifest: &ShardManifest) -> Result<()> 
         Some("sealed windows on different manifests")
     } else if damages_in(whole).ne(damages_in(&part)) {
         Some("met different damages")
+    } else if is_unfiltered(whole) != is_unfiltered(&part)
+        && !whole.added.is_empty()
+        && !part.added.is_empty()
+    {
+        Some("filtered by different timelines")
     } else {
         None
     };
@@ -285,6 +290,10 @@ fn join(whole: &mut Delta, part: Delta, manifest: &ShardManifest) -> Result<()> 
     }
     whole.join(part);
     Ok(())
+}
+
+fn is_unfiltered(delta: &Delta) -> bool {
+    delta.added.iter().any(SegmentEntry::is_unfiltered)
 }
 
 fn damages_in(delta: &Delta) -> impl Iterator<Item = DamageId> {
@@ -313,7 +322,8 @@ fn is_rewritten(manifest: &ShardManifest, step: &Step) -> bool {
     let mut windows = step.rewrites.iter();
     windows.any(|window| {
         let live = manifest.raw_segments().filter(|s| s.window == *window);
-        !must_close(&levels(live))
+        let live: Vec<&SegmentEntry> = live.collect();
+        !must_close(&levels(live.iter().copied())) && !must_filter(&live)
     })
 }
 

@@ -1,12 +1,13 @@
 //! From the payloads of a step to one segment for each window that they touch.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod step_segments;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use skein_config::cutover::timelines::Timelines;
 use skein_shared::bucket::Bucket;
 use skein_shared::delete_rule::DeleteMask;
-use skein_shared::format::account::OrgAccounts;
 use skein_shared::format::compact_plan::{Part, Step};
 use skein_shared::format::delete_entry::DeleteEntry;
 use skein_shared::format::object_key::{Attempt, ObjectKey};
@@ -14,24 +15,28 @@ use skein_shared::format::order_column::{ChainIndex, ChainTable};
 use skein_shared::format::profile::Profile;
 use skein_shared::format::seal::Seal;
 use skein_shared::format::segment_writer::{FinishedSegment, SegmentIdentity};
-use skein_shared::format::shard_manifest::{Deleted, Layer, SegmentEntry, ShardManifest};
+use skein_shared::format::shard_manifest::{Layer, SegmentEntry, ShardManifest};
 use skein_shared::ids::{Generation, WriteId};
 use skein_shared::segment_fetch::SegmentFile;
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{Resolution, Window};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::delete_plan::may_hold;
-use crate::duplicate_rule::MergeCounts;
 use crate::error::Result;
 use crate::live_segments::LiveSegments;
-use crate::merge_policy::{Level, Merge, choose, everything, levels, oldest_first, reaching};
+use crate::merge_policy::{
+    Level, Merge, choose_filtered, everything, level_at, levels, oldest_first, reaching,
+};
+use crate::ownership_filter::OwnershipRule;
 use crate::plan::state_of;
-use crate::report::StepReport;
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
 use crate::series_encoder::{Scratch, SegmentInput, encode_segment};
 use crate::series_grouper::SeriesGrouper;
 use crate::stage_timers::{Stage, StageTimers};
+
+pub use step_segments::StepSegments;
 
 /// Segments whose last part is on its way while the next one is encoded.
 const CLOSING_UPLOADS: usize = 2;
@@ -75,27 +80,6 @@ pub struct WindowWriter<'a> {
     scratch: Scratch,
     closing: VecDeque<ClosingUpload>,
     written: StepSegments,
-}
-
-/// What a step's segments change.
-#[derive(Debug, Default)]
-pub struct StepSegments {
-    /// The new segments.
-    pub added: Vec<SegmentEntry>,
-    /// Windows of which live segments were merged, with their keys.
-    pub replaced: BTreeMap<Window, Vec<String>>,
-    /// Windows that have a new base.
-    pub sealed: BTreeSet<Window>,
-    /// Where the points went.
-    pub counts: MergeCounts,
-    /// Those that deletes have taken, by the delete.
-    pub deleted: Deleted,
-    /// The same by org.
-    pub orgs: OrgAccounts,
-    /// Points of live segments that were merged again.
-    pub points_merged: u64,
-    /// Segments written and their bytes and encodings.
-    pub report: StepReport,
 }
 
 impl<'a> WindowWriter<'a> {
@@ -210,6 +194,7 @@ impl<'a> WindowWriter<'a> {
             DeleteMask::new(unapplied, &chains)
         };
         let live_masks: Vec<DeleteMask> = applied.iter().map(mask_of).collect();
+        let ownership = OwnershipRule::new(&context.timelines, window, &chains);
         let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
@@ -220,7 +205,7 @@ impl<'a> WindowWriter<'a> {
             chains,
             rollups,
             profile: context.profile,
-            timelines: &context.timelines,
+            ownership,
             expiry: &self.base.expiry,
             mask: &mask,
             live_masks: &live_masks,
@@ -235,6 +220,8 @@ impl<'a> WindowWriter<'a> {
         self.written.counts.add(counts);
         self.written.points_merged += live.points();
         self.written.orgs.add(&self.scratch.take_orgs());
+        let not_owned = self.scratch.take_not_owned();
+        self.written.count_not_owned(window, not_owned);
         for (delete, points) in self.scratch.take_deleted() {
             *self.written.deleted.entry(delete).or_default() += points;
         }
@@ -280,8 +267,8 @@ impl<'a> WindowWriter<'a> {
         let of_window = self.base.raw_segments().filter(|s| s.window == window);
         let live = oldest_first(of_window);
         let levels = levels(live.iter().copied());
-        let state = state_of(self.step, window);
-        let merge = choose(&levels, state, self.context.max_overlays);
+        let (state, filter) = (state_of(self.step, window), self.context.timelines.filter());
+        let merge = choose_filtered(&live, (state, filter), self.context.max_overlays);
         let merge = if self.step.whole.contains(&window) {
             everything(&levels)
         } else {
@@ -311,12 +298,7 @@ impl<'a> WindowWriter<'a> {
         let Some(oldest) = live.iter().position(holds_deleted) else {
             return merge;
         };
-        let mut seen = 0;
-        let level = levels.iter().position(|level| {
-            seen += level.segments;
-            oldest < seen
-        });
-        reaching(merge, levels, level.unwrap_or(levels.len()))
+        reaching(merge, levels, level_at(levels, oldest))
     }
 
     /// The chains of the window's records and of the segments that are merged in.
@@ -348,6 +330,8 @@ impl<'a> WindowWriter<'a> {
         finished: FinishedSegment,
     ) {
         if layer == Layer::Base {
+            let filter = self.context.timelines.filter();
+            assert_eq!(filter, OwnershipFilter::Owned, "a base is filtered");
             self.written.sealed.insert(identity.window);
         }
         let report = &mut self.written.report;
@@ -371,6 +355,7 @@ impl<'a> WindowWriter<'a> {
             write_id: upload.write_id(),
             summary: finished.summary,
             deletes_applied: self.context.deletes.len() as u64,
+            filter: self.context.timelines.filter(),
         });
         let timers = &self.context.timers;
         let closing = timers.time(Stage::Close, || upload.close(finished.rest));

@@ -157,6 +157,7 @@ fn segments(listing: &Listing) -> String {
         "B/point",
         "first",
         "last",
+        "",
     ];
     let rows = listing.segments.iter().map(|row| {
         vec![
@@ -168,6 +169,7 @@ fn segments(listing: &Listing) -> String {
             format!("{:.3}", row.bytes_per_point),
             row.first_timestamp.clone(),
             row.last_timestamp.clone(),
+            if row.unfiltered { "unfiltered" } else { "" }.to_owned(),
         ]
     });
     output::table(&head, rows.collect())
@@ -186,6 +188,9 @@ fn orgs(listing: &Listing) -> String {
             row.deleted.to_string(),
             row.expired.to_string(),
             row.quarantined_records.to_string(),
+            row.highest_not_owned
+                .clone()
+                .unwrap_or_else(|| "-".to_owned()),
         ]
     });
     let head = [
@@ -198,6 +203,7 @@ fn orgs(listing: &Listing) -> String {
         "deleted",
         "expired",
         "quarantined",
+        "not owned to",
     ];
     output::table(&head, rows.collect())
 }

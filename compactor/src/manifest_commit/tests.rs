@@ -6,6 +6,7 @@ use skein_shared::format::shard_manifest::{ConservationCounts, ManifestVersions}
 use skein_shared::ids::{
     Chain, Incarnation, MetricId, OrgId, PartitionId, SeriesKey, ShardId, SourceName, TopicName,
 };
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::Resolution;
 
 fn chain(partition: u32) -> Chain {
@@ -113,6 +114,7 @@ fn segment(layer: Layer, deletes_applied: u64) -> SegmentEntry {
             last_series: series,
         },
         deletes_applied,
+        filter: OwnershipFilter::Owned,
     }
 }
 

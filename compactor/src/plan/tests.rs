@@ -45,6 +45,7 @@ fn input(flushes: &[(Vec<(u32, i64)>, u64)]) -> PlanInput {
         bound: StateBound::default(),
         watermark: None,
         deletes: DeleteInput::default(),
+        filter: OwnershipFilter::Owned,
     };
     for (counter, (spans, raw_bytes)) in (0..).zip(flushes) {
         let flush = flush_id(counter);

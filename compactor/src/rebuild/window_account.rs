@@ -25,11 +25,22 @@ pub(super) enum Compared {
     Together([u64; 2]),
 }
 
+/// Points of live segments that are to be there no longer.
+#[derive(Default)]
+pub(super) struct Struck {
+    /// Deletes have taken them.
+    pub(super) deleted: Deleted,
+    /// They are another pipeline's now, by org.
+    pub(super) not_owned: BTreeMap<OrgId, u64>,
+}
+
 /// The points of one org; or of all, where they are not known apart.
 struct Share {
     org: Option<OrgId>,
     /// Deletes have taken them.
     deleted: Deleted,
+    /// They are another pipeline's now.
+    not_owned: u64,
     /// They were twice in live segments; or, where the window's points have expired, they are of an expired org.
     gone: u64,
     /// They had been counted as gone, and are there again.
@@ -40,18 +51,24 @@ impl WindowAccount {
     pub(super) fn of(
         (window, manifest): (Window, &ShardManifest),
         compared: &Compared,
-        taken: &Deleted,
+        struck: &Struck,
         deletes: &[DeleteEntry],
     ) -> Self {
+        let taken = &struck.deleted;
         let shares = match compared {
-            Compared::Together(points) => vec![Share::of(None, *points, taken.clone())],
+            Compared::Together(points) => {
+                let not_owned = struck.not_owned.values().sum();
+                vec![Share::of(None, *points, (taken.clone(), not_owned))]
+            }
             Compared::ByOrg([before, after]) => {
                 let orgs: BTreeSet<&OrgId> = before.keys().chain(after.keys()).collect();
                 let points =
                     |of: &BTreeMap<OrgId, u64>, org: &OrgId| of.get(org).copied().unwrap_or(0);
                 let share = |org: &OrgId| {
+                    let not_owned = struck.not_owned.get(org).copied().unwrap_or(0);
                     let points = [points(before, org), points(after, org)];
-                    Share::of(Some(*org), points, of_org(taken, deletes, *org))
+                    let deleted = of_org(taken, deletes, *org);
+                    Share::of(Some(*org), points, (deleted, not_owned))
                 };
                 orgs.into_iter().map(share).collect()
             }
@@ -75,11 +92,13 @@ impl WindowAccount {
             };
             let counts = OrgCounts {
                 duplicates,
+                not_owned: share.not_owned,
                 deleted,
                 expired,
                 ..OrgCounts::default()
             };
             delta.counts.duplicates += duplicates;
+            delta.counts.not_owned += share.not_owned;
             delta.counts.deleted += deleted;
             delta.counts.expired += expired;
             share.count(&mut delta.orgs, counts);
@@ -89,14 +108,15 @@ impl WindowAccount {
         }
     }
 
-    /// Points that are there again are no longer counted as gone: as deleted, where deletes bear on them and have
-    /// taken so many, else as duplicates. Answers whose they were; `None` when that is not known.
+    /// Points that are there again are no longer counted as gone: as not owned, as far as `not_owned` says that their org
+    /// has any, as deleted, where deletes bear on them and have taken so many, else as duplicates. Answers whose they were;
+    /// `None` when that is not known.
     ///
     /// # Errors
     /// [`Error::Unconserved`] when not as many had gone.
     pub(super) fn give_back(
         &self,
-        deletes: &[DeleteEntry],
+        (deletes, not_owned): (&[DeleteEntry], &mut BTreeMap<OrgId, u64>),
         manifest: &mut ShardManifest,
     ) -> Result<Option<OrgAccounts>> {
         let mut given_back = Some(OrgAccounts::default());
@@ -107,8 +127,10 @@ impl WindowAccount {
                 is_its && selector.span.overlaps(self.window.span())
             };
             let bearing = deletes.iter().rev().filter(bears);
-            let undeleted = undelete(share.returned, bearing, manifest);
-            let left = share.returned - undeleted;
+            let owned = share.own(not_owned, manifest);
+            let returned = share.returned - owned;
+            let undeleted = undelete(returned, bearing, manifest);
+            let left = returned - undeleted;
             let duplicates = manifest.counts.duplicates.checked_sub(left);
             manifest.counts.duplicates = duplicates.ok_or(Error::Unconserved {
                 shard: manifest.shard,
@@ -116,6 +138,7 @@ impl WindowAccount {
                 live: manifest.live_points() + share.returned,
             })?;
             let counts = OrgCounts {
+                not_owned: owned,
                 deleted: undeleted,
                 duplicates: left,
                 ..OrgCounts::default()
@@ -129,7 +152,11 @@ impl WindowAccount {
 impl Share {
     /// A base does not tell which of its points lie below a delete of an earlier build, and what was made anew does: of
     /// those that were taken out of the base some are there after all.
-    fn of(org: Option<OrgId>, [before, after]: [u64; 2], mut deleted: Deleted) -> Self {
+    fn of(
+        org: Option<OrgId>,
+        [before, after]: [u64; 2],
+        (mut deleted, not_owned): (Deleted, u64),
+    ) -> Self {
         let there = after + deleted.values().sum::<u64>();
         let mut returned = there.saturating_sub(before);
         for taken in deleted.values_mut().rev() {
@@ -137,12 +164,27 @@ impl Share {
             *taken -= points;
             returned -= points;
         }
+        let gone = before.saturating_sub(there);
+        let not_owned = gone.min(not_owned);
         Self {
             org,
             deleted,
-            gone: before.saturating_sub(there),
+            not_owned,
+            gone: gone - not_owned,
             returned,
         }
+    }
+
+    /// Takes up to as many points as are there again back from those that were not owned; answers how many.
+    fn own(&self, not_owned: &mut BTreeMap<OrgId, u64>, manifest: &mut ShardManifest) -> u64 {
+        let Some(of_org) = self.org.and_then(|org| not_owned.get_mut(&org)) else {
+            return 0;
+        };
+        let counts = &mut manifest.counts;
+        let owned = self.returned.min(*of_org).min(counts.not_owned);
+        *of_org -= owned;
+        counts.not_owned -= owned;
+        owned
     }
 
     fn count(&self, orgs: &mut Option<OrgAccounts>, counts: OrgCounts) {

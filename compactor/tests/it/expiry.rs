@@ -6,7 +6,6 @@ use std::sync::Arc;
 use skein_compactor::rebuild::{Found, Mode as RebuildMode};
 use skein_compactor::retention::{self, Mode, ShardExpiry};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timelines::Timelines;
 use skein_config::load::{Flag, Layers, load};
 use skein_config::retention::{Keep, RetentionSettings};
 use skein_shared::format::delete_entry::DeleteSelector;
@@ -43,7 +42,7 @@ async fn try_expire(
 ) -> skein_compactor::Result<Vec<ShardExpiry>> {
     let options = RunOptions {
         limits: Limits::default(),
-        timelines: Timelines::new_owns_everything(),
+        timelines: world.timelines().filtered(),
     };
     let controls = (CancellationToken::new(), Arc::new(|_| ()) as _);
     retention::apply((&settings(), keep), &world.bucket, options, mode, controls).await

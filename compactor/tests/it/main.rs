@@ -4,6 +4,7 @@
 #![expect(clippy::cast_precision_loss, reason = "small numbers stand for values")]
 
 mod world;
+mod fleets;
 mod copies;
 mod read_back;
 mod rule_of_truth;
@@ -28,3 +29,4 @@ mod expiry;
 mod state_garbage;
 mod run_records;
 mod accounts;
+mod cutovers;

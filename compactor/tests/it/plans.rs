@@ -8,7 +8,6 @@ use skein_compactor::planner::{self, Planned};
 use skein_compactor::run::RunOptions;
 use skein_compactor::task_results::ShardProgress;
 use skein_config::compactor::CompactorSettings;
-use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::compact_plan::CompactPlan;
 use skein_shared::format::shard_manifest::Layer;
 use skein_shared::ids::{PlanId, ShardId, WriteId};
@@ -23,7 +22,7 @@ use crate::world::{DAY, NOON, World, flush_of, settings};
 pub(crate) async fn plan(world: &World, settings: &CompactorSettings) -> Planned {
     let options = RunOptions {
         limits: Limits::default(),
-        timelines: Timelines::new_owns_everything(),
+        timelines: world.timelines(),
     };
     planner::plan(settings, &world.bucket, &options)
         .await
@@ -40,7 +39,7 @@ pub(crate) async fn task(
     run_task(
         settings,
         &world.bucket,
-        Timelines::new_owns_everything(),
+        world.timelines(),
         (id, index),
         (CancellationToken::new(), Arc::new(|_| ())),
     )
@@ -288,7 +287,7 @@ async fn a_task_that_is_preempted_leaves_nothing_that_counts() {
     let task = run_task(
         &settings,
         &world.bucket,
-        Timelines::new_owns_everything(),
+        world.timelines(),
         (id, 0),
         (cancelled, Arc::new(|_| ())),
     );

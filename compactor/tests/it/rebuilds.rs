@@ -6,7 +6,6 @@ use std::sync::Arc;
 use skein_compactor::Error;
 use skein_compactor::rebuild::{Found, Mode, RebuildOptions, WindowRow, rebuild};
 use skein_compactor::run::RunOptions;
-use skein_config::cutover::timelines::Timelines;
 use skein_shared::ids::WriteId;
 use skein_shared::payload::Limits;
 use skein_shared::window::{TimeSpan, TimestampMs};
@@ -30,7 +29,7 @@ async fn try_rebuild(
 ) -> skein_compactor::Result<Vec<WindowRow>> {
     let options = RunOptions {
         limits,
-        timelines: Timelines::new_owns_everything(),
+        timelines: world.timelines().filtered(),
     };
     let what = RebuildOptions {
         shards: BTreeSet::new(),

@@ -1,5 +1,8 @@
 //! A bucket with a connector's output in it, and what must come out.
 
+#[path = "world_settings.rs"]
+mod settings;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +22,6 @@ use skein_shared::format::flush_manifest::{
 use skein_shared::format::frame::{HeaderBuffer, RecordRef, RecordTimes, RecordTimestamp, Stream};
 use skein_shared::format::ledger_entry::{EntryKind, Genesis, LedgerEntry, StartPolicy};
 use skein_shared::format::object_key::{Hour, ObjectKey};
-use skein_shared::format::profile::Profile;
 use skein_shared::format::state_object::{Head, MadeWith, StateObjectWriter};
 use skein_shared::format::worker_status::{Claim, WorkerStatus};
 use skein_shared::ids::{
@@ -31,10 +33,12 @@ use skein_shared::offset::{Offset, Span};
 use skein_shared::payload::{Limits, Payload, org_of};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::shard_map::{Routing, ShardMap};
-use skein_shared::units::{ByteCount, Millis};
-use skein_shared::window::{Resolution, TimestampMs};
+use skein_shared::units::Millis;
+use skein_shared::window::TimestampMs;
 use skein_shared::{delete_log, shard_map_log, status_log};
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use settings::settings;
 
 pub(crate) const DAY: i64 = 86_400_000;
 /// The start of a window; all tests happen around it.
@@ -48,6 +52,8 @@ pub(crate) struct World {
     /// Where each partition's ledger ends.
     ends: Mutex<BTreeMap<u32, i64>>,
     times: Mutex<BTreeMap<FlushId, Option<RecordTimes>>>,
+    /// What compactors go by.
+    timelines: Mutex<Timelines>,
 }
 
 /// A record as a producer sent it.
@@ -103,7 +109,17 @@ impl World {
             map,
             ends: Mutex::default(),
             times: Mutex::default(),
+            timelines: Mutex::new(Timelines::new_owns_everything()),
         }
+    }
+
+    /// Whoever compacts from now on goes by these.
+    pub(crate) fn go_by(&self, timelines: Timelines) {
+        *self.timelines.lock().unwrap() = timelines;
+    }
+
+    pub(crate) fn timelines(&self) -> Timelines {
+        self.timelines.lock().unwrap().clone()
     }
 
     /// Writes the flush's objects and its manifest. Without ledger entries all of it is void.
@@ -246,7 +262,7 @@ impl World {
     ) -> skein_compactor::Result<RunReport> {
         let options = RunOptions {
             limits: Limits::default(),
-            timelines: Timelines::new_owns_everything(),
+            timelines: self.timelines(),
         };
         run(
             settings,
@@ -256,27 +272,6 @@ impl World {
             progress,
         )
         .await
-    }
-}
-
-/// Settings whose budgets are large and whose merges come early.
-pub(crate) fn settings() -> CompactorSettings {
-    CompactorSettings {
-        reader_pin: Millis(0),
-        watermark_delay: Millis::seconds(300),
-        delete_after: Millis(0),
-        delete_deadline: Millis::seconds(86_400),
-        run_records: 1000,
-        memory_budget: ByteCount::mib(256),
-        threads: 2,
-        read_bytes: ByteCount::mib(8),
-        read_concurrency: 4,
-        part_bytes: ByteCount::mib(8),
-        max_overlays: 4,
-        step_bytes: ByteCount::mib(1024),
-        spill_folder: std::path::PathBuf::new(),
-        rollups: vec![Resolution::FiveMinutes, Resolution::OneHour],
-        profile: Profile::default(),
     }
 }
 

@@ -170,7 +170,7 @@ impl Stages {
         let listener = Arc::clone(&self.options.progress);
         let options = RunOptions {
             limits: self.settings.limits.limits(),
-            timelines: Timelines::new_owns_everything(),
+            timelines: self.timelines().await?,
         };
         let compacted = skein_compactor::run::run(
             &self.settings.compactor,
@@ -300,8 +300,13 @@ impl Stages {
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {
-        let timelines = Timelines::new_owns_everything();
+        let timelines = self.timelines().await?;
         Ok(Snapshot::load(&self.bucket, timelines, Selection::All).await?)
+    }
+
+    async fn timelines(&self) -> Result<Timelines> {
+        let unenrolled = self.settings.cutover.unenrolled.pipeline();
+        Ok(Timelines::load(&self.bucket, unenrolled).await?)
     }
 
     fn tell(&self, stage: Stage, done: u64, unit: &'static str) {

@@ -313,6 +313,7 @@ fn segment_entry(entry: &SegmentEntry) -> Value {
         "first_timestamp": text(&entry.summary.first_timestamp),
         "last_timestamp": text(&entry.summary.last_timestamp),
         "deletes_applied": entry.deletes_applied,
+        "unfiltered": entry.is_unfiltered(),
     })
 }
 

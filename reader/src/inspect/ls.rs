@@ -115,6 +115,8 @@ pub struct SegmentRow {
     pub first_timestamp: String,
     /// Its greatest timestamp, RFC 3339.
     pub last_timestamp: String,
+    /// Whether it holds points that another pipeline owns, too, until it is merged next.
+    pub unfiltered: bool,
 }
 
 /// An org in a shard: where its points went, from the first compaction on.
@@ -138,6 +140,8 @@ pub struct OrgRow {
     pub expired: u64,
     /// Records in quarantine.
     pub quarantined_records: u64,
+    /// The latest time of the points that another pipeline owns, RFC 3339; `None` when there are none.
+    pub highest_not_owned: Option<String>,
 }
 
 /// A chain of the ledger.
@@ -342,6 +346,7 @@ fn segment_rows(manifest: &ShardManifest) -> Vec<SegmentRow> {
         bytes_per_point: ratio(segment.summary.size_bytes, segment.summary.points),
         first_timestamp: segment.summary.first_timestamp.to_string(),
         last_timestamp: segment.summary.last_timestamp.to_string(),
+        unfiltered: segment.is_unfiltered(),
     };
     manifest.segments.iter().map(row).collect()
 }

@@ -27,6 +27,7 @@ use skein_shared::segment_fetch::MetadataFetch;
 use skein_shared::series::SERIES_METADATA_KEY;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::shard_map_log;
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs, Window};
 
 const BUCKET: &str = "skein-test";
@@ -312,6 +313,7 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         write_id: WriteId::random(),
         summary: finished.summary,
         deletes_applied: 0,
+        filter: OwnershipFilter::Owned,
     };
     (finished.rest.to_vec(), entry)
 }
@@ -359,6 +361,7 @@ fn rollup_segment(
         write_id: WriteId::random(),
         summary: finished.summary,
         deletes_applied: 0,
+        filter: OwnershipFilter::Owned,
     };
     (finished.rest.to_vec(), entry)
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::format::envelope::{self, HEADER_BYTES, Kind};
 use crate::format::shard_manifest::ConservationCounts;
 use crate::ids::{Generation, OrgId, ShardId, WriteId};
+use crate::window::TimestampMs;
 
 pub(crate) use body::OrgsBody;
 
@@ -31,6 +32,9 @@ pub struct OrgAccounts {
     pub orgs: BTreeMap<OrgId, OrgCounts>,
     /// Records in quarantine whose org cannot be read.
     pub unreadable_records: u64,
+    /// Of each org that has any the latest event time of the points that were not owned. Before a later one the new pipeline
+    /// may lack points, whatever the timelines say now.
+    pub highest_not_owned: BTreeMap<OrgId, TimestampMs>,
 }
 
 /// Where the points of one org went: `points_in = live points + duplicates + not_owned + deleted +
@@ -98,17 +102,26 @@ impl OrgAccounts {
         }
     }
 
+    /// Points of `org` up to this time were not owned.
+    pub fn mark_not_owned(&mut self, org: OrgId, highest: TimestampMs) {
+        let mark = self.highest_not_owned.entry(org).or_insert(highest);
+        *mark = highest.max(*mark);
+    }
+
     /// Takes those of another step, or of another part of one, in.
     pub fn add(&mut self, other: &Self) {
         for (org, counts) in &other.orgs {
             self.count(*org, *counts);
+        }
+        for (org, highest) in &other.highest_not_owned {
+            self.mark_not_owned(*org, *highest);
         }
         self.unreadable_records = self
             .unreadable_records
             .saturating_add(other.unreadable_records);
     }
 
-    /// What is left without others; `None` when some org does not have as many.
+    /// What is left without others, whose marks say nothing; `None` when some org does not have as many.
     #[must_use]
     pub fn without(&self, other: &Self) -> Option<Self> {
         let mut left = self.clone();

@@ -24,6 +24,7 @@ use crate::format::segment_writer::SegmentSummary;
 use crate::ids::{Chain, Generation, Hole, OrgId, ShardId, WriteId};
 use crate::offset::Offset;
 use crate::payload::Limits;
+use crate::timeline::OwnershipFilter;
 use crate::window::{Resolution, TimeSpan, TimestampMs, Window};
 
 pub use leaf::{LeafRef, LeafScope, ManifestLeaf};
@@ -129,6 +130,8 @@ pub struct SegmentEntry {
     pub summary: SegmentSummary,
     /// It was made with the deletes up to this number, and holds none of their points.
     pub deletes_applied: u64,
+    /// Which points were written into it. One that holds all is an overlay, and is filtered when it is merged next.
+    pub filter: OwnershipFilter,
 }
 
 /// What a segment is among those of its window. Readers merge them all; the compactor decides by it what to rewrite.
@@ -200,6 +203,13 @@ pub struct ConservationCounts {
     pub deleted: u64,
     /// Points that went with their segments because all of these was expired, or came after that.
     pub expired: u64,
+}
+
+impl SegmentEntry {
+    /// Whether it holds points that no timeline gives to the new pipeline: readers have to filter them.
+    pub fn is_unfiltered(&self) -> bool {
+        self.filter == OwnershipFilter::Everything
+    }
 }
 
 impl ShardManifest {

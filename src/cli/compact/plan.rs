@@ -47,7 +47,7 @@ pub(super) fn run(format: ReportFormat, settings: &SettingsArgs) -> Outcome {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let options = RunOptions {
             limits: settings.limits.limits(),
-            timelines: Timelines::new_owns_everything(),
+            timelines: Timelines::load(&bucket, settings.cutover.unenrolled.pipeline()).await?,
         };
         Ok::<_, Failure>(planner::plan(&settings.compactor, &bucket, &options).await?)
     })?;

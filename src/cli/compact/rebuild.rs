@@ -83,7 +83,7 @@ pub(super) fn run(args: &RebuildArgs, settings: &SettingsArgs) -> Outcome {
         };
         let options = RunOptions {
             limits: settings.limits.limits(),
-            timelines: Timelines::new_owns_everything(),
+            timelines: Timelines::load(&bucket, settings.cutover.unenrolled.pipeline()).await?,
         };
         let controls = (cancel_on_signal()?, Arc::new(teller()) as _);
         let compactor = &settings.compactor;

@@ -11,9 +11,11 @@ use skein_compactor::Error;
 use skein_compactor::report::{Progress, RunReport};
 use skein_compactor::run::{self, RunOptions};
 use skein_config::Settings;
+use skein_config::cutover::acknowledger::Acknowledger;
 use skein_config::cutover::timelines::Timelines;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
+use skein_shared::cutover::NodeRole;
 use skein_shared::units::Millis;
 use skein_shared::{ErrorKind, process_use};
 use tokio::time::MissedTickBehavior;
@@ -93,11 +95,18 @@ pub(super) fn run(args: &RunArgs, settings: &SettingsArgs) -> Outcome {
     runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let cancel = cancel_on_signal()?;
+        let node = Acknowledger::start(&bucket, NodeRole::Compactor, &settings.cutover).await?;
         if args.watch {
-            return watch(args, &settings, &bucket, &cancel).await;
+            let watched = watch(args, &settings, (&bucket, &node), &cancel).await;
+            let ended = node.end().await;
+            let code = watched?;
+            ended?;
+            return Ok(code);
         }
-        let report = round(&settings, &bucket, &cancel).await?;
-        let report = Report::of(&report);
+        let report = round(&settings, &bucket, node.timelines(), &cancel).await;
+        let ended = node.end().await;
+        let report = Report::of(&report?);
+        ended?;
         match args.format {
             ReportFormat::Json => output::json(&report)?,
             ReportFormat::Text => output::lines(&report.shown())?,
@@ -109,22 +118,24 @@ pub(super) fn run(args: &RunArgs, settings: &SettingsArgs) -> Outcome {
 async fn round(
     settings: &Settings,
     bucket: &Bucket,
+    timelines: Timelines,
     cancel: &CancellationToken,
 ) -> skein_compactor::Result<RunReport> {
     let options = RunOptions {
         limits: settings.limits.limits(),
-        timelines: Timelines::new_owns_everything(),
+        timelines,
     };
     let progress = Arc::new(teller());
     let compactor = &settings.compactor;
     run::run(compactor, bucket, options, cancel.clone(), progress).await
 }
 
-/// Round after round; what fails is told of, and tried again. What is refused in the first round is refused for good.
+/// Round after round, each by the newest cutovers that the node has read; what fails is told of, and tried again. What is
+/// refused in the first round is refused for good.
 async fn watch(
     args: &RunArgs,
     settings: &Settings,
-    bucket: &Bucket,
+    (bucket, node): (&Bucket, &Acknowledger),
     cancel: &CancellationToken,
 ) -> Outcome {
     let mut rounds = tokio::time::interval(Duration::from_millis(args.every.0.max(1)));
@@ -135,7 +146,7 @@ async fn watch(
             () = cancel.cancelled() => return Ok(ExitCode::Ok),
             _ = rounds.tick() => {}
         }
-        match round(settings, bucket, cancel).await {
+        match round(settings, bucket, node.timelines(), cancel).await {
             Ok(report) if report.steps.generations > 0 => tell(args, &Report::of(&report))?,
             Ok(_) => tracing::debug!("nothing to compact"),
             Err(Error::Cancelled) => return Ok(ExitCode::Ok),

@@ -8,9 +8,10 @@ use serde::Serialize;
 use skein_compactor::Error;
 use skein_compactor::planned_task::{TaskReport, run_task};
 use skein_compactor::task_results::ShardProgress;
-use skein_config::cutover::timelines::Timelines;
+use skein_config::cutover::acknowledger::Acknowledger;
 use skein_config::settings::Need;
 use skein_shared::bucket::Bucket;
+use skein_shared::cutover::NodeRole;
 use skein_shared::ids::PlanId;
 
 use crate::cli::compact::run::teller;
@@ -121,16 +122,22 @@ pub(super) fn run(args: &TaskArgs, settings: &SettingsArgs) -> Outcome {
         let opened = Bucket::open(&settings.bucket.settings()?).await;
         let bucket = opened.map_err(|error| Failure::of_task(&error.into()))?;
         let cancel = cancel_on_signal()?;
-        let timelines = Timelines::new_owns_everything();
+        let node = Acknowledger::start(&bucket, NodeRole::Compactor, &settings.cutover).await;
+        let node = node.map_err(|error| Failure::of_task(&error.into()))?;
         let task = run_task(
             &settings.compactor,
             &bucket,
-            timelines,
+            node.timelines(),
             (args.plan.0, index),
             (cancel, Arc::new(teller())),
         );
-        match task.await {
-            Ok(report) => Ok(Some(report)),
+        let done = task.await;
+        let ended = node.end().await;
+        match done {
+            Ok(report) => {
+                ended.map_err(|error| Failure::of_task(&error.into()))?;
+                Ok(Some(report))
+            }
             // Arrays of some engines cannot be as small as a plan.
             Err(Error::NoSuchTask { .. }) if matches!(args.index, TaskIndex::Auto) => Ok(None),
             Err(error) => Err(Failure::of_task(&error)),

@@ -92,7 +92,7 @@ pub(super) fn run(args: &CreateArgs, settings: &SettingsArgs) -> Outcome {
 
 async fn create(args: &CreateArgs, span: TimeSpan, settings: &Settings) -> Result<Report, Failure> {
     let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-    let selector = selector_of(args, span, &bucket).await?;
+    let selector = selector_of(args, span, (&bucket, settings)).await?;
     let touches = reach(&bucket, selector).await?;
     let report = Report {
         delete: None,
@@ -139,13 +139,14 @@ fn actor(args: &CreateArgs) -> String {
 async fn selector_of(
     args: &CreateArgs,
     span: TimeSpan,
-    bucket: &Bucket,
+    (bucket, settings): (&Bucket, &Settings),
 ) -> Result<DeleteSelector, Failure> {
     let org = OrgId(args.org);
     let metric = match &args.metric {
         None => None,
         Some(metric) => {
-            let timelines = Timelines::new_owns_everything();
+            let unenrolled = settings.cutover.unenrolled.pipeline();
+            let timelines = Timelines::load(bucket, unenrolled).await?;
             let snapshot = Snapshot::load(bucket, timelines, Selection::Org(org)).await?;
             Some(series_names::find(&snapshot, org, metric).await?)
         }

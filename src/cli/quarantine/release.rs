@@ -96,7 +96,8 @@ pub(super) fn run(args: &ReleaseArgs, settings: &SettingsArgs) -> Outcome {
 async fn release_all(args: &ReleaseArgs, settings: &Settings) -> Result<Vec<Row>, Failure> {
     let bucket = Bucket::open(&settings.bucket.settings()?).await?;
     let cancel = cancel_on_signal()?;
-    let options = args.options();
+    let unenrolled = settings.cutover.unenrolled.pipeline();
+    let options = args.options(Timelines::load(&bucket, unenrolled).await?);
     let found = damage_release::find(&bucket, |shard, damage| match args.all_of_shard {
         Some(meant) => shard == meant && damage.is_undecided(),
         None => args.id == Some(damage.id),
@@ -166,7 +167,7 @@ async fn release(
 }
 
 impl ReleaseArgs {
-    fn options(&self) -> ReleaseOptions {
+    fn options(&self, timelines: Timelines) -> ReleaseOptions {
         ReleaseOptions {
             verdict: if self.retry {
                 Verdict::Retry
@@ -180,7 +181,7 @@ impl ReleaseArgs {
             },
             actor: actor(),
             reason: self.reason.clone(),
-            timelines: Timelines::new_owns_everything(),
+            timelines,
         }
     }
 }

@@ -94,7 +94,7 @@ fn run(mode: Mode, format: ReportFormat, settings: &SettingsArgs) -> Outcome {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let options = RunOptions {
             limits: settings.limits.limits(),
-            timelines: Timelines::new_owns_everything(),
+            timelines: Timelines::load(&bucket, settings.cutover.unenrolled.pipeline()).await?,
         };
         let controls = (cancel_on_signal()?, Arc::new(teller()) as _);
         let what = (&settings.compactor, &settings.retention);

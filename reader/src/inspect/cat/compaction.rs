@@ -140,7 +140,14 @@ pub(super) fn account(bytes: &[u8]) -> Result<Value> {
         "expected_generation": account.expected_generation.0,
         "orgs": org_counts(&account.orgs),
         "unreadable_records": account.orgs.unreadable_records,
+        "highest_not_owned": marks(&account.orgs),
     }))
+}
+
+fn marks(accounts: &OrgAccounts) -> Value {
+    let marks = accounts.highest_not_owned.iter();
+    let marks = marks.map(|(org, highest)| json!({ "org": org.0, "to": text(highest) }));
+    marks.collect()
 }
 
 fn org_counts(accounts: &OrgAccounts) -> Value {

@@ -26,6 +26,7 @@ pub(super) async fn rows(bucket: &Bucket, manifests: &[ShardManifest]) -> Result
 }
 
 fn rows_of(account: &Account) -> impl Iterator<Item = OrgRow> {
+    let marks = &account.orgs.highest_not_owned;
     account.orgs.orgs.iter().map(|(org, counts)| OrgRow {
         org: org.0,
         shard: account.shard.to_string(),
@@ -36,5 +37,6 @@ fn rows_of(account: &Account) -> impl Iterator<Item = OrgRow> {
         deleted: counts.deleted,
         expired: counts.expired,
         quarantined_records: counts.quarantined_records,
+        highest_not_owned: marks.get(org).map(ToString::to_string),
     })
 }

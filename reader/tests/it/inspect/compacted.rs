@@ -15,6 +15,7 @@ use skein_shared::format::shard_manifest::{
 use skein_shared::ids::{FlushId, Generation, MetricId, Position, SeriesKey, ShardId, WriteId};
 use skein_shared::manifest_log;
 use skein_shared::offset::Offset;
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{Resolution, TimestampMs, Window};
 
 use crate::inspect::world::{BASE_MS, POINTS, RECORDS, Sample, World, chain, times};
@@ -126,6 +127,7 @@ impl World {
             write_id: WriteId::random(),
             summary: finished.summary,
             deletes_applied: 0,
+            filter: OwnershipFilter::Owned,
         }
     }
 

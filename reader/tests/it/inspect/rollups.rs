@@ -18,6 +18,7 @@ use skein_shared::ids::{Generation, SeriesKey, WriteId};
 use skein_shared::manifest_log;
 use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::{SegmentCursor, SegmentFile};
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{Resolution, TimestampMs};
 
 use crate::inspect::world::{POINTS, World};
@@ -95,6 +96,7 @@ impl World {
             write_id: WriteId::random(),
             summary: finished.summary,
             deletes_applied: 0,
+            filter: OwnershipFilter::Owned,
         }
     }
 

@@ -5,6 +5,7 @@ use prost::Message;
 use super::{Account, OrgAccounts, OrgCounts};
 use crate::format::wire::{Reading, required};
 use crate::ids::{Generation, OrgId};
+use crate::window::TimestampMs;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct AccountBody {
@@ -36,6 +37,12 @@ pub(crate) struct OrgsBody {
     unreadable_records: u64,
     #[prost(uint64, repeated, tag = "8")]
     expired: Vec<u64>,
+    /// The orgs of which points were not owned: ascending, each as the difference to the one before it.
+    #[prost(uint64, repeated, tag = "9")]
+    marked_orgs: Vec<u64>,
+    /// As many.
+    #[prost(sint64, repeated, tag = "10")]
+    highest_not_owned_ms: Vec<i64>,
 }
 
 impl AccountBody {
@@ -73,6 +80,12 @@ impl OrgsBody {
             body.expired.push(counts.expired);
             body.quarantined_records.push(counts.quarantined_records);
         }
+        let mut before = 0;
+        for (org, highest) in &accounts.highest_not_owned {
+            body.marked_orgs.push(org.0 - before);
+            before = org.0;
+            body.highest_not_owned_ms.push(highest.0);
+        }
         body
     }
 
@@ -93,14 +106,7 @@ impl OrgsBody {
             unreadable_records: self.unreadable_records,
             ..OrgAccounts::default()
         };
-        let mut org: Option<u64> = None;
-        for (row, step) in self.orgs.iter().enumerate() {
-            let next = match org {
-                None => Some(*step),
-                Some(before) => before.checked_add(*step).filter(|next| *next > before),
-            };
-            let next = next.ok_or_else(|| format!("row {row} is not of a greater org"))?;
-            org = Some(next);
+        for (row, next) in ascending(&self.orgs)?.into_iter().enumerate() {
             let [
                 points_in,
                 duplicates,
@@ -118,10 +124,30 @@ impl OrgsBody {
                 quarantined_records,
             };
             if counts == OrgCounts::default() {
-                return Err(format!("org {next} has nothing to count"));
+                return Err(format!("{next} has nothing to count"));
             }
-            accounts.orgs.insert(OrgId(next), counts);
+            accounts.orgs.insert(next, counts);
         }
+        if self.marked_orgs.len() != self.highest_not_owned_ms.len() {
+            return Err("there is not one time for each marked org".to_owned());
+        }
+        let marked = ascending(&self.marked_orgs)?.into_iter();
+        let times = self.highest_not_owned_ms.into_iter().map(TimestampMs);
+        accounts.highest_not_owned = marked.zip(times).collect();
         Ok(accounts)
     }
+}
+
+/// The orgs that these are the differences of.
+fn ascending(steps: &[u64]) -> Reading<Vec<OrgId>> {
+    let mut orgs: Vec<OrgId> = Vec::with_capacity(steps.len());
+    for (row, step) in steps.iter().enumerate() {
+        let next = match orgs.last() {
+            None => Some(*step),
+            Some(OrgId(before)) => before.checked_add(*step).filter(|next| next > before),
+        };
+        let next = next.ok_or_else(|| format!("row {row} is not of a greater org"))?;
+        orgs.push(OrgId(next));
+    }
+    Ok(orgs)
 }

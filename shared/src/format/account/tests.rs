@@ -21,6 +21,9 @@ fn accounts(rows: BTreeMap<u64, Row>, unreadable_records: u64) -> OrgAccounts {
             quarantined_records,
         };
         accounts.count(OrgId(org), counts);
+        if not_owned > 0 {
+            accounts.mark_not_owned(OrgId(org), TimestampMs(duplicates.cast_signed()));
+        }
     }
     accounts
 }

@@ -10,6 +10,7 @@ use crate::ids::{
     Generation, Incarnation, MetricId, OrgId, PartitionId, SeriesKey, SourceName, TopicName,
 };
 use crate::offset::Offset;
+use crate::timeline::OwnershipFilter;
 use crate::window::{Resolution, TimeSpan, TimestampMs};
 
 fn orgs(number: u64) -> OrgAccounts {
@@ -50,6 +51,7 @@ fn segment(number: u64) -> SegmentEntry {
             last_series: key(2),
         },
         deletes_applied: number,
+        filter: OwnershipFilter::Everything,
     }
 }
 

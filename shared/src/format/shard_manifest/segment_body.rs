@@ -7,6 +7,7 @@ use super::{Layer, QuarantineRef, SegmentEntry};
 use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
 use crate::ids::{Generation, MetricId, OrgId, SeriesKey, WriteId};
+use crate::timeline::OwnershipFilter;
 use crate::window::{Resolution, TimestampMs, Window};
 
 #[derive(Clone, PartialEq, Message)]
@@ -50,6 +51,9 @@ pub(crate) struct SegmentBody {
     steps: u64,
     #[prost(uint64, tag = "21")]
     deletes_applied: u64,
+    /// Of an overlay alone.
+    #[prost(bool, tag = "22")]
+    unfiltered: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -100,6 +104,7 @@ impl From<&SegmentEntry> for SegmentBody {
             },
             rollup_of: entry.rollup_of.clone(),
             deletes_applied: entry.deletes_applied,
+            unfiltered: entry.is_unfiltered(),
         }
     }
 }
@@ -110,6 +115,9 @@ impl SegmentBody {
         let resolution: Resolution = self.resolution.parse()?;
         if resolution.is_raw() && self.rollup_of.is_some() {
             return Err("a segment of raw points is no rollup".into());
+        }
+        if self.unfiltered && self.steps == 0 {
+            return Err("a base is never unfiltered".into());
         }
         Ok(SegmentEntry {
             window: Window::from_number(self.window),
@@ -140,6 +148,11 @@ impl SegmentBody {
             },
             key: self.key,
             deletes_applied: self.deletes_applied,
+            filter: if self.unfiltered {
+                OwnershipFilter::Everything
+            } else {
+                OwnershipFilter::Owned
+            },
         })
     }
 }

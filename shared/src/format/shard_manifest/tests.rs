@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::format::damage::{DamageId, DamageState, Decision};
 use crate::ids::{Incarnation, MetricId, PartitionId, SeriesKey, SourceName, TopicName};
+use crate::timeline::OwnershipFilter;
 use crate::units::{ByteCount, Millis};
 use crate::window::TimestampMs;
 
@@ -47,6 +48,10 @@ fn entry(number: u64, window: i64, points: u64) -> SegmentEntry {
             last_series: series(number + 1),
         },
         deletes_applied: number / 2,
+        filter: match number % 3 {
+            1 => OwnershipFilter::Everything,
+            _ => OwnershipFilter::Owned,
+        },
     }
 }
 

@@ -41,8 +41,12 @@ pub(super) fn goldens() -> Vec<Golden> {
         expected_generation: Generation(9),
         orgs: org_accounts(),
     };
+    let mut marked = account.clone();
+    marked.orgs.mark_not_owned(OrgId(7), at(70));
+    marked.orgs.mark_not_owned(OrgId(300), at(80));
     vec![
         Golden::of_envelope("account-1", account, Account::encode, Account::decode),
+        Golden::of_envelope("account-marked-1", marked, Account::encode, Account::decode),
         run("run-record-1", RunKind::Run, RunEnd::Done),
         run("run-record-task-1", task, RunEnd::Short),
         Golden::of_envelope(
@@ -66,6 +70,7 @@ pub(super) fn org_accounts() -> OrgAccounts {
     OrgAccounts {
         orgs: BTreeMap::from([(OrgId(7), counts(100)), (OrgId(300), counts(200))]),
         unreadable_records: 6,
+        highest_not_owned: BTreeMap::new(),
     }
 }
 

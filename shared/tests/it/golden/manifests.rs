@@ -15,6 +15,7 @@ use skein_shared::format::shard_manifest::{
 };
 use skein_shared::ids::{Chain, Generation, Hole, OrgId, Position};
 use skein_shared::offset::Offset;
+use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{Resolution, TimeSpan, Window};
 
 use super::Golden;
@@ -44,6 +45,7 @@ pub(super) fn goldens() -> Vec<Golden> {
             },
         ),
         leaf("manifest-leaf-windows-1", windows_leaf()),
+        leaf("manifest-leaf-unfiltered-1", unfiltered_leaf()),
         leaf("manifest-leaf-quarantine-1", quarantine_leaf(2)),
         Golden::of_envelope(
             "quarantine-1",
@@ -118,6 +120,17 @@ fn expiry() -> Expiry {
     expiry.changed_at = Generation(8);
     expiry.as_of = Some(at(69));
     expiry
+}
+
+/// With an overlay that holds points of another pipeline.
+fn unfiltered_leaf() -> ManifestLeaf {
+    let mut leaf = windows_leaf();
+    for segment in &mut leaf.segments {
+        if segment.layer != Layer::Base {
+            segment.filter = OwnershipFilter::Everything;
+        }
+    }
+    leaf
 }
 
 fn windows_leaf() -> ManifestLeaf {
@@ -288,6 +301,7 @@ fn segment(key: &str, layer: Layer) -> SegmentEntry {
         write_id: write_id(),
         summary: summary(),
         deletes_applied: 3,
+        filter: OwnershipFilter::Owned,
     }
 }
 

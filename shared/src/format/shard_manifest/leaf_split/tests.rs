@@ -5,6 +5,7 @@ use crate::format::digest::ContentDigest;
 use crate::format::segment_writer::SegmentSummary;
 use crate::format::shard_manifest::{Layer, ManifestRoot};
 use crate::ids::{MetricId, OrgId, SeriesKey, ShardId, WriteId};
+use crate::timeline::OwnershipFilter;
 use crate::window::{Resolution, TimestampMs};
 
 fn segment(window: i64, generation: u64, number: usize) -> SegmentEntry {
@@ -34,6 +35,7 @@ fn segment(window: i64, generation: u64, number: usize) -> SegmentEntry {
             last_series: series,
         },
         deletes_applied: 0,
+        filter: OwnershipFilter::Owned,
     }
 }
 

@@ -1,0 +1,100 @@
+//! A compactor that cannot know the newest cutovers writes more, never less.
+
+use skein_config::compactor::CompactorSettings;
+use skein_shared::format::shard_manifest::Layer;
+
+use super::{EDGE, FOREVER, compact_closed, counts_of, kept};
+use crate::accounts::balanced;
+use crate::fleets::new_writes_within;
+use crate::incremental::{records, summaries};
+use crate::plans::{plan, split_settings, task};
+use crate::read_back::{assert_same, expected, live_points, manifests};
+use crate::world::{DAY, NOON, World, flush_of, settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_filtered_is_filtered_by_the_next_merge_to_the_same_bytes() {
+    let all = records(31, 200);
+    let mut ends = Vec::new();
+    for is_filtered in [true, false] {
+        let world = World::new().await;
+        let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], Some(60))]).await;
+        world.go_by(match is_filtered {
+            true => timelines.clone(),
+            false => timelines.unfiltered(),
+        });
+        for part in all.chunks(50) {
+            world.flush(&flush_of(part.to_vec())).await;
+            world.compact().await;
+        }
+        // All windows are over, and nobody who does not filter closes them.
+        compact_closed(&world).await;
+        if !is_filtered {
+            assert_same(&live_points(&world).await, &expected(&all));
+            for manifest in manifests(&world.bucket).await.into_values() {
+                assert!(manifest.segments.iter().all(|s| s.is_unfiltered()));
+                assert!(manifest.segments.iter().all(|s| s.layer != Layer::Base));
+            }
+            world.go_by(timelines);
+            world.compact().await;
+        }
+        let live = manifests(&world.bucket).await;
+        let mut segments = live.values().flat_map(|manifest| &manifest.segments);
+        assert!(segments.all(|s| s.layer == Layer::Base && !s.is_unfiltered()));
+        ends.push((
+            summaries(&world).await,
+            counts_of(&balanced(&world).await, 7),
+        ));
+    }
+    assert_eq!(ends[0], ends[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_points_that_were_not_filtered_are_so_without_their_base() {
+    let world = World::new().await;
+    let all = records(32, 200);
+    let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], None)]).await;
+    world.go_by(timelines.clone());
+    world.flush(&flush_of(all[..190].to_vec())).await;
+    compact_closed(&world).await;
+    world.go_by(timelines.unfiltered());
+    world.flush(&flush_of(all[190..].to_vec())).await;
+    compact_closed(&world).await;
+    let unfiltered = async || {
+        let live = manifests(&world.bucket).await;
+        let segments = live.values().flat_map(|manifest| &manifest.segments);
+        segments.filter(|segment| segment.is_unfiltered()).count()
+    };
+    assert!(unfiltered().await > 0);
+    world.go_by(timelines);
+    compact_closed(&world).await;
+    assert_eq!(unfiltered().await, 0);
+    let owned = kept(&expected(&all), 7, EDGE..FOREVER);
+    assert_same(&live_points(&world).await, &owned);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parts_of_a_plan_filter_what_was_not_filtered() {
+    let world = World::new().await;
+    let all = records(33, 200);
+    let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], None)]).await;
+    let run_plans = async |settings: &CompactorSettings| {
+        while let Some((id, plan)) = plan(&world, settings).await.plan {
+            for index in 0..plan.tasks.len() {
+                task(&world, settings, id, index).await.unwrap();
+            }
+        }
+    };
+    for (part, is_filtered) in all.chunks(50).zip([true, false, false, true]) {
+        world.go_by(match is_filtered {
+            true => timelines.clone(),
+            false => timelines.unfiltered(),
+        });
+        world.flush(&flush_of(part.to_vec())).await;
+        run_plans(&split_settings()).await;
+    }
+    world.tell_at_end(NOON + 3 * DAY).await;
+    run_plans(&settings()).await;
+    let owned = kept(&expected(&all), 7, EDGE..FOREVER);
+    assert_same(&live_points(&world).await, &owned);
+    balanced(&world).await;
+}
