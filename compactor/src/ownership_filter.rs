@@ -33,6 +33,15 @@ pub struct NotOwned {
     pub highest: Option<TimestampMs>,
 }
 
+/// How much what a record says of its series counts; the later record counts of two that count alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    /// None of its points is ours: it counts where no other does, and nothing is filtered.
+    Others,
+    /// It has a point that is ours.
+    Ours,
+}
+
 #[derive(Debug)]
 enum OrgRule {
     /// All of the window is ours.
@@ -99,19 +108,24 @@ impl<'a> OwnershipRule<'a> {
         others.count() as u64
     }
 
-    /// Whether a record has a point of `org` at one of these times that is ours. One that has none says nothing of its
-    /// series, whether its points are taken out now or later.
+    /// How much a record of `org` counts that has points at these times; `None` says nothing.
     ///
     /// # Panics
     /// As [`OwnershipRule::drop_points`].
-    pub fn keeps_any(&mut self, org: OrgId, order: Order, timestamps_ms: &[i64]) -> bool {
+    pub fn word(&mut self, org: OrgId, order: Order, timestamps_ms: &[i64]) -> Option<Word> {
+        let filter = self.timelines.filter();
         let rule = self.of_org(org);
-        match rule {
+        let has_ours = match rule {
             OrgRule::Whole => true,
             OrgRule::Parts { .. } => {
                 let is_ours = rule.is_record_ours(order);
                 is_ours || timestamps_ms.iter().any(|ms| !rule.is_others(*ms))
             }
+        };
+        match filter {
+            _ if has_ours => Some(Word::Ours),
+            OwnershipFilter::Everything => Some(Word::Others),
+            OwnershipFilter::Owned => None,
         }
     }
 

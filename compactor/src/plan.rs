@@ -133,7 +133,7 @@ fn check_kept(shard: ShardId, manifest: &ShardManifest, bound: &StateBound) -> R
 /// has filtered.
 fn to_rewrite(manifest: &ShardManifest, watermark: Option<TimestampMs>) -> BTreeSet<Window> {
     let is_passed = |window: &Window| watermark.is_some_and(|time| window.span().to <= time);
-    let closes = |window, live: &[&SegmentEntry]| {
+    let closes = |window: &Window, live: &[&SegmentEntry]| {
         is_passed(window) && must_close(&levels(live.iter().copied()))
     };
     let windows = live_windows(manifest).into_iter();

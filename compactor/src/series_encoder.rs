@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
 use crate::error::{Error, Result};
 use crate::live_segments::LiveSegments;
-use crate::ownership_filter::{NotOwned, OwnershipRule};
+use crate::ownership_filter::{NotOwned, OwnershipRule, Word};
 use crate::payload_arena::PayloadRef;
 use crate::segment_set::SegmentSet;
 use crate::series_grouper::{SeriesGroup, SeriesGrouper};
@@ -205,8 +205,10 @@ impl Scratch {
         {
             let ownership = &mut input.ownership;
             let says = |order, times: &[i64]| {
-                let is_taken = input.mask.takes_record(key, order, window);
-                !is_taken && ownership.keeps_any(key.org, order, times)
+                if input.mask.takes_record(key, order, window) {
+                    return None;
+                }
+                ownership.word(key.org, order, times)
             };
             metadata = gather(group, input.chain_indexes, merge, says);
         }
@@ -220,9 +222,14 @@ impl Scratch {
         input.live.take(key, |file, points, theirs| {
             let mask = &input.live_masks[file];
             counts.deleted += mask.drop_of_segment(key, points, deleted);
-            not_owned.add(input.ownership.drop_of_segment(key.org, points));
+            let others = input.ownership.drop_of_segment(key.org, points);
+            not_owned.add(others);
             merge.gather_segment(points);
-            let says = |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, window);
+            // Where none of its points is ours, neither is what it says.
+            let is_others = others.points > 0 && points.values.is_empty();
+            let says = |theirs: &SeriesMetadata| {
+                !is_others && !mask.takes_record(key, theirs.order, window)
+            };
             keep_newest(&mut metadata, theirs.filter(says));
         })?;
         if not_owned.points > 0 {
@@ -272,15 +279,15 @@ pub fn encode_segment(
 }
 
 /// Gathers a series' points, with orders of the segment's chains, and answers its last written metadata. A payload without
-/// any says nothing, and neither does one that `says` is false of, for its order and times.
+/// any says nothing, and neither does one for whose order and times `says` knows no word.
 fn gather(
     group: SeriesGroup<'_>,
     chain_indexes: &[ChainIndex],
     merge: &mut SeriesMerge,
-    mut says: impl FnMut(Order, &[i64]) -> bool,
+    mut says: impl FnMut(Order, &[i64]) -> Option<Word>,
 ) -> Option<SeriesMetadata> {
     let arena = group.arena();
-    let mut newest: Option<(Order, &PayloadRef)> = None;
+    let mut newest: Option<((Word, Order), &PayloadRef)> = None;
     for batch in group.payloads().chunks(TOUCHED_AT_ONCE) {
         arena.touch(batch);
         for reference in batch {
@@ -293,13 +300,17 @@ fn gather(
                 points.decode_into(timestamps, values);
             });
             let times = merge.last_times_ms(merge.gathered_points() - before);
-            let is_newer = newest.is_none_or(|(newest, _)| newest < order);
-            if is_newer && points.has_metadata() && says(order, times) {
-                newest = Some((order, reference));
+            let is_newer = newest.is_none_or(|(newest, _)| newest < (Word::Ours, order));
+            if is_newer
+                && points.has_metadata()
+                && let Some(word) = says(order, times)
+                && newest.is_none_or(|(newest, _)| newest < (word, order))
+            {
+                newest = Some(((word, order), reference));
             }
         }
     }
-    let (order, reference) = newest?;
+    let ((_, order), reference) = newest?;
     let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     let points = arena.points_of(reference);
     let entries: BTreeMap<_, _> = points.metadata().map(text).collect();

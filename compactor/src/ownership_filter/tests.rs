@@ -109,6 +109,7 @@ fn an_org_that_has_the_whole_window_is_asked_once() {
     assert!(later.is_whole(ORG) && later.is_whole(OrgId(8)) && later.is_whole(ORG));
     let mut first = OwnershipRule::new(&timelines, Window::from_number(0), &table);
     assert!(!first.is_whole(ORG) && first.is_whole(OrgId(8)));
-    assert!(first.keeps_any(ORG, order((1, 0, 0)), &[9, 10]));
-    assert!(!first.keeps_any(ORG, order((1, 0, 0)), &[8, 9]));
+    let ours = first.word(ORG, order((1, 0, 0)), &[9, 10]);
+    assert_eq!(ours, Some(Word::Ours));
+    assert_eq!(first.word(ORG, order((1, 0, 0)), &[8, 9]), None);
 }

@@ -49,7 +49,8 @@ fn around(place: (u32, i64), value: f64) -> [Record; 2] {
     let points = [-1, 0, 1].map(|ms| (EDGE + ms, value));
     [7, 10].map(|org| {
         let offset = 2 * offset + i64::from(org == 10);
-        record((partition, offset, NOON + DAY + offset), (org, 1), &points)
+        let sent_ms = NOON + DAY + 100 * i64::from(partition) + offset;
+        record((partition, offset, sent_ms), (org, 1), &points)
     })
 }
 
@@ -72,7 +73,7 @@ async fn a_point_is_written_by_its_own_time_however_it_comes() {
     come(&around((0, 0), 1.0)).await;
     come(&around((0, 1), 2.0)).await;
     come(&around((0, 2), 2.0)).await;
-    world.tell_at_end(NOON + 3 * DAY).await;
+    compact_closed(&world).await;
     come(&around((1, 0), 3.0)).await;
     come(&around((1, 1), 3.0)).await;
     let (counts, mark) = counts_of(&balanced(&world).await, 10);
@@ -177,8 +178,8 @@ async fn a_cutover_of_one_org_changes_no_byte_of_another_in_the_same_segments() 
     all.push(record((0, 999, NOON + DAY), (10, 3), &points));
     let stored = async |edge, org| {
         let world = World::new().await;
-        let timelines = new_writes_within(&world, 1, &[(7, [edge, FOREVER], None)]);
-        world.go_by(timelines.await);
+        let timelines = new_writes_within(&world, 1, &[(7, [edge, FOREVER], None)]).await;
+        world.go_by(timelines);
         world.flush(&flush_of(all.clone())).await;
         compact_closed(&world).await;
         stored_of(&world, org).await

@@ -8,11 +8,11 @@ use skein_config::cutover::settings::{CutoverSettings, Unenrolled};
 use skein_config::cutover::timelines::OwnershipFilter;
 use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Mood, Storage};
 use skein_shared::ack_log;
-use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
+use skein_shared::bucket::{Bucket, BucketSettings, Created, Credentials, Encryption};
 use skein_shared::cutover::{CutoverState, NodeRole};
 use skein_shared::format::cutover_fleet::{CutoverFleet, FleetHead};
 use skein_shared::format::delete_entry::EntryHash;
-use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::object_key::CutoverKey;
 use skein_shared::ids::{OrgId, WriteId};
 use skein_shared::retry::RetryPolicy;
 use skein_shared::timeline::{Phase, Pipeline, Timeline, Writers};
@@ -75,12 +75,9 @@ impl World {
             at: self.bucket.now().await.unwrap(),
             heads: BTreeMap::from([(ORG, head)]),
         };
-        let (key, id) = (
-            ObjectKey::CutoverFleet(number).to_string(),
-            WriteId::random(),
-        );
+        let (key, id) = (CutoverKey::Fleet(number).to_string(), WriteId::random());
         let created = self.bucket.create(&key, fleet.encode(id), id);
-        created.await.unwrap();
+        assert_eq!(created.await.unwrap(), Created::Ours);
     }
 
     async fn start(&self, settings: &CutoverSettings) -> Acknowledger {

@@ -22,12 +22,12 @@ fn written(offset: i64, value: f64) -> Record {
 #[tokio::test(flavor = "multi_thread")]
 async fn records_amend_from_the_end_of_the_old_pipeline_on_and_none_before_competes_with_them() {
     let world = World::new().await;
-    let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], Some(END))]);
-    world.go_by(timelines.await);
+    let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], Some(END))]).await;
+    world.go_by(timelines);
     // Of equal times the one with the later record timestamp would win, if it were ours: that with the lower offset.
     let before = [written(END - 2, 1.0), written(END - 1, 2.0)];
     let amending = [written(END, 3.0), written(END + 1, 4.0)];
-    for records in [&before[..1], &amending[..1], &before[1..], &amending[1..]] {
+    for records in [&before[..1], &before[1..], &amending[..1], &amending[1..]] {
         world.seal_and_compact(records).await;
     }
     let mut all = expected(&amending);
