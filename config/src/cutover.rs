@@ -1,8 +1,16 @@
 //! Who writes and who is visible, per org and event time: the one decision that compactor, old pipeline, reader and
-//! comparison ask.
+//! comparison ask; and how it changes.
 
 pub mod settings;
 pub mod timelines;
 pub mod owner;
 pub mod late_edges;
 pub mod acknowledger;
+pub mod rules;
+#[cfg(test)]
+mod examples;
+pub mod facts;
+pub mod request;
+pub mod edge_rules;
+pub mod gate;
+pub mod transition;
