@@ -7,9 +7,9 @@ pub mod owner;
 pub mod late_edges;
 pub mod acknowledger;
 pub mod rules;
+pub mod facts;
 #[cfg(test)]
 mod examples;
-pub mod facts;
 pub mod request;
 pub mod edge_rules;
 pub mod gate;

@@ -98,4 +98,6 @@ pub struct OldProgress {
     pub complete_to: Option<TimestampMs>,
     /// The positions up to which its files hold everything; `None` when it did not say.
     pub positions: Option<BTreeMap<Chain, Offset>>,
+    /// The highest event time of a point of the org that it left to the new pipeline alone.
+    pub not_written_to: Option<TimestampMs>,
 }

@@ -6,7 +6,6 @@ use skein_shared::format::delete_entry::EntryHash;
 use skein_shared::format::diff_verdict::{DiffSides, Verdict};
 use skein_shared::window::{TimeSpan, TimestampMs};
 
-
 use crate::cutover::facts::{Facts, NodeFact, NodeFence, OldFacts, VerdictFact};
 use crate::cutover::rules::{self, Rules};
 
@@ -78,7 +77,10 @@ fn flaw(fact: &VerdictFact, facts: &Facts, (rules, wanted): (&Rules, &Wanted)) -
     let verdict = &fact.verdict;
     let named = format!("comparison `{}`", verdict.comparison);
     let weak = |why: String| Some(Flaw::Weak(format!("{named} {why}")));
-    let is_carried = wanted.carried.iter().any(|it| it.kind == DIFF && it.key == fact.key);
+    let is_carried = wanted
+        .carried
+        .iter()
+        .any(|it| it.kind == DIFF && it.key == fact.key);
     if verdict.cutover_version < wanted.since && !is_carried {
         return weak(format!(
             "read by version {} of the org, and the timeline is another one since version {}",
@@ -86,7 +88,10 @@ fn flaw(fact: &VerdictFact, facts: &Facts, (rules, wanted): (&Rules, &Wanted)) -
         ));
     }
     if verdict.build != facts.build {
-        return weak(format!("was made by build {}, this is {}", verdict.build, facts.build));
+        return weak(format!(
+            "was made by build {}, this is {}",
+            verdict.build, facts.build
+        ));
     }
     if verdict.at < rules::before(wanted.at, rules.evidence_age) {
         return weak(format!(
@@ -102,7 +107,9 @@ fn flaw(fact: &VerdictFact, facts: &Facts, (rules, wanted): (&Rules, &Wanted)) -
     }
     if verdict.new_classes > 0 {
         let classes = verdict.new_classes;
-        return Some(Flaw::Wrong(format!("{named} has {classes} new classes of difference")));
+        return Some(Flaw::Wrong(format!(
+            "{named} has {classes} new classes of difference"
+        )));
     }
     if verdict.counts.equal == 0 && verdict.counts.within_tolerance == 0 {
         return weak("compared no points".to_owned());
@@ -178,30 +185,55 @@ pub fn new_is_ready(facts: &Facts, rules: &Rules, edge: TimestampMs) -> Gate {
              {edge} on: rebuild those windows, or choose a later edge"
         ));
     }
-    is_near("the new pipeline's segments", new.complete_to, (facts, rules))
+    is_near(
+        "the new pipeline's segments",
+        new.complete_to,
+        (facts, rules),
+    )
 }
 
-/// Whether the old pipeline is where readers can go to it at once.
-pub fn old_is_complete(facts: &Facts, rules: &Rules) -> Gate {
+/// Whether the old pipeline is where readers can go to it at once, for all that is at or after `edge`.
+pub fn old_is_complete(facts: &Facts, rules: &Rules, edge: TimestampMs) -> Gate {
     match &facts.old {
         OldFacts::Passive => Gate::Pass(vec![declared(facts.now)]),
         OldFacts::Active(old) => {
+            let left = left_points(facts, edge);
+            if left != Gate::Pass(vec![]) {
+                return left;
+            }
             is_near("the old pipeline's files", old.complete_to, (facts, rules))
         }
     }
 }
 
-/// Whether the old pipeline writes at all.
-pub fn old_is_alive(facts: &Facts, rules: &Rules) -> Gate {
+/// The old pipeline has written what it has seen at or after `edge`.
+fn left_points(facts: &Facts, edge: TimestampMs) -> Gate {
+    let left = match &facts.old {
+        OldFacts::Passive => None,
+        OldFacts::Active(old) => old.not_written_to.filter(|last| *last >= edge),
+    };
+    match left {
+        None => Gate::Pass(vec![]),
+        Some(last) => Gate::Blocked(format!(
+            "the old pipeline has left points up to {last} to the new one, so readers cannot go back to it from {edge} on"
+        )),
+    }
+}
+
+/// Whether the old pipeline writes at all, and all that is at or after `edge`.
+pub fn old_is_alive(facts: &Facts, rules: &Rules, edge: TimestampMs) -> Gate {
     let is_old = |node: &NodeFact| {
         node.role == NodeRole::OldPipeline
             && is_live(node, facts, rules)
             && node.fence == NodeFence::Open
     };
-    if facts.nodes.iter().any(is_old) {
-        return Gate::Pass(vec![]);
+    let is_alive = facts.nodes.iter().any(is_old);
+    match old_is_complete(facts, rules, edge) {
+        Gate::Blocked(why) if !is_alive => Gate::Blocked(why),
+        Gate::Inconclusive(why) if !is_alive => Gate::Inconclusive(why),
+        Gate::Pass(evidence) => Gate::Pass(evidence),
+        Gate::Blocked(_) | Gate::Inconclusive(_) => left_points(facts, edge),
     }
-    old_is_complete(facts, rules)
 }
 
 fn is_near(what: &str, complete_to: Option<TimestampMs>, (facts, rules): (&Facts, &Rules)) -> Gate {

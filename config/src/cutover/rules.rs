@@ -6,7 +6,7 @@ use skein_shared::window::TimestampMs;
 use crate::cutover::settings::CutoverSettings;
 
 /// Durations and bounds that every change of a cutover keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Edges lie on multiples of it.
     pub grid: Millis,

@@ -31,7 +31,12 @@ fn both_write_where_readers_change_over() {
     check_change("o 500:Bo", "o 500:Bo 1200:Bn", Nothing, None);
     check_change("o", "o 1100:Bo 1190:Bn", Nothing, Some("change over"));
     check_change("o", "o 1100:Bo 1200:Bn", Nothing, None);
-    check_change("o 500:Bo", "o 500:Bo 1200:Bn 1290:n", Nothing, Some("change over"));
+    check_change(
+        "o 500:Bo",
+        "o 500:Bo 1200:Bn 1290:n",
+        Nothing,
+        Some("change over"),
+    );
     check_change("o 500:Bo", "o 500:Bo 1200:Bn 1300:n", Nothing, None);
 }
 
@@ -40,9 +45,24 @@ fn who_is_visible_may_change_sooner_where_both_write_but_never_back_in_time() {
     use PastChange::Nothing;
     check_change("o 500:Bo 1050:Bn", "o 500:Bo", Nothing, None);
     check_change("o 500:Bo 990:Bn", "o 500:Bo", Nothing, Some("before"));
-    check_change("o 500:Bo 990:Bn", "o 500:Bo", PastChange::Void(at(990)), None);
-    check_change("o 500:Bo 990:Bn", "o 500:Bo", PastChange::Void(at(1000)), Some("before"));
-    check_change("o 500:Bo", "o 500:Bo 900:Bn", PastChange::Void(at(900)), Some("before"));
+    check_change(
+        "o 500:Bo 990:Bn",
+        "o 500:Bo",
+        PastChange::Void(at(990)),
+        None,
+    );
+    check_change(
+        "o 500:Bo 990:Bn",
+        "o 500:Bo",
+        PastChange::Void(at(1000)),
+        Some("before"),
+    );
+    check_change(
+        "o 500:Bo",
+        "o 500:Bo 900:Bn",
+        PastChange::Void(at(900)),
+        Some("before"),
+    );
 }
 
 #[test]
@@ -56,7 +76,12 @@ fn only_a_pipeline_that_nobody_sees_is_withdrawn_from_the_past() {
 
 #[test]
 fn what_is_proven_may_be_given_back_and_nothing_besides() {
-    let span = |from, to| PastChange::Reassign(TimeSpan { from: at(from), to: at(to) });
+    let span = |from, to| {
+        PastChange::Reassign(TimeSpan {
+            from: at(from),
+            to: at(to),
+        })
+    };
     let (before, next) = ("o 100:Bo 300:Bn 500:n 700:Bn 900:Bo", "o 100:Bo");
     check_change(before, next, span(300, 900), None);
     check_change(before, next, span(300, 800), Some("before"));

@@ -84,7 +84,12 @@ fn off(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     next.evidence.clear();
     next.undo = UndoCost::OneLead;
     let w0 = before.edges.new_writes_from;
-    let was_shown_since = |w0| before.edges.reverse_at.is_some_and(|reversed| reversed >= w0);
+    let was_shown_since = |w0| {
+        before
+            .edges
+            .reverse_at
+            .is_some_and(|reversed| reversed >= w0)
+    };
     if let Some(w0) = w0.filter(|w0| !was_shown_since(*w0)) {
         next.timeline = written_by(&next.timeline, Writers::Only(Pipeline::Old), w0)?;
         let past = PastChange::Withdraw;
@@ -134,11 +139,13 @@ fn voided(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     if both_write_from(&before.timeline).is_none_or(|both| both > b) {
         return refuse(
             RefusalKind::Gate,
-            format!("the old pipeline has not written all that is at or after {b}: reverse forward"),
+            format!(
+                "the old pipeline has not written all that is at or after {b}: reverse forward"
+            ),
         );
     }
     let mut next = going_back(case);
-    next.evidence = passed(gate::old_is_complete(case.facts, case.rules))?;
+    next.evidence = passed(gate::old_is_complete(case.facts, case.rules, b))?;
     next.timeline = shown(&next.timeline, Pipeline::Old, b)?;
     next.state = CutoverState::Reversing;
     next.edges.reverse_at = Some(b);
@@ -158,8 +165,9 @@ fn forward(case: &Case, before: &CutoverVersion, choice: EdgeChoice) -> Result<P
     }
     next.edges.old_ends_at = None;
     if let Some(both) = both_write_from(&next.timeline) {
-        next.evidence.extend(passed(gate::old_is_alive(facts, rules))?);
         let b2 = case.edge(choice, rules.nearest_edge(facts.now.max(both)))?;
+        let alive = passed(gate::old_is_alive(facts, rules, b2))?;
+        next.evidence.extend(alive);
         next.timeline = shown(&next.timeline, Pipeline::Old, b2)?;
         next.edges.reverse_at = Some(b2);
         return keeping(next);
@@ -186,7 +194,10 @@ fn forward(case: &Case, before: &CutoverVersion, choice: EdgeChoice) -> Result<P
 pub(super) fn reassign(case: &Case, span: TimeSpan) -> Result<Proposed, Refusal> {
     case.standing_in(&[CutoverState::Reversed])?;
     if span.is_empty() || span.to > case.facts.now {
-        return refuse(RefusalKind::Invalid, "only a span of the past can be given back");
+        return refuse(
+            RefusalKind::Invalid,
+            "only a span of the past can be given back",
+        );
     }
     let wanted = Wanted {
         at: case.facts.now,
@@ -252,10 +263,9 @@ pub(super) fn repair(case: &Case) -> Result<Proposed, Refusal> {
     let before = versioned(case)?;
     match before.standing {
         Standing::Faulted(_) => keeping(case.next()),
-        Standing::Going
-        | Standing::Blocked(_)
-        | Standing::Inconclusive(_)
-        | Standing::Paused => refuse(RefusalKind::Conflict, "there is nothing to repair"),
+        Standing::Going | Standing::Blocked(_) | Standing::Inconclusive(_) | Standing::Paused => {
+            refuse(RefusalKind::Conflict, "there is nothing to repair")
+        }
     }
 }
 

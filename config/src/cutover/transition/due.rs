@@ -12,7 +12,7 @@ use crate::cutover::request::{NextSeal, Refusal, RefusalKind};
 use crate::cutover::rules;
 use crate::cutover::transition::back::unscheduled;
 use crate::cutover::transition::proposal::{
-    Case, Proposed, WRITERS, both_write_from, keeping, names, refuse, shown, written_by,
+    Case, Proposed, WRITERS, both_write_from, keeping, names, passed, refuse, shown, written_by,
 };
 
 pub(super) fn advance(case: &Case) -> Result<Proposed, Refusal> {
@@ -95,8 +95,14 @@ fn starting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     if facts.now < w0 {
         return not_yet(format!("the new pipeline writes from {w0} on"));
     }
-    if facts.new.complete_to.is_none_or(|complete_to| complete_to <= w0) {
-        return not_yet(format!("nothing after {w0} is in the new pipeline's segments yet"));
+    if facts
+        .new
+        .complete_to
+        .is_none_or(|complete_to| complete_to <= w0)
+    {
+        return not_yet(format!(
+            "nothing after {w0} is in the new pipeline's segments yet"
+        ));
     }
     let mut next = case.next();
     next.state = CutoverState::Shadow;
@@ -160,7 +166,10 @@ fn scheduled(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> 
     next.timeline = shown(&next.timeline, Pipeline::Old, b)?;
     next.timeline = shown(&next.timeline, Pipeline::New, later)?;
     next.edges.switch_at = Some(later);
-    put(&mut next.evidence, gate::stated("postponed", waits_for(&unaware), facts.now));
+    put(
+        &mut next.evidence,
+        gate::stated("postponed", waits_for(&unaware), facts.now),
+    );
     keeping(next)
 }
 
@@ -191,7 +200,7 @@ fn armed(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
 
 fn contracting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     let (facts, rules) = (case.facts, case.rules);
-    let acknowledged = before.evidence.iter();
+    let mut acknowledged = before.evidence.iter();
     let acknowledged = acknowledged.rfind(|it| it.kind == gate::ACKNOWLEDGEMENTS);
     let Some(acknowledged) = acknowledged else {
         let unaware = case.unaware(&WRITERS);
@@ -209,11 +218,18 @@ fn contracting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal
     }
     if facts.new.unaccounted > 0 {
         let points = facts.new.unaccounted;
-        let why = format!("{points} points went into the new pipeline and nothing accounts for them");
+        let why =
+            format!("{points} points went into the new pipeline and nothing accounts for them");
         return refuse(RefusalKind::Gate, why);
     }
-    if facts.new.complete_to.is_none_or(|complete_to| complete_to < due) {
-        return not_yet(format!("the new pipeline's segments are not complete up to {due}"));
+    if facts
+        .new
+        .complete_to
+        .is_none_or(|complete_to| complete_to < due)
+    {
+        return not_yet(format!(
+            "the new pipeline's segments are not complete up to {due}"
+        ));
     }
     let mut next = case.next();
     match &facts.old {
@@ -224,10 +240,15 @@ fn contracting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal
                 return refuse(RefusalKind::Inconclusive, why);
             };
             if complete_to < due {
-                return not_yet(format!("the old pipeline's files are not complete up to {due}"));
+                return not_yet(format!(
+                    "the old pipeline's files are not complete up to {due}"
+                ));
             }
             let text = format!("the old pipeline has written all that came before {complete_to}");
-            put(&mut next.evidence, gate::stated(gate::SEAL, text, facts.now));
+            put(
+                &mut next.evidence,
+                gate::stated(gate::SEAL, text, facts.now),
+            );
             // What is beyond an earlier seal is the new pipeline's for good.
             if before.seal.is_none() {
                 next.seal = NextSeal::Taken(skein_shared::timeline::SealVector(positions.clone()));
@@ -257,7 +278,9 @@ fn reversing(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> 
     let due = back.max(before.change.at);
     old_has(case, due)?;
     if facts.now < due {
-        return not_yet(format!("readers go back to the old pipeline from {back} on"));
+        return not_yet(format!(
+            "readers go back to the old pipeline from {back} on"
+        ));
     }
     let mut next = case.next();
     next.state = CutoverState::Reversed;
@@ -275,9 +298,9 @@ fn old_has(case: &Case, due: TimestampMs) -> Result<(), Refusal> {
             RefusalKind::Inconclusive,
             "the old pipeline does not say how far it is",
         ),
-        Some(complete_to) if complete_to < due => {
-            not_yet(format!("the old pipeline's files are not complete up to {due}"))
-        }
+        Some(complete_to) if complete_to < due => not_yet(format!(
+            "the old pipeline's files are not complete up to {due}"
+        )),
         Some(_) => Ok(()),
     }
 }
@@ -291,7 +314,10 @@ fn resuming(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     let mut next = case.next();
     if !unaware.is_empty() && is_near {
         let later = rules.acknowledged_edge(facts.now);
-        let missed = TimeSpan { from: w2, to: later };
+        let missed = TimeSpan {
+            from: w2,
+            to: later,
+        };
         let alone = |phase: &mut skein_shared::timeline::Phase| {
             phase.writers = Writers::Only(Pipeline::New);
         };
@@ -300,7 +326,10 @@ fn resuming(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
             .timeline
             .changed(missed, alone)
             .map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))?;
-        put(&mut next.evidence, gate::stated("postponed", waits_for(&unaware), facts.now));
+        put(
+            &mut next.evidence,
+            gate::stated("postponed", waits_for(&unaware), facts.now),
+        );
         let past = PastChange::Withdraw;
         return Ok(Proposed { next, past });
     }
@@ -312,6 +341,7 @@ fn resuming(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     }
     old_has(case, TimestampMs(w2.0.saturating_add(1)))?;
     let b2 = rules.nearest_edge(facts.now);
+    passed(gate::old_is_alive(facts, rules, b2))?;
     next.timeline = shown(&next.timeline, Pipeline::Old, b2)?;
     next.edges.reverse_at = Some(b2);
     keeping(next)

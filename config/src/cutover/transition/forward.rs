@@ -40,7 +40,10 @@ pub(super) fn create(case: &Case, choice: EdgeChoice) -> Result<Proposed, Refusa
 pub(super) fn mirror_traffic(case: &Case, percent: u8) -> Result<Proposed, Refusal> {
     let before = case.standing_in(&[CutoverState::Shadow, CutoverState::Canary])?;
     if percent > 100 {
-        return refuse(RefusalKind::Invalid, format!("{percent} is no share in a hundred"));
+        return refuse(
+            RefusalKind::Invalid,
+            format!("{percent} is no share in a hundred"),
+        );
     }
     let mut next = case.next();
     next.mirror_percent = percent;
@@ -99,7 +102,8 @@ fn rehearsed(case: &Case, switched: &Timeline, b: TimestampMs) -> Result<Evidenc
             Refusal::new(RefusalKind::Gate, reason)
         })?;
     }
-    let text = format!("from {now} on, readers can be sent back from {back} on, or from {b} on at once");
+    let text =
+        format!("from {now} on, readers can be sent back from {back} on, or from {b} on at once");
     Ok(gate::stated(gate::REHEARSAL, text, case.facts.now))
 }
 
@@ -123,7 +127,8 @@ fn contract(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     }
     let mut next = case.next();
     next.evidence = passed(compared(case))?;
-    next.evidence.extend(passed(gate::new_is_ready(facts, rules, b))?);
+    next.evidence
+        .extend(passed(gate::new_is_ready(facts, rules, b))?);
     next.state = CutoverState::Contracting;
     next.mirror_percent = 0;
     if facts.old == OldFacts::Passive {
@@ -140,7 +145,11 @@ fn contract(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     keeping(next)
 }
 
-fn finish(case: &Case, before: &CutoverVersion, confirmation: Confirmation) -> Result<Proposed, Refusal> {
+fn finish(
+    case: &Case,
+    before: &CutoverVersion,
+    confirmation: Confirmation,
+) -> Result<Proposed, Refusal> {
     let (facts, rules) = (case.facts, case.rules);
     let ended = before.evidence.iter().rev();
     let ended = ended.filter(|it| it.kind == gate::SEAL || it.kind == gate::DECLARATION);
@@ -154,11 +163,17 @@ fn finish(case: &Case, before: &CutoverVersion, confirmation: Confirmation) -> R
     }
     if let (OldFacts::Active(old), Some(seal)) = (&facts.old, &facts.seal) {
         let Some(positions) = &old.positions else {
-            return refuse(RefusalKind::Inconclusive, "the old pipeline does not say how far it is");
+            return refuse(
+                RefusalKind::Inconclusive,
+                "the old pipeline does not say how far it is",
+            );
         };
         let has_reached = |(chain, end)| positions.get(chain).is_some_and(|at| at >= end);
         if !seal.0.iter().all(has_reached) {
-            return refuse(RefusalKind::Gate, "the old pipeline has not reached the positions of the seal");
+            return refuse(
+                RefusalKind::Gate,
+                "the old pipeline has not reached the positions of the seal",
+            );
         }
     }
     named(before, confirmation, "the old pipeline loses its access")?;
@@ -186,13 +201,20 @@ pub(super) fn purge(case: &Case, confirmation: Confirmation) -> Result<Proposed,
     if let Some(until) = until.filter(|until| kept_from < *until) {
         return refuse(
             RefusalKind::Gate,
-            format!("readers see the old pipeline's points up to {until}, and only what is before {kept_from} has expired"),
+            format!(
+                "readers see the old pipeline's points up to {until}, and only what is before {kept_from} has expired"
+            ),
         );
     }
-    named(before, confirmation, "what the old pipeline has is given up")?;
+    named(
+        before,
+        confirmation,
+        "what the old pipeline has is given up",
+    )?;
     let mut next = case.next();
     let text = format!("all that is before {kept_from} has expired");
-    next.evidence.push(gate::stated(gate::PURGE, text, case.facts.now));
+    next.evidence
+        .push(gate::stated(gate::PURGE, text, case.facts.now));
     next.old_place = None;
     next.undo = UndoCost::Restore;
     keeping(next)
@@ -210,7 +232,10 @@ fn named(before: &CutoverVersion, confirmation: Confirmation, what: &str) -> Res
     }
     refuse(
         RefusalKind::Irreversible,
-        format!("{what}, and taking that back costs {}: name the org ({org}) to do it", UndoCost::Restore.text()),
+        format!(
+            "{what}, and taking that back costs {}: name the org ({org}) to do it",
+            UndoCost::Restore.text()
+        ),
     )
 }
 

@@ -31,8 +31,7 @@ pub(super) const WRITERS: [NodeRole; 2] = [NodeRole::Compactor, NodeRole::OldPip
 impl<'a> Case<'a> {
     /// Where it stands.
     pub fn state(&self) -> CutoverState {
-        self.before
-            .map_or(CutoverState::Off, |before| before.state)
+        self.before.map_or(CutoverState::Off, |before| before.state)
     }
 
     /// The newest version, in one of these states.
@@ -42,7 +41,11 @@ impl<'a> Case<'a> {
             let state = self.state();
             return refuse(
                 RefusalKind::Conflict,
-                format!("{} is not for a cutover that is {state}: {}", self.verb, advice(state)),
+                format!(
+                    "{} is not for a cutover that is {state}: {}",
+                    self.verb,
+                    advice(state)
+                ),
             );
         };
         Ok(before)
@@ -74,7 +77,13 @@ impl<'a> Case<'a> {
     /// Evidence that all live nodes go by the timeline as it is.
     pub fn acknowledged(&self) -> Evidence {
         let live = |node: &&NodeFact| gate::is_live(node, self.facts, self.rules);
-        let names: Vec<&str> = self.facts.nodes.iter().filter(live).map(|it| it.name.as_str()).collect();
+        let names: Vec<&str> = self
+            .facts
+            .nodes
+            .iter()
+            .filter(live)
+            .map(|it| it.name.as_str())
+            .collect();
         let text = format!(
             "version {} is known to all {} live nodes: {}",
             self.facts.same_timeline_since,
@@ -120,13 +129,21 @@ pub(super) fn from(at: TimestampMs) -> TimeSpan {
 }
 
 /// The timeline with readers sent to `pipeline` from `at` on.
-pub(super) fn shown(timeline: &Timeline, pipeline: Pipeline, at: TimestampMs) -> Result<Timeline, Refusal> {
+pub(super) fn shown(
+    timeline: &Timeline,
+    pipeline: Pipeline,
+    at: TimestampMs,
+) -> Result<Timeline, Refusal> {
     let changed = timeline.changed(from(at), |phase| phase.visible = pipeline);
     changed.map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))
 }
 
 /// The timeline with these writers from `at` on.
-pub(super) fn written_by(timeline: &Timeline, writers: Writers, at: TimestampMs) -> Result<Timeline, Refusal> {
+pub(super) fn written_by(
+    timeline: &Timeline,
+    writers: Writers,
+    at: TimestampMs,
+) -> Result<Timeline, Refusal> {
     let changed = timeline.changed(from(at), |phase| phase.writers = writers);
     changed.map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))
 }
