@@ -14,3 +14,8 @@ pub mod request;
 pub mod edge_rules;
 pub mod gate;
 pub mod transition;
+pub mod fact_finding;
+pub mod saga;
+pub mod log_check;
+pub mod cohort;
+pub mod wanted;

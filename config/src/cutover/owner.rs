@@ -1,5 +1,8 @@
 //! The questions of a cutover, all answered by a point's own timestamp.
 
+use std::collections::BTreeMap;
+
+use skein_shared::cutover::CutoverState;
 use skein_shared::ids::OrgId;
 use skein_shared::timeline::{Pipeline, SealVector, Writers};
 use skein_shared::window::TimestampMs;
@@ -24,19 +27,26 @@ pub fn writers(timelines: &Timelines, org: OrgId, timestamp: TimestampMs) -> Wri
 /// Beyond which positions the new pipeline writes points of `org` at a `timestamp` that is not its own: they came after
 /// the old pipeline had ended, and amend what it has. `None` where there are no such positions: the new pipeline writes
 /// the time anyway, or the old one has not ended.
+///
+/// While the old one is ending nobody knows yet where it will have ended: all records count as beyond, so that none lies
+/// between the seal and the moment at which the new pipeline learns of it. Readers take none of those before there is a
+/// seal.
 pub fn amends(timelines: &Timelines, org: OrgId, timestamp: TimestampMs) -> Option<&SealVector> {
+    static EVERYTHING: SealVector = SealVector(BTreeMap::new());
     let cutover = timelines.cutover(org)?;
     let writers = cutover.timeline.phase_at(timestamp).writers;
-    let seal = cutover.seal.as_deref()?;
+    let seal = match &cutover.seal {
+        Some(seal) => seal,
+        None if cutover.state == CutoverState::Contracting => &EVERYTHING,
+        None => return None,
+    };
     (!writers.contain(Pipeline::New)).then_some(seal)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use skein_shared::cutover::CutoverState;
     use skein_shared::timeline::{Phase, Timeline};
 
     use super::*;
@@ -95,5 +105,14 @@ mod tests {
         assert!(new_writes(&timelines.unfiltered(), 8, 300));
         let amended = |org, ms| amends(&timelines, OrgId(org), TimestampMs(ms)).is_some();
         assert!(amended(7, 99) && !amended(7, 100) && !amended(8, 0));
+        // Before there is a seal only while the old pipeline is ending.
+        let amended_without_seal = |state| {
+            let mut cutover = timelines.cutover(OrgId(7)).unwrap().clone();
+            (cutover.state, cutover.seal) = (state, None);
+            let timelines = timelines.with(OrgId(7), cutover);
+            amends(&timelines, OrgId(7), TimestampMs(99)).is_some()
+        };
+        assert!(amended_without_seal(CutoverState::Contracting));
+        assert!(!amended_without_seal(CutoverState::Switched));
     }
 }

@@ -2,7 +2,7 @@
 
 use skein_shared::cutover::{CutoverState, Standing, UndoCost};
 use skein_shared::format::cutover_version::CutoverVersion;
-use skein_shared::timeline::{Pipeline, Timeline, Writers};
+use skein_shared::timeline::{Pipeline, Writers};
 use skein_shared::window::{TimeSpan, TimestampMs};
 
 use crate::cutover::edge_rules::PastChange;
@@ -11,7 +11,7 @@ use crate::cutover::request::{EdgeChoice, NextVersion, Refusal, RefusalKind, Rev
 use crate::cutover::rules;
 use crate::cutover::transition::forward::is_purged;
 use crate::cutover::transition::proposal::{
-    Case, Proposed, both_write_from, from, keeping, passed, refuse, shown, written_by,
+    Case, Proposed, both_write_from, keeping, passed, refuse, shown, written_by,
 };
 
 pub(super) fn cancel(case: &Case) -> Result<Proposed, Refusal> {
