@@ -21,6 +21,8 @@ mod quarantine;
 mod replay;
 mod retention;
 mod delete;
+mod migrate;
+mod cohort;
 mod demo;
 mod dev;
 mod simulate;
@@ -89,6 +91,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     Retention(retention::RetentionArgs),
     Delete(delete::DeleteArgs),
+    Migrate(migrate::MigrateArgs),
+    Cohort(cohort::CohortArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Simulate(simulate::SimulateArgs),
@@ -119,6 +123,8 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Replay(args) => replay::run(args, settings),
         Command::Retention(args) => retention::run(args, settings),
         Command::Delete(args) => delete::run(args, settings),
+        Command::Migrate(args) => migrate::run(args, settings),
+        Command::Cohort(args) => cohort::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Simulate(args) => simulate::run(args),

@@ -17,5 +17,8 @@ pub mod transition;
 pub mod fact_finding;
 pub mod saga;
 pub mod log_check;
+pub mod controller;
+pub mod explanation;
 pub mod cohort;
+pub mod org_census;
 pub mod wanted;

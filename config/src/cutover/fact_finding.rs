@@ -10,6 +10,7 @@ use skein_shared::cutover_log::{self, Hashed};
 use skein_shared::error::BucketCause;
 use skein_shared::format::cutover_ack::CutoverAck;
 use skein_shared::format::cutover_fleet::CutoverFleet;
+use skein_shared::format::cutover_version::CutoverVersion;
 use skein_shared::format::delete_entry::EntryHash;
 use skein_shared::format::diff_verdict::DiffVerdict;
 use skein_shared::format::object_key::Prefix;
@@ -91,6 +92,26 @@ pub fn look(plane: &Plane, org: OrgId) -> BoxFuture<'_, Result<Seen>> {
     })
 }
 
+/// The newest version of every org that has one, by org.
+///
+/// # Errors
+/// As [`look`].
+pub fn newest_versions(plane: &Plane) -> BoxFuture<'_, Result<Vec<CutoverVersion>>> {
+    Box::pin(async move {
+        let orgs = cutover_log::orgs(&plane.bucket).await?;
+        let newest: Vec<Option<Hashed>> = stream::iter(orgs)
+            .map(|org| cutover_log::newest(&plane.bucket, org))
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        Ok(newest
+            .into_iter()
+            .flatten()
+            .map(|(version, _)| version)
+            .collect())
+    })
+}
+
 /// The first of the newest versions that have the same timeline; 0 without a version.
 pub fn same_timeline_since(history: &[Hashed]) -> u64 {
     let newest = history.last().map(|(version, _)| &version.timeline);
@@ -100,7 +121,7 @@ pub fn same_timeline_since(history: &[Hashed]) -> u64 {
 }
 
 /// The newest manifests of the shards that have, or had, the org.
-async fn manifests_of(bucket: &Bucket, org: OrgId) -> Result<Vec<ShardManifest>> {
+pub(crate) async fn manifests_of(bucket: &Bucket, org: OrgId) -> Result<Vec<ShardManifest>> {
     let map = shard_map_log::load(bucket).await?;
     let shards: BTreeSet<ShardId> = map.map(|map| map.shards_of(org)).unwrap_or_default();
     let manifests = stream::iter(shards)

@@ -104,8 +104,11 @@ impl WantedOrg {
         self.lead_from(state, percent)
     }
 
-    /// The states, from one to the next, and what is asked in each; what is only waited for is left out.
-    pub fn way(&self, newest: Option<&CutoverVersion>) -> Vec<Request> {
+    /// What is asked on the way: the state that it is asked in, and the one that it leads to once it has been waited for.
+    pub fn way(
+        &self,
+        newest: Option<&CutoverVersion>,
+    ) -> Vec<(CutoverState, Request, CutoverState)> {
         let mut state = newest.map_or(CutoverState::Off, |newest| newest.state);
         let mut percent = newest.map_or(0, |newest| newest.mirror_percent);
         let mut way = Vec::new();
@@ -118,8 +121,9 @@ impl WantedOrg {
                     if let Request::MirrorTraffic(share) = request {
                         percent = share;
                     }
-                    state = asked(state, &request);
-                    way.push(request);
+                    let to = waited(asked(state, &request));
+                    way.push((state, request, to));
+                    state = to;
                 }
             }
         }
@@ -187,7 +191,13 @@ pub fn waited(state: CutoverState) -> CutoverState {
         CutoverState::Scheduled | CutoverState::Armed => CutoverState::Switched,
         CutoverState::Contracting => CutoverState::Sealed,
         CutoverState::Reversing => CutoverState::Reversed,
-        same => same,
+        CutoverState::Off
+        | CutoverState::Shadow
+        | CutoverState::Canary
+        | CutoverState::Switched
+        | CutoverState::Sealed
+        | CutoverState::Done
+        | CutoverState::Reversed => state,
     }
 }
 
