@@ -20,6 +20,7 @@ mod csv_round_trip;
 mod json_lines;
 mod exports;
 mod deletes;
+mod migrate;
 mod kill;
 mod janitor;
 mod status;
