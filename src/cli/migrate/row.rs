@@ -13,69 +13,69 @@ use crate::exit_code::ExitCode;
 /// What became of one org.
 #[derive(Debug, Serialize)]
 pub(crate) struct OrgRow {
-    pub org: u64,
+    pub(crate) org: u64,
     /// The newest version, or the one that would be; `None` where nothing was changed.
-    pub version: Option<VersionRow>,
+    pub(crate) version: Option<VersionRow>,
     /// The fleet that has it.
-    pub fleet: Option<u64>,
+    pub(crate) fleet: Option<u64>,
     /// Why nothing was changed, or what is waited for.
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
     /// Event times of which answers that were given before are other ones now.
-    pub restated: Option<SpanRow>,
-    pub dry_run: bool,
+    pub(crate) restated: Option<SpanRow>,
+    pub(crate) dry_run: bool,
     #[serde(skip)]
-    pub code: ExitCode,
+    pub(crate) code: ExitCode,
 }
 
 /// A version.
 #[derive(Debug, Serialize)]
 pub(crate) struct VersionRow {
-    pub version: u64,
-    pub at: String,
-    pub verb: String,
-    pub from: &'static str,
-    pub state: &'static str,
-    pub standing: &'static str,
-    pub why: Option<String>,
-    pub actor: String,
-    pub reason: String,
-    pub ticket: Option<String>,
-    pub timeline: Vec<PhaseRow>,
-    pub new_writes_from: Option<String>,
-    pub switch_at: Option<String>,
-    pub old_ends_at: Option<String>,
-    pub reverse_at: Option<String>,
-    pub mirror_percent: u8,
-    pub seal: Option<u64>,
-    pub old_place: Option<String>,
-    pub undo: &'static str,
-    pub evidence: Vec<EvidenceRow>,
+    pub(crate) version: u64,
+    pub(crate) at: String,
+    pub(crate) verb: String,
+    pub(crate) from: &'static str,
+    pub(crate) state: &'static str,
+    pub(crate) standing: &'static str,
+    pub(crate) why: Option<String>,
+    pub(crate) actor: String,
+    pub(crate) reason: String,
+    pub(crate) ticket: Option<String>,
+    pub(crate) timeline: Vec<PhaseRow>,
+    pub(crate) new_writes_from: Option<String>,
+    pub(crate) switch_at: Option<String>,
+    pub(crate) old_ends_at: Option<String>,
+    pub(crate) reverse_at: Option<String>,
+    pub(crate) mirror_percent: u8,
+    pub(crate) seal: Option<u64>,
+    pub(crate) old_place: Option<String>,
+    pub(crate) undo: &'static str,
+    pub(crate) evidence: Vec<EvidenceRow>,
 }
 
 /// A phase of a timeline.
 #[derive(Debug, Serialize)]
 pub(crate) struct PhaseRow {
     /// `None` is the beginning of time.
-    pub from: Option<String>,
-    pub write: String,
-    pub visible: &'static str,
+    pub(crate) from: Option<String>,
+    pub(crate) write: String,
+    pub(crate) visible: &'static str,
 }
 
 /// What a version rests on.
 #[derive(Debug, Serialize)]
 pub(crate) struct EvidenceRow {
-    pub kind: String,
-    pub text: String,
-    pub key: String,
-    pub digest: String,
-    pub at: String,
+    pub(crate) kind: String,
+    pub(crate) text: String,
+    pub(crate) key: String,
+    pub(crate) digest: String,
+    pub(crate) at: String,
 }
 
 /// A span of event times.
 #[derive(Debug, Serialize)]
 pub(crate) struct SpanRow {
-    pub from: String,
-    pub to: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
 }
 
 impl SpanRow {

@@ -2,6 +2,8 @@
 
 use skein_shared::cutover::{CutoverState, UndoCost};
 use skein_shared::format::cutover_version::{CutoverVersion, Evidence};
+use skein_shared::ids::Chain;
+use skein_shared::offset::Offset;
 use skein_shared::timeline::{Pipeline, Timeline, Writers};
 use skein_shared::window::TimestampMs;
 
@@ -168,7 +170,8 @@ fn finish(
                 "the old pipeline does not say how far it is",
             );
         };
-        let has_reached = |(chain, end)| positions.get(chain).is_some_and(|at| at >= end);
+        let has_reached =
+            |(chain, end): (&Chain, &Offset)| positions.get(chain).is_some_and(|at| at >= end);
         if !seal.0.iter().all(has_reached) {
             return refuse(
                 RefusalKind::Gate,

@@ -13,16 +13,16 @@ use crate::cutover::rules::Rules;
 
 /// One decision: where the cutover stands, what is asked, and what is known.
 pub(super) struct Case<'a> {
-    pub before: Option<&'a CutoverVersion>,
-    pub facts: &'a Facts,
-    pub rules: &'a Rules,
-    pub verb: &'static str,
+    pub(super) before: Option<&'a CutoverVersion>,
+    pub(super) facts: &'a Facts,
+    pub(super) rules: &'a Rules,
+    pub(super) verb: &'static str,
 }
 
 /// A next version, and what it does to the past. It is granted once the rules of edges agree.
 pub(super) struct Proposed {
-    pub next: NextVersion,
-    pub past: PastChange,
+    pub(super) next: NextVersion,
+    pub(super) past: PastChange,
 }
 
 /// Who writes.
@@ -30,12 +30,15 @@ pub(super) const WRITERS: [NodeRole; 2] = [NodeRole::Compactor, NodeRole::OldPip
 
 impl<'a> Case<'a> {
     /// Where it stands.
-    pub fn state(&self) -> CutoverState {
+    pub(super) fn state(&self) -> CutoverState {
         self.before.map_or(CutoverState::Off, |before| before.state)
     }
 
     /// The newest version, in one of these states.
-    pub fn standing_in(&self, states: &[CutoverState]) -> Result<&'a CutoverVersion, Refusal> {
+    pub(super) fn standing_in(
+        &self,
+        states: &[CutoverState],
+    ) -> Result<&'a CutoverVersion, Refusal> {
         let stands = self.before.filter(|before| states.contains(&before.state));
         let Some(before) = stands else {
             let state = self.state();
@@ -52,12 +55,16 @@ impl<'a> Case<'a> {
     }
 
     /// What the newest version says, to be changed.
-    pub fn next(&self) -> NextVersion {
+    pub(super) fn next(&self) -> NextVersion {
         NextVersion::after(self.before, self.verb)
     }
 
     /// The chosen edge, or `soonest`; none before `soonest` is taken.
-    pub fn edge(&self, choice: EdgeChoice, soonest: TimestampMs) -> Result<TimestampMs, Refusal> {
+    pub(super) fn edge(
+        &self,
+        choice: EdgeChoice,
+        soonest: TimestampMs,
+    ) -> Result<TimestampMs, Refusal> {
         match choice {
             EdgeChoice::Soonest => Ok(soonest),
             EdgeChoice::At(at) if at < soonest => refuse(
@@ -69,13 +76,13 @@ impl<'a> Case<'a> {
     }
 
     /// The live nodes of these roles that do not go by the timeline as it is.
-    pub fn unaware(&self, roles: &[NodeRole]) -> Vec<&'a NodeFact> {
+    pub(super) fn unaware(&self, roles: &[NodeRole]) -> Vec<&'a NodeFact> {
         let since = self.facts.same_timeline_since;
         gate::missing_acknowledgements(self.facts, self.rules, (roles, since))
     }
 
     /// Evidence that all live nodes go by the timeline as it is.
-    pub fn acknowledged(&self) -> Evidence {
+    pub(super) fn acknowledged(&self) -> Evidence {
         let live = |node: &&NodeFact| gate::is_live(node, self.facts, self.rules);
         let names: Vec<&str> = self
             .facts

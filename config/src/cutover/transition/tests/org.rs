@@ -23,14 +23,14 @@ pub(super) const COMPLETE: Request = Request::Complete(Confirmation::Of(ORG));
 
 /// The org; facts are good unless a test says otherwise.
 pub(super) struct Org {
-    pub versions: Vec<CutoverVersion>,
-    pub now: i64,
-    pub seal: Option<SealVector>,
-    pub nodes: Vec<NodeFact>,
-    pub old: Option<OldFacts>,
-    pub new: Option<NewFacts>,
-    pub kept_from: Option<i64>,
-    pub is_compared: Compared,
+    pub(super) versions: Vec<CutoverVersion>,
+    pub(super) now: i64,
+    pub(super) seal: Option<SealVector>,
+    pub(super) nodes: Vec<NodeFact>,
+    pub(super) old: Option<OldFacts>,
+    pub(super) new: Option<NewFacts>,
+    pub(super) kept_from: Option<i64>,
+    pub(super) is_compared: Compared,
 }
 
 /// Whether a comparison of the newest version was made just now.
@@ -41,7 +41,7 @@ pub(super) enum Compared {
 }
 
 impl Org {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             versions: vec![],
             now: 10_000,
@@ -55,7 +55,7 @@ impl Org {
     }
 
     /// One that was taken to a state the plain way.
-    pub fn in_state(state: CutoverState) -> Self {
+    pub(super) fn in_state(state: CutoverState) -> Self {
         use CutoverState as S;
         let mut org = Self::new();
         let mut way: Vec<(S, Request)> = vec![
@@ -99,7 +99,7 @@ impl Org {
     }
 
     /// Asks until the state is reached, while time goes by.
-    pub fn reach(&mut self, state: CutoverState, request: &Request) {
+    pub(super) fn reach(&mut self, state: CutoverState, request: &Request) {
         for _ in 0..100 {
             match self.ask(request) {
                 Ok(_) if self.state() == state => return,
@@ -114,23 +114,23 @@ impl Org {
         panic!("{state} was not reached from {}", self.state());
     }
 
-    pub fn state(&self) -> CutoverState {
+    pub(super) fn state(&self) -> CutoverState {
         self.newest()
             .map_or(CutoverState::Off, |newest| newest.state)
     }
 
-    pub fn newest(&self) -> Option<&CutoverVersion> {
+    pub(super) fn newest(&self) -> Option<&CutoverVersion> {
         self.versions.last()
     }
 
-    pub fn same_timeline_since(&self) -> u64 {
+    pub(super) fn same_timeline_since(&self) -> u64 {
         let newest = self.newest().map(|newest| &newest.timeline);
         let same = self.versions.iter().rev();
         let same = same.take_while(|version| Some(&version.timeline) == newest);
         same.last().map_or(0, |version| version.version)
     }
 
-    pub fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         let good = facts(self.now);
         let compared = match self.is_compared {
             Compared::Yes => vec![verdict(self.versions.len() as u64, self.now)],
@@ -148,11 +148,11 @@ impl Org {
         }
     }
 
-    pub fn decide(&self, request: &Request) -> Result<NextVersion, Refusal> {
+    pub(super) fn decide(&self, request: &Request) -> Result<NextVersion, Refusal> {
         decide(self.newest(), request, &self.facts(), &rules())
     }
 
-    pub fn ask(&mut self, request: &Request) -> Result<NextVersion, Refusal> {
+    pub(super) fn ask(&mut self, request: &Request) -> Result<NextVersion, Refusal> {
         let next = self.decide(request)?;
         if let NextSeal::Taken(vector) = &next.seal {
             self.seal = Some(vector.clone());
@@ -165,7 +165,7 @@ impl Org {
     }
 
     /// The old pipeline says that it is complete up to then.
-    pub fn old_complete_to(&mut self, ms: i64) {
+    pub(super) fn old_complete_to(&mut self, ms: i64) {
         self.old = Some(OldFacts::Active(OldProgress {
             complete_to: Some(at(ms)),
             positions: None,
