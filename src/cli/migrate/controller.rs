@@ -60,9 +60,11 @@ pub(super) fn run(args: &ControllerArgs, settings: &SettingsArgs) -> Outcome {
         }
         let cancel = cancel_on_signal()?;
         while !cancel.is_cancelled() {
-            // What fails now may succeed at the next look; a look says what failed.
-            if let Err(Failure::Said(_, why)) = look(&plane, (&stated, mode), args.format).await {
-                tracing::warn!("look at cutovers failed; {why}");
+            match look(&plane, (&stated, mode), args.format).await {
+                Ok(_) => {}
+                // What fails now may succeed at the next look.
+                Err(Failure::Said(_, why)) => tracing::warn!("look at cutovers failed; {why}"),
+                Err(gone @ Failure::BrokenPipe) => return Err(gone),
             }
             let pause = Duration::from_millis(plane.settings.poll.0);
             let _ = tokio::time::timeout(pause, cancel.cancelled()).await;

@@ -203,15 +203,14 @@ const ROLLBACK: [(CutoverState, &str, CutoverState, &str); 7] = [
     ),
 ];
 
-fn rollback(
-    (from, verb, to, needs): &(CutoverState, &'static str, CutoverState, &'static str),
-) -> Step {
+fn rollback(way: &(CutoverState, &'static str, CutoverState, &'static str)) -> Step {
+    let (from, verb, to, needs) = *way;
     Step {
         verb,
         from: from.name(),
         to: to.name(),
         needs,
-        undo: undo_in(*from).text(),
+        undo: undo_in(from).text(),
     }
 }
 

@@ -84,7 +84,7 @@ fn off(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     next.evidence.clear();
     next.undo = UndoCost::OneLead;
     let w0 = before.edges.new_writes_from;
-    let was_shown_since = |w0| {
+    let was_shown_since = |w0: TimestampMs| {
         before
             .edges
             .reverse_at
