@@ -13,6 +13,7 @@ mod examples;
 pub mod request;
 pub mod edge_rules;
 pub mod gate;
+pub mod steps;
 pub mod transition;
 pub mod fact_finding;
 pub mod saga;

@@ -10,6 +10,7 @@ use skein_shared::timeline::{Pipeline, Timeline};
 use skein_shared::{Error, ErrorKind, Result, fleet_log};
 
 use crate::cutover::fact_finding::Plane;
+use crate::cutover::steps::{is_step, is_still};
 
 /// What was found of one org.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,13 +94,14 @@ fn steps(history: &[Hashed]) -> Vec<String> {
                 version.change.verb
             ));
         }
+        if !is_step(&version.change.verb, (version.change.from, version.state)) {
+            faults.push(format!(
+                "version {number} says that {} led from {} to {}, which it cannot",
+                version.change.verb, version.change.from, version.state
+            ));
+        }
         state = version.state;
         timeline = version.timeline.clone();
     }
     faults
-}
-
-/// Verbs that leave timelines as they are.
-fn is_still(verb: &str) -> bool {
-    ["mirror-traffic", "purge", "resume", "fault", "repair"].contains(&verb)
 }

@@ -8,6 +8,7 @@ use crate::cutover::examples::{at, node};
 use crate::cutover::facts::{NewFacts, OldFacts, OldProgress};
 use crate::cutover::gate;
 use crate::cutover::request::{Confirmation, Request};
+use crate::cutover::steps::is_step;
 
 /// One thing that happens: the number chooses which, and how much time goes by before.
 fn request(number: u8) -> Request {
@@ -67,6 +68,9 @@ fn check_step(org: &Org, asked: &Request) {
     if [S::Scheduled, S::Switched].contains(&newest.state) {
         assert!(kinds(gate::DIFF) > 0, "{asked:?}: {newest:?}");
     }
+    let change = &newest.change;
+    let is_known = is_step(&change.verb, (change.from, newest.state));
+    assert!(is_known, "{asked:?}: {newest:?}");
     let Some(before) = before else { return };
     let changes_past = matches!(asked, Request::ReverseTraffic(_) | Request::Cancel);
     // Both are the same from one of these instants to the next.
