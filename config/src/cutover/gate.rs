@@ -46,6 +46,9 @@ pub const REHEARSAL: &str = "rehearsal";
 /// The kind of evidence that says that old files are not needed any more.
 pub const PURGE: &str = "purge";
 
+/// The kind of evidence that names event times of which answers that were given change.
+pub const RESTATEMENT: &str = "restatement";
+
 /// Whether a comparison of old and new lets a step go on.
 ///
 /// Of those that count the newest decides; a failed one that is newer than all that pass is a no.

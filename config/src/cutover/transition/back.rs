@@ -149,9 +149,17 @@ fn voided(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     next.timeline = shown(&next.timeline, Pipeline::Old, b)?;
     next.state = CutoverState::Reversing;
     next.edges.reverse_at = Some(b);
-    next.restated = Some(TimeSpan { from: b, to: now });
+    restate(&mut next, TimeSpan { from: b, to: now }, now);
     let past = PastChange::Void(b);
     Ok(Proposed { next, past })
+}
+
+/// Puts on record of which event times answers that were given change, so that what used them can run again.
+fn restate(next: &mut NextVersion, span: TimeSpan, now: TimestampMs) {
+    let text = format!("answers for {} to {} change", span.from, span.to);
+    next.evidence
+        .push(gate::stated(gate::RESTATEMENT, text, now));
+    next.restated = Some(span);
 }
 
 fn forward(case: &Case, before: &CutoverVersion, choice: EdgeChoice) -> Result<Proposed, Refusal> {
@@ -213,7 +221,7 @@ pub(super) fn reassign(case: &Case, span: TimeSpan) -> Result<Proposed, Refusal>
     });
     next.timeline = changed.map_err(|reason| Refusal::new(RefusalKind::Invalid, reason))?;
     next.undo = UndoCost::Replay;
-    next.restated = Some(span);
+    restate(&mut next, span, case.facts.now);
     let past = PastChange::Reassign(span);
     Ok(Proposed { next, past })
 }
