@@ -3,7 +3,7 @@
 //! A stored bucket is made of the points of one raw segment. It is what a reader is to see unless another segment of
 //! the window holds points of the series in that bucket; such buckets, and those of segments without a rollup, are made
 //! of merged raw points. Either way the bits are the same. Of an org whose raw points of a window have expired only what
-//! is stored is left.
+//! is stored is left. A bucket that holds an instant of which readers see an old system's points is made of points.
 
 mod window_buckets;
 mod org_buckets;
@@ -55,6 +55,8 @@ pub struct BucketSummary {
     pub from_rollups: u64,
     /// Buckets given out that were made of raw points.
     pub from_raw: u64,
+    /// Points of the old system that they were made of.
+    pub from_old: u64,
     /// Series given out.
     pub series: u64,
     /// Digest of the buckets given out.
@@ -126,6 +128,7 @@ impl BucketScan {
         for source in &sources {
             orgs.extend(snapshot.counting_runs(&source.opened).map(|run| run.org));
         }
+        orgs.extend(snapshot.old_orgs(options.span).await?);
         let rollups = sources.iter().filter(|source| source.is_rollup()).count();
         let summary = BucketSummary {
             rollups: rollups as u64,
@@ -208,6 +211,7 @@ impl BucketScan {
         let from_rollups = self.window.stored_buckets();
         summary.from_rollups += from_rollups;
         summary.from_raw += buckets.len() as u64 - from_rollups;
+        summary.from_old += self.window.old_points();
         summary.digest.add_rollup(key, buckets);
         if self.last_series.replace(key) != Some(key) {
             summary.series += 1;

@@ -1,6 +1,7 @@
 //! The one error of this crate.
 
 use skein_shared::ErrorKind;
+use skein_shared::cutover::CutoverState;
 
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -40,6 +41,53 @@ pub enum Error {
         /// Why not, and what to give instead.
         reason: String,
     },
+    /// The place of an old system's points cannot be read.
+    #[error("read old points failed; place=`{place}` reason=`{reason}`")]
+    OldPlace {
+        /// Where they should be.
+        place: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// Readers are to see the old pipeline's points, and this one does not know where they are.
+    #[error(
+        "read old points failed; org=`{org}` reason=`the old pipeline is visible to its readers, and nothing says where its \
+         points are: set cutover.old_place`"
+    )]
+    OldUnknown {
+        /// Whose.
+        org: String,
+    },
+    /// A file of Parquet is damaged, or of a kind that is not read.
+    #[error("read parquet failed; file=`{file}` reason=`{reason}`")]
+    ParquetFile {
+        /// Its name, below the place.
+        file: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A column of a file of Parquet is not what points are read from.
+    #[error("read parquet failed; file=`{file}` column=`{column}` reason=`{reason}`")]
+    ParquetColumn {
+        /// The file's name, below the place.
+        file: String,
+        /// The column's name.
+        column: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// The new pipeline's points of an org are not to be read yet.
+    #[error(
+        "read points of the new pipeline failed; org=`{org}` state=`{state}` reason=`{reason}`"
+    )]
+    NotYet {
+        /// Whose.
+        org: u64,
+        /// Where its cutover stands.
+        state: CutoverState,
+        /// Why not, and how to see them all the same.
+        reason: &'static str,
+    },
     /// What was read does not suit the output that was asked for.
     #[error("show points as {format} failed; reason=`{reason}`")]
     Unsuitable {
@@ -55,7 +103,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Shared(error) => error.kind(),
+            Self::ParquetFile { .. } => ErrorKind::Corrupt,
             Self::Output(_)
+            | Self::OldPlace { .. }
+            | Self::OldUnknown { .. }
+            | Self::ParquetColumn { .. }
+            | Self::NotYet { .. }
             | Self::Export { .. }
             | Self::Table { .. }
             | Self::Series { .. }

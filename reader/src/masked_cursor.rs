@@ -1,7 +1,8 @@
-//! A segment's series without the points that deletes take.
+//! A segment's series without the points that deletes take, and without those of an unfiltered one that amend nothing.
 
 use std::sync::Arc;
 
+use skein_config::cutover::timelines::OwnershipFilter;
 use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::order_column::ChainTable;
 use skein_shared::format::segment_reader::SeriesBuffer;
@@ -13,6 +14,7 @@ use skein_shared::window::Window;
 
 use crate::error::Result;
 use crate::snapshot::{OpenSegment, Selection, Snapshot};
+use crate::visible::AmendRule;
 
 /// A cursor over raw points that masks what is deleted and not yet taken out of the segment.
 #[derive(Debug)]
@@ -20,11 +22,13 @@ pub struct MaskedCursor {
     cursor: SegmentCursor,
     mask: DeleteMask,
     window: Window,
+    /// Of an unfiltered segment.
+    amend: Option<AmendRule>,
     peeked: Option<SeriesKey>,
 }
 
 impl MaskedCursor {
-    /// Begins before the first series of `range`, which is of `selection`; orders carry the indexes of `chains`.
+    /// Begins before the first series of `range`, which is of `selection`, and of one org; orders carry the indexes of `chains`.
     ///
     /// # Panics
     /// If `chains` lacks a chain of the segment.
@@ -34,7 +38,15 @@ impl MaskedCursor {
         selection: Selection,
         (chains, range): (&ChainTable, CursorRange),
     ) -> Self {
+        let org = selection.org();
+        let amend = match (segment.filter, org) {
+            (OwnershipFilter::Everything, Some(org)) => {
+                AmendRule::new(snapshot.timelines(), org, chains)
+            }
+            (OwnershipFilter::Owned | OwnershipFilter::Everything, _) => None,
+        };
         Self {
+            amend,
             cursor: SegmentCursor::within(Arc::clone(&segment.file), chains, range),
             mask: snapshot.mask(segment, selection, chains),
             window: segment.file.footer().identity.window,
@@ -70,6 +82,9 @@ impl MaskedCursor {
     pub async fn next(&mut self, buffer: &mut SeriesBuffer) -> Result<()> {
         if let Some((key, _)) = self.cursor.next(buffer).await? {
             self.mask.drop_of_segment(key, buffer, &mut Deleted::new());
+            if let Some(amend) = &self.amend {
+                amend.apply(buffer);
+            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Scans the segments of a snapshot in `(org, metric, timestamp)` order.
+//! Scans the segments of a snapshot in `(org, metric, timestamp)` order, and what readers see of an old system beside them.
 
 mod org_scan;
 
@@ -15,9 +15,9 @@ use skein_shared::window::{TimeSpan, TimestampMs};
 use self::org_scan::OrgScan;
 use crate::error::Result;
 use crate::metrics;
+use crate::old_side::OldSide;
 use crate::snapshot::{OpenSegment, Snapshot};
 use crate::stitch::Stitch;
-use crate::visible::keep_visible;
 
 /// Bytes that all cursors of an org may hold together, so that many windows do not mean much memory.
 pub(crate) const CURSOR_BYTES: u64 = 128 * MIB;
@@ -57,6 +57,8 @@ pub struct ScanSummary {
     pub time_bounds: Option<(TimestampMs, TimestampMs)>,
     /// Points that lost to another segment's of equal time.
     pub superseded: u64,
+    /// Points given out that the old system has.
+    pub from_old: u64,
     /// Segments opened.
     pub segments: u64,
     /// Requests to the bucket, those of others on the same handle included.
@@ -102,6 +104,7 @@ impl Scan {
         for segment in &segments {
             orgs.extend(snapshot.counting_runs(segment).map(|run| run.org));
         }
+        orgs.extend(snapshot.old_orgs(options.span).await?);
         let summary = ScanSummary {
             segments: segments.len() as u64,
             ..ScanSummary::default()
@@ -167,9 +170,10 @@ impl Scan {
     /// Reads one series of one window into the stitch.
     async fn step(&mut self) -> Result<Step> {
         if self.org.is_none() {
-            let next = self.orgs.pop_front();
-            let open = |org| OrgScan::open(&self.snapshot, &self.segments, org, self.options);
-            self.org = next.map(open);
+            self.org = match self.orgs.pop_front() {
+                Some(org) => Some(self.open(org).await?),
+                None => None,
+            };
         }
         let Some(org) = &mut self.org else {
             return Ok(Step::End);
@@ -180,12 +184,24 @@ impl Scan {
             return Ok(Step::NoPoints);
         };
         self.summary.superseded += self.stitch.merge();
-        let points = self.stitch.merged_mut();
-        keep_visible(self.snapshot.timelines(), key.org, points);
-        if points.timestamps_ms.is_empty() {
+        let (old, lost) = self.stitch.settle(self.snapshot.timelines(), key.org);
+        self.summary.superseded += lost;
+        self.summary.from_old += old;
+        if self.stitch.merged().timestamps_ms.is_empty() {
             return Ok(Step::NoPoints);
         }
         Ok(Step::Points(key))
+    }
+
+    async fn open(&self, org: OrgId) -> Result<OrgScan> {
+        let wanted = (self.options.span, self.options.metadata);
+        let old = OldSide::open(&self.snapshot, org, wanted).await?;
+        Ok(OrgScan::open(
+            (&self.snapshot, old),
+            &self.segments,
+            org,
+            self.options,
+        ))
     }
 
     fn count_piece(&mut self, key: SeriesKey) {

@@ -11,7 +11,9 @@ use skein_shared::series::{SERIES_METADATA_KEY, Series};
 use skein_shared::window::{Resolution, TimeSpan, Window};
 
 use crate::error::{Error, Result};
+use crate::old_series::OldSeries;
 use crate::snapshot::{OpenSegment, Selection, Snapshot};
+use crate::visible::may_show_new;
 
 /// Most series that an error names.
 const NAMED_IN_ERROR: usize = 12;
@@ -89,14 +91,17 @@ pub fn list(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Series>>>
             .iter()
             .filter_map(|source| Some((source.shard, source.raw.or(source.rollup)?)));
         let opened = snapshot.open_all(entries.collect()).await?;
+        let timelines = snapshot.timelines();
         for (source, segment) in sources.iter().zip(opened) {
             let window = segment.file.footer().identity.window;
+            let is_seen = |org: OrgId| may_show_new(timelines, org, window.span());
             let rows = segment
                 .file
                 .metadata_of(selection.first(), selection.last())
                 .await?;
             let deleted = Deleted::of(snapshot, &segment);
-            let named = rows.iter().filter_map(|(org, metadata)| {
+            let rows = rows.iter().filter(|(org, _)| is_seen(*org));
+            let named = rows.filter_map(|(org, metadata)| {
                 let series: Series = text_of(metadata)?.parse().ok()?;
                 let (org, metric) = (*org, series.id());
                 let is_expired =
@@ -107,8 +112,27 @@ pub fn list(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Series>>>
             });
             all.extend(named.filter(is_meant));
         }
+        all.extend(old_names(snapshot).await?.into_iter().filter(is_meant));
         Ok(all)
     })
+}
+
+/// The names of series of which readers see points of the old system.
+async fn old_names(snapshot: &Snapshot) -> Result<Vec<Series>> {
+    let mut names = Vec::new();
+    for org in snapshot.old_orgs(TimeSpan::ALL).await? {
+        let source = snapshot.old_source(org).await?;
+        let shown = snapshot.old_shown(org, TimeSpan::ALL);
+        let is_shown = |series: &&OldSeries| {
+            let mut times = series.times.iter();
+            times.any(|times| shown.iter().any(|shown| shown.overlaps(*times)))
+        };
+        let series = source.series(org).await?;
+        let texts = series.iter().filter(is_shown);
+        let texts = texts.filter_map(|series| series.metadata.get(SERIES_METADATA_KEY));
+        names.extend(texts.filter_map(|text| text.parse::<Series>().ok()));
+    }
+    Ok(names)
 }
 
 /// What deletes take of a segment's names.

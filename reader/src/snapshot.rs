@@ -2,13 +2,14 @@
 //! carried out.
 
 mod bucket_sources;
+mod old_points;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::LocalBoxFuture;
 use futures::{StreamExt, TryStreamExt, stream};
-use skein_config::cutover::timelines::Timelines;
+use skein_config::cutover::timelines::{OwnershipFilter, Timelines};
 use skein_shared::bucket::Bucket;
 use skein_shared::delete_rule::DeleteMask;
 use skein_shared::format::damage::DamageRef;
@@ -21,9 +22,11 @@ use skein_shared::segment_fetch::SegmentFile;
 use skein_shared::shard_map::ShardMap;
 use skein_shared::window::{Resolution, TimeSpan, Window};
 use skein_shared::{delete_log, manifest_log, shard_map_log};
+use tokio::sync::OnceCell;
 
 use crate::error::Result;
 use crate::metrics;
+use crate::old_places::OldPlaces;
 
 pub use bucket_sources::BucketSource;
 
@@ -51,6 +54,8 @@ pub struct Snapshot {
     manifests: Arc<BTreeMap<ShardId, ShardManifest>>,
     deletes: Arc<[DeleteEntry]>,
     opened: Arc<Mutex<BTreeMap<String, Arc<SegmentFile>>>>,
+    places: Option<OldPlaces>,
+    all_deletes: Arc<OnceCell<Arc<[DeleteEntry]>>>,
 }
 
 /// A segment that holds points of the selection.
@@ -62,6 +67,8 @@ pub struct OpenSegment {
     pub file: Arc<SegmentFile>,
     /// It holds no point of the deletes up to this number.
     pub deletes_applied: u64,
+    /// Which points were written into it.
+    pub filter: OwnershipFilter,
 }
 
 impl Selection {
@@ -131,6 +138,8 @@ impl Snapshot {
                 manifests: Arc::new(manifests),
                 deletes: deletes.into(),
                 opened: Arc::default(),
+                places: None,
+                all_deletes: Arc::default(),
             })
         })
     }
@@ -248,6 +257,7 @@ impl Snapshot {
                         shard,
                         file,
                         deletes_applied: applied.unwrap_or(entry.deletes_applied),
+                        filter: entry.filter,
                     })
                 })
                 .buffered(CONCURRENT_GETS)

@@ -1,10 +1,15 @@
 //! Makes one series of what several segments of a window hold of it.
 //!
 //! Segments of one window overlay each other: of points with equal time the one that was written last, by
-//! the total order of records, is the one that a single system would return (SK-13).
+//! the total order of records, is the one that a single system would return (SK-13). So it is with the points of an old
+//! system, over which those of the segments are laid that amend them.
 
+use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::order_column::{Order, OrderRun};
 use skein_shared::format::segment_reader::SeriesBuffer;
+use skein_shared::ids::OrgId;
+
+use crate::visible::{keep_visible, lay_over};
 
 /// Points of one series out of several segments; memory is kept from one series to the next.
 #[derive(Debug, Default)]
@@ -12,6 +17,8 @@ pub struct Stitch {
     parts: Vec<SeriesBuffer>,
     used: usize,
     merged: SeriesBuffer,
+    old: SeriesBuffer,
+    spare: SeriesBuffer,
 }
 
 /// Where a part stands while the parts are merged.
@@ -26,6 +33,12 @@ impl Stitch {
     /// Forgets the points and keeps the memory.
     pub fn clear(&mut self) {
         self.used = 0;
+        self.old.clear();
+    }
+
+    /// The buffer for what readers see of an old system's points.
+    pub fn old_part(&mut self) -> &mut SeriesBuffer {
+        &mut self.old
     }
 
     /// An empty buffer for one more segment's points.
@@ -74,9 +87,17 @@ impl Stitch {
         &self.merged
     }
 
-    /// The merged points, to be filtered.
+    /// The merged points, to be taken.
     pub fn merged_mut(&mut self) -> &mut SeriesBuffer {
         &mut self.merged
+    }
+
+    /// Leaves the merged points that readers see, and lays them over the old system's. Answers how many there are of the old
+    /// system's, and how many of its lost to an amendment.
+    pub fn settle(&mut self, timelines: &Timelines, org: OrgId) -> (u64, u64) {
+        keep_visible(timelines, org, &mut self.merged);
+        let lost = lay_over(&self.old, &mut self.merged, &mut self.spare);
+        (self.old.values.len() as u64 - lost, lost)
     }
 }
 

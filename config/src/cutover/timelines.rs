@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt, stream};
 use skein_shared::bucket::Bucket;
 use skein_shared::cutover::CutoverState;
 use skein_shared::format::cutover_fleet::{CutoverFleet, FleetHead};
+use skein_shared::format::cutover_seal::CutoverSeal;
 use skein_shared::ids::OrgId;
-use skein_shared::timeline::{Pipeline, SealVector, Timeline};
+use skein_shared::timeline::{Phase, Pipeline, SealVector, Timeline};
 use skein_shared::{cutover_log, fleet_log};
 
 pub use skein_shared::timeline::OwnershipFilter;
+
+/// Seals that are fetched at the same time.
+const CONCURRENT_GETS: usize = 16;
 
 /// The timelines of all orgs, in one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,23 +71,71 @@ impl Timelines {
         }
     }
 
+    /// What a reader of `org`, or of all orgs, goes by: the newest fleet, or the one of a number, so that a scan ends with what
+    /// it began with; 0 is before the first, when every org belonged to `unenrolled`. Of seals only those are read over which
+    /// points of the reader's may lie.
+    ///
+    /// # Errors
+    /// As [`Timelines::load`]; [`Error::Bucket`](skein_shared::Error::Bucket) with cause `NotFound` when there is no such
+    /// fleet.
+    pub fn load_to_read(
+        bucket: &Bucket,
+        number: Option<u64>,
+        (unenrolled, org): (Pipeline, Option<OrgId>),
+    ) -> BoxFuture<'_, skein_shared::Result<Self>> {
+        Box::pin(async move {
+            let fleet = match number {
+                None => fleet_log::newest(bucket).await?,
+                Some(0) => None,
+                Some(number) => Some(fleet_log::load(bucket, number).await?),
+            };
+            let Some(fleet) = fleet else {
+                return Ok(Self::owned_by(unenrolled));
+            };
+            let is_old = |phase: &Phase| phase.visible == Pipeline::Old;
+            let needs_seal = |id: OrgId, head: &FleetHead| {
+                org.is_none_or(|org| org == id) && head.timeline.phases().iter().any(is_old)
+            };
+            Self::with_seals(bucket, &fleet, needs_seal).await
+        })
+    }
+
     /// What `fleet` says, with the seals that it names.
     ///
     /// # Errors
     /// As [`Timelines::load`].
     pub async fn of_fleet(bucket: &Bucket, fleet: &CutoverFleet) -> skein_shared::Result<Self> {
-        let mut orgs = BTreeMap::new();
-        for (org, head) in &fleet.heads {
-            let seal = match head.seal {
-                Some(version) => Some(cutover_log::load_seal(bucket, *org, version).await?.vector),
-                None => None,
-            };
-            orgs.insert(*org, OrgCutover::new(head, seal));
-        }
+        Self::with_seals(bucket, fleet, |_, _| true).await
+    }
+
+    async fn with_seals(
+        bucket: &Bucket,
+        fleet: &CutoverFleet,
+        needs_seal: impl Fn(OrgId, &FleetHead) -> bool,
+    ) -> skein_shared::Result<Self> {
+        let sealed = fleet
+            .heads
+            .iter()
+            .filter(|(org, head)| needs_seal(**org, head));
+        let sealed = sealed.filter_map(|(org, head)| Some((*org, head.seal?)));
+        let sealed: Vec<(OrgId, u64)> = sealed.collect();
+        let seals: Vec<CutoverSeal> = stream::iter(sealed)
+            .map(|(org, version)| cutover_log::load_seal(bucket, org, version))
+            .buffered(CONCURRENT_GETS)
+            .try_collect()
+            .await?;
+        let mut seals: BTreeMap<OrgId, SealVector> = seals
+            .into_iter()
+            .map(|seal| (seal.org, seal.vector))
+            .collect();
+        let orgs = fleet
+            .heads
+            .iter()
+            .map(|(org, head)| (*org, OrgCutover::new(head, seals.remove(org))));
         Ok(Self {
             fleet: fleet.number,
             unenrolled: Timeline::owned_by(fleet.unenrolled),
-            orgs: Arc::new(orgs),
+            orgs: Arc::new(orgs.collect()),
             filter: OwnershipFilter::Owned,
         })
     }
@@ -93,6 +147,25 @@ impl Timelines {
         orgs.insert(org, cutover);
         Self {
             orgs: Arc::new(orgs),
+            ..self.clone()
+        }
+    }
+
+    /// The same for a reader that is to see one pipeline alone, whoever is visible. What the new one amended after a seal is
+    /// its own.
+    #[must_use]
+    pub fn showing(&self, pipeline: Pipeline) -> Self {
+        let orgs = self.orgs.iter().map(|(org, cutover)| {
+            let seen = OrgCutover {
+                timeline: Timeline::owned_by(pipeline),
+                seal: None,
+                ..cutover.clone()
+            };
+            (*org, seen)
+        });
+        Self {
+            unenrolled: Timeline::owned_by(pipeline),
+            orgs: Arc::new(orgs.collect()),
             ..self.clone()
         }
     }
@@ -129,6 +202,11 @@ impl Timelines {
     pub fn of(&self, org: OrgId) -> &Timeline {
         let cutover = self.orgs.get(&org);
         cutover.map_or(&self.unenrolled, |cutover| &cutover.timeline)
+    }
+
+    /// The timeline of the orgs that were never cut over.
+    pub fn unenrolled(&self) -> &Timeline {
+        &self.unenrolled
     }
 
     /// All that is said of `org`; `None` when it was never cut over.

@@ -1,4 +1,4 @@
-//! All series of one org, over the windows of its segments.
+//! All series of one org, over the windows of its segments and of the old system's points.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,26 @@ use skein_shared::segment_fetch::{CursorRange, FETCH_BYTES, SegmentCursor, Serie
 use skein_shared::timeline::Pipeline;
 use skein_shared::window::{Resolution, Window};
 
-use super::window_buckets::{RollupSource, WindowBuckets, WindowSources};
+use super::window_buckets::{RollupSource, Sides, WindowBuckets, WindowSources};
 use super::{BucketOptions, OpenSource};
 use crate::error::Result;
 use crate::masked_cursor::MaskedCursor;
+use crate::old_side::OldSide;
 use crate::segment_scan::CURSOR_BYTES;
 use crate::snapshot::{OpenSegment, Selection, Snapshot};
+use crate::visible::{is_new_alone, may_show_new};
 
 /// One org's series, each window by window.
 #[derive(Debug)]
 pub(super) struct OrgBuckets {
-    windows: Vec<WindowSources>,
-    /// The series that is being read, and which window comes next.
+    windows: BTreeMap<Window, WindowSources>,
+    old: Option<OldSide>,
+    /// The series that is being read, and which of the windows comes next.
     current: Option<(SeriesKey, usize)>,
+    /// The windows that the current series is read in, rising; memory is kept from one series to the next.
+    steps: Vec<Window>,
+    /// The series that was read last.
+    last: Option<SeriesKey>,
     metadata: Option<SeriesMetadata>,
 }
 
@@ -43,7 +50,7 @@ enum UseOfRollups {
     /// They are read.
     #[default]
     Serve,
-    /// The org has points in them that readers do not see: another pipeline's, or deleted ones.
+    /// The org has points in them that readers do not see, deleted ones, or they stand where the old pipeline is visible.
     PassOver,
     /// They are all that is left of the org's points: but for the buckets that deletes touch they are read.
     Alone,
@@ -58,6 +65,8 @@ impl OrgBuckets {
         org: OrgId,
         options: BucketOptions,
     ) -> Result<Self> {
+        let wanted = (options.span, options.metadata);
+        let old = OldSide::open(snapshot, org, wanted).await?;
         let windows = window_files(snapshot, sources, org).await?;
         let raw = || windows.values().flat_map(|files| files.raw.values());
         let chains = raw().flat_map(|raw| raw.file.chains().chains().iter().cloned());
@@ -73,8 +82,14 @@ impl OrgBuckets {
         };
         let open = |files: &WindowFiles<'_>| files.sources((snapshot, selection), &chains, range);
         Ok(Self {
-            windows: windows.values().map(open).collect(),
+            windows: windows
+                .iter()
+                .map(|(it, files)| (*it, open(files)))
+                .collect(),
+            old,
             current: None,
+            steps: Vec::new(),
+            last: None,
             metadata: None,
         })
     }
@@ -90,33 +105,50 @@ impl OrgBuckets {
         buckets: &mut WindowBuckets,
         timelines: &Timelines,
     ) -> Result<Option<SeriesKey>> {
-        let (key, window) = match self.current {
+        let (key, step) = match self.current {
             Some(current) => current,
             None => match self.begin_series().await? {
                 Some(key) => (key, 0),
                 None => return Ok(None),
             },
         };
-        let sources = &mut self.windows[window];
-        buckets.read(key, sources, timelines).await?;
-        let next = window + 1;
-        self.current = (next < self.windows.len()).then_some((key, next));
+        let window = self.steps[step];
+        let mut none = WindowSources::default();
+        let sources = self.windows.get_mut(&window).unwrap_or(&mut none);
+        let sides = Sides {
+            timelines,
+            window,
+            old: self.old.as_ref(),
+        };
+        buckets.read(key, sources, sides).await?;
+        let next = step + 1;
+        self.current = (next < self.steps.len()).then_some((key, next));
         Ok(Some(key))
     }
 
-    /// Finds the smallest series that a cursor stands at, and its newest metadata.
+    /// Finds the smallest series that a cursor or the old side stands at, its windows, and its newest metadata.
     async fn begin_series(&mut self) -> Result<Option<SeriesKey>> {
-        let windows = self.windows.iter_mut().map(WindowSources::least);
+        let windows = self.windows.values_mut().map(WindowSources::least);
         let least = try_join_all(windows).await?;
-        let key = least.into_iter().flatten().min();
-        let newest = self.windows.iter().filter_map(|window| {
-            let metadata = window.metadata_of(key);
+        let of_old = self.old.as_ref().and_then(|old| old.peek_after(self.last));
+        let Some(key) = least.into_iter().chain([of_old]).flatten().min() else {
+            return Ok(None);
+        };
+        let newest = self.windows.values().filter_map(|window| {
+            let metadata = window.metadata_of(Some(key));
             metadata.max_by_key(|metadata| metadata.order)
         });
         // As of points: orders of two windows do not compare.
         let newest = newest.max_by_key(|metadata| metadata.order.record_timestamp);
         self.metadata = newest.cloned();
-        Ok(key)
+        self.steps.clear();
+        self.steps.extend(self.windows.keys());
+        if let Some(old) = &mut self.old {
+            old.begin(key, &mut self.steps).await?;
+            self.metadata = old.metadata(self.metadata.take());
+        }
+        self.last = Some(key);
+        Ok(Some(key))
     }
 }
 
@@ -128,30 +160,34 @@ async fn window_files<'a>(
 ) -> Result<BTreeMap<Window, WindowFiles<'a>>> {
     let mut windows: BTreeMap<Window, WindowFiles<'_>> = BTreeMap::new();
     for source in sources {
+        let is_seen = may_show_new(snapshot.timelines(), org, source.window.span());
         let mut runs = snapshot.counting_runs(&source.opened);
-        if runs.any(|run| run.org == org) {
+        if is_seen && runs.any(|run| run.org == org) {
             let files = windows.entry(source.window).or_default();
             files.sources.push(source);
         }
     }
-    let timeline = snapshot.timelines().of(org);
+    let timelines = snapshot.timelines();
     let selection = snapshot.selection_of(org);
     let mut entries = Vec::new();
     for (window, files) in &mut windows {
-        let phase = timeline.phase_over(window.span());
-        let is_visible = phase.is_some_and(|phase| phase.visible == Pipeline::New);
+        let is_whole = is_new_alone(timelines, org, window.span());
+        let mut phases = timelines.of(org).phases_in(window.span());
+        let is_visible = phases.any(|(_, phase)| phase.visible == Pipeline::New);
         let mut opened = files.sources.iter().map(|source| &source.opened);
         let has_deleted = opened.clone().any(|o| snapshot.is_masked(o, selection));
         // In all segments of a window or in none: it has one owner.
         let has_expired =
             opened.any(|o| snapshot.is_expired(o.shard, Resolution::Raw, (org, *window)));
-        files.use_of_rollups = match (has_expired, is_visible) {
-            (true, true) => UseOfRollups::Alone,
-            (true, false) => UseOfRollups::Withhold,
-            (false, true) if !has_deleted => UseOfRollups::Serve,
-            (false, _) => UseOfRollups::PassOver,
+        files.use_of_rollups = match has_expired {
+            true if is_whole => UseOfRollups::Alone,
+            true => UseOfRollups::Withhold,
+            false if is_visible && !has_deleted => UseOfRollups::Serve,
+            false => UseOfRollups::PassOver,
         };
-        let is_enough = |source: &OpenSource| source.is_rollup() && files.sources.len() == 1;
+        // Beside an edge of the org some buckets are made of points, whatever is stored.
+        let is_enough =
+            |source: &OpenSource| source.is_rollup() && files.sources.len() == 1 && is_whole;
         let needs_raw = |source: &&&OpenSource| match files.use_of_rollups {
             UseOfRollups::Serve => !is_enough(source),
             UseOfRollups::PassOver => true,

@@ -3,15 +3,16 @@
 use futures::future::{try_join, try_join_all};
 use skein_config::cutover::timelines::Timelines;
 use skein_shared::format::series_metadata::SeriesMetadata;
-use skein_shared::ids::SeriesKey;
+use skein_shared::ids::{OrgId, SeriesKey};
 use skein_shared::rollup::{Bucket, Rollup};
 use skein_shared::segment_fetch::{SegmentCursor, SeriesLookup};
-use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
+use skein_shared::window::{Resolution, TimeSpan, TimestampMs, Window};
 
 use crate::error::Result;
 use crate::masked_cursor::MaskedCursor;
+use crate::old_side::OldSide;
 use crate::stitch::Stitch;
-use crate::visible::keep_visible;
+use crate::visible::is_new_alone;
 
 /// One window's segments; their series are read in ascending order.
 #[derive(Debug, Default)]
@@ -20,6 +21,14 @@ pub(super) struct WindowSources {
     pub(super) points: Vec<MaskedCursor>,
     /// Segments with a rollup.
     pub(super) rollups: Vec<RollupSource>,
+}
+
+/// Whose points readers see in a window, and the old system that has its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sides<'a> {
+    pub(super) timelines: &'a Timelines,
+    pub(super) window: Window,
+    pub(super) old: Option<&'a OldSide>,
 }
 
 /// A segment with a rollup.
@@ -45,6 +54,7 @@ pub(super) struct WindowBuckets {
     rolled: Rollup,
     buckets: Rollup,
     from_rollups: u64,
+    from_old: u64,
 }
 
 impl WindowSources {
@@ -147,6 +157,7 @@ impl WindowBuckets {
             rolled: Rollup::default(),
             buckets: Rollup::default(),
             from_rollups: 0,
+            from_old: 0,
         }
     }
 
@@ -160,12 +171,17 @@ impl WindowBuckets {
         self.from_rollups
     }
 
-    /// Makes the buckets of `key`. Where no segment stands at it there are none.
+    /// How many points of the old system they are made of.
+    pub(super) fn old_points(&self) -> u64 {
+        self.from_old
+    }
+
+    /// Makes the buckets of `key`. Where neither a segment nor the old side stands at it there are none.
     pub(super) async fn read(
         &mut self,
         key: SeriesKey,
         window: &mut WindowSources,
-        timelines: &Timelines,
+        sides: Sides<'_>,
     ) -> Result<()> {
         self.stitch.clear();
         for cursor in &mut window.points {
@@ -176,13 +192,17 @@ impl WindowBuckets {
         for source in &mut window.rollups {
             source.read(key, self.resolution).await?;
         }
-        let shared = self.shared_starts(&window.rollups);
+        let mut shared = self.shared_starts(&window.rollups);
+        self.add_mixed_starts(key.org, &window.rollups, sides, &mut shared);
         for source in &mut window.rollups {
             self.read_raw(key, source, &shared).await?;
         }
+        if let Some(old) = sides.old {
+            old.read(key, sides.window, self.stitch.old_part()).await?;
+        }
         self.stitch.merge();
-        let points = self.stitch.merged_mut();
-        keep_visible(timelines, key.org, points);
+        (self.from_old, _) = self.stitch.settle(sides.timelines, key.org);
+        let points = self.stitch.merged();
         self.finest.begin(Rollup::FINEST);
         self.finest.roll(&points.timestamps_ms, &points.values);
         self.finest.coarsen(self.resolution, &mut self.rolled);
@@ -210,6 +230,30 @@ impl WindowBuckets {
         let mut shared: Vec<i64> = pairs.map(|pair| pair[0]).collect();
         shared.dedup();
         shared
+    }
+
+    /// Adds the begins of stored buckets that hold an instant of which readers see the old system's points: whoever wrote
+    /// them did not know of those.
+    fn add_mixed_starts(
+        &self,
+        org: OrgId,
+        rollups: &[RollupSource],
+        sides: Sides<'_>,
+        shared: &mut Vec<i64>,
+    ) {
+        if is_new_alone(sides.timelines, org, sides.window.span()) {
+            return;
+        }
+        let is_mixed = |start: &i64| {
+            let own = span_of(*start, self.resolution);
+            !is_new_alone(sides.timelines, org, own)
+        };
+        for source in rollups {
+            let starts = source.joined.starts_ms.iter().copied();
+            shared.extend(starts.filter(is_mixed));
+        }
+        shared.sort_unstable();
+        shared.dedup();
     }
 
     /// Reads the points of a segment's shared buckets.

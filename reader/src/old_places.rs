@@ -1,0 +1,110 @@
+//! Where the points of the old system are had from.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+use skein_config::bucket::BucketSection;
+use skein_config::cutover::settings::CutoverSettings;
+use skein_config::cutover::timelines::OrgCutover;
+use skein_shared::bucket::{Bucket, StoreSettings};
+
+use crate::error::{Error, Result};
+use crate::old_files::OldFiles;
+use crate::old_source::OldSource;
+use crate::parquet_files::ParquetFiles;
+
+/// Of every org the place that its cutover names, else the one of the settings. A place is opened when it is read first.
+#[derive(Debug, Clone)]
+pub struct OldPlaces {
+    places: Places,
+}
+
+#[derive(Debug, Clone)]
+enum Places {
+    One(OldSource),
+    Named(Arc<NamedPlaces>),
+}
+
+#[derive(Debug)]
+struct NamedPlaces {
+    bucket: Bucket,
+    section: BucketSection,
+    /// For orgs whose cutover names none.
+    default: String,
+    opened: Mutex<BTreeMap<String, OldSource>>,
+}
+
+impl OldPlaces {
+    /// What the settings say; places in other buckets are asked as `section` says for this one.
+    pub fn new(bucket: &Bucket, section: &BucketSection, settings: &CutoverSettings) -> Self {
+        let named = NamedPlaces {
+            bucket: bucket.clone(),
+            section: section.clone(),
+            default: settings.old_place.clone(),
+            opened: Mutex::default(),
+        };
+        Self {
+            places: Places::Named(Arc::new(named)),
+        }
+    }
+
+    /// The same source for every org.
+    pub fn only(source: OldSource) -> Self {
+        Self {
+            places: Places::One(source),
+        }
+    }
+
+    /// Where the points of an org are, of which `cutover` is said.
+    ///
+    /// # Errors
+    /// [`Error::OldPlace`] when there is no such place, or nothing in it; what it says.
+    pub fn source_of<'a>(
+        &'a self,
+        cutover: Option<&'a OrgCutover>,
+    ) -> BoxFuture<'a, Result<OldSource>> {
+        let own = cutover.and_then(|cutover| cutover.old_place.as_deref());
+        Box::pin(async move {
+            match &self.places {
+                Places::One(source) => Ok(source.clone()),
+                Places::Named(named) => named.open(own.unwrap_or(&named.default)).await,
+            }
+        })
+    }
+}
+
+impl NamedPlaces {
+    async fn open(&self, place: &str) -> Result<OldSource> {
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = opened().get(place) {
+            return Ok(source.clone());
+        }
+        let source = if place.is_empty() || place == self.bucket.url() {
+            OldSource::Files(OldFiles::open(&self.bucket).await?)
+        } else {
+            self.files_at(place).await?
+        };
+        opened().insert(place.to_owned(), source.clone());
+        Ok(source)
+    }
+
+    async fn files_at(&self, place: &str) -> Result<OldSource> {
+        let section = BucketSection {
+            url: place.to_owned(),
+            ..self.section.clone()
+        };
+        let settings = section.settings().map_err(|error| Error::OldPlace {
+            place: place.to_owned(),
+            reason: format!("{error}; correct cutover.old_place"),
+        })?;
+        let files = match settings {
+            StoreSettings::Directory(folder) => ParquetFiles::in_folder(folder.root).await?,
+            StoreSettings::S3(settings) => {
+                let bucket = Bucket::open(&settings).await?;
+                ParquetFiles::in_bucket(bucket).await?
+            }
+        };
+        Ok(OldSource::Parquet(files))
+    }
+}
