@@ -7,6 +7,7 @@ mod old_pipeline;
 mod flush;
 mod compact;
 mod incomplete;
+mod owner;
 mod read;
 mod export;
 mod ls;

@@ -12,6 +12,7 @@ use skein_shared::ids::OrgId;
 use skein_shared::window::{Resolution, TimestampMs};
 
 use crate::cli::incomplete::{self, Demand};
+use crate::cli::owner::OwnerArgs;
 use crate::cli::{SettingsArgs, read, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -46,6 +47,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "raw|5m|1h|1d", default_value = "raw")]
     resolution: Resolution,
     #[command(flatten)]
+    owner: OwnerArgs,
+    #[command(flatten)]
     demand: Demand,
     /// Form of the file
     #[arg(long)]
@@ -73,7 +76,8 @@ pub(crate) fn run(args: &ExportArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start_watched("export", &[Need::Bucket])?;
     let (file, done) = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-        let snapshot = read::select(&bucket, Some(OrgId(args.org)), args.metric.as_deref()).await?;
+        let what = (Some(OrgId(args.org)), args.metric.as_deref());
+        let snapshot = args.owner.select(&settings, &bucket, what).await?;
         let times = args.resolution.buckets_in(span);
         incomplete::check(&snapshot, times, args.demand)?;
         let options = ExportOptions {

@@ -1,11 +1,12 @@
 //! `skein read`: points, stitched from all segments, or buckets of them.
 
+mod plan;
 mod summary;
 
 use std::io::{self, BufWriter, StdoutLock};
 
 use clap::{Args, ValueEnum};
-use skein_config::cutover::timelines::Timelines;
+use skein_config::Settings;
 use skein_config::settings::Need;
 use skein_reader::bucket_scan::{BucketOptions, BucketScan};
 use skein_reader::buckets_output::BucketsOutput;
@@ -13,14 +14,15 @@ use skein_reader::plot::PlotSize;
 use skein_reader::points_output::{OutputFormat, PointsOutput};
 use skein_reader::segment_scan::{Scan, ScanOptions};
 use skein_reader::series_names;
-use skein_reader::snapshot::{Selection, Snapshot};
+use skein_reader::snapshot::Snapshot;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::points_csv::parse_timestamp;
-use skein_shared::ids::{OrgId, SeriesKey};
+use skein_shared::ids::OrgId;
 use skein_shared::segment_fetch::MetadataFetch;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
 
 use crate::cli::incomplete::{self, Demand};
+use crate::cli::owner::OwnerArgs;
 use crate::cli::{SettingsArgs, runtime};
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
@@ -38,12 +40,17 @@ use summary::{Found, Summary};
 /// for increase as a whole, because a counter was reset. A bucket that begins between `--from` and `--to` is shown, and
 /// is whole. What the compactor stored is read where no later point touches it, raw points elsewhere: the numbers are
 /// the same.
+///
+/// Of an org that moves from an old pipeline to this one every point is that of the pipeline that is visible at the
+/// point's time, and no place of the old one's points that cannot be reached is passed over. `--explain` shows instead of
+/// points which objects they come from, and why.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   skein read --org 7 --metric 'http_requests{job=\"api\"}' --format plot
   skein read --org 7 --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z
   skein read --org 7 --metric cpu --resolution 1h --from 2026-01-01T00:00:00Z --stats
+  skein read --org 7 --explain
   skein read --all --format csv > points.csv")]
 pub(crate) struct ReadArgs {
     /// Whose points
@@ -67,6 +74,11 @@ pub(crate) struct ReadArgs {
     /// Says what the read cost: requests, bytes, and where buckets came from
     #[arg(long)]
     stats: bool,
+    /// Shows which objects points come from, from which pipeline and why, instead of the points
+    #[arg(long)]
+    explain: bool,
+    #[command(flatten)]
+    owner: OwnerArgs,
     #[command(flatten)]
     demand: Demand,
     /// Form of the points
@@ -94,12 +106,13 @@ pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
     let settings = settings.start_watched("read", &[Need::Bucket])?;
     let summary = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
-        let found = read(args, span, &bucket).await?;
-        Ok::<_, Failure>(Summary::new(
-            &found,
-            args.stats.then(|| bucket.requests()).as_ref(),
-        ))
+        let found = read(args, span, (&settings, &bucket)).await?;
+        let costs = args.stats.then(|| bucket.requests());
+        Ok::<_, Failure>(found.map(|found| Summary::new(&found, costs.as_ref())))
     })?;
+    let Some(summary) = summary else {
+        return Ok(ExitCode::Ok);
+    };
     if args.format == PointsFormat::Json {
         summary.as_last_line()?;
     } else {
@@ -108,9 +121,19 @@ pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
     Ok(ExitCode::Ok)
 }
 
-async fn read(args: &ReadArgs, span: TimeSpan, bucket: &Bucket) -> Result<Found, Failure> {
-    let snapshot = select(bucket, args.org.map(OrgId), args.metric.as_deref()).await?;
+/// What was read; `None` where only the way was asked for.
+async fn read(
+    args: &ReadArgs,
+    span: TimeSpan,
+    (settings, bucket): (&Settings, &Bucket),
+) -> Result<Option<Found>, Failure> {
+    let what = (args.org.map(OrgId), args.metric.as_deref());
+    let snapshot = args.owner.select(settings, bucket, what).await?;
     let times = args.resolution.buckets_in(span);
+    if args.explain {
+        plan::show(&snapshot, times, args.format).await?;
+        return Ok(None);
+    }
     incomplete::check(&snapshot, times, args.demand)?;
     let format = match args.format {
         PointsFormat::Table => OutputFormat::Table,
@@ -119,13 +142,14 @@ async fn read(args: &ReadArgs, span: TimeSpan, bucket: &Bucket) -> Result<Found,
         PointsFormat::Plot => OutputFormat::Plot(PlotSize::default()),
     };
     let output: Stdout = BufWriter::new(io::stdout().lock());
-    if args.resolution.is_raw() {
+    let found = if args.resolution.is_raw() {
         read_points(snapshot, span, PointsOutput::new(format, output)?).await
     } else {
         let resolution = args.resolution;
         let output = BucketsOutput::new(format, resolution, output)?;
         read_buckets(snapshot, (span, resolution), output).await
-    }
+    };
+    found.map(Some)
 }
 
 async fn read_points(
@@ -161,24 +185,6 @@ async fn read_buckets(
     }
     output.finish()?;
     Ok(Found::Buckets(reading.summary(), resolution))
-}
-
-/// The state of the bucket, for a series, an org, or everything.
-pub(super) async fn select(
-    bucket: &Bucket,
-    org: Option<OrgId>,
-    metric: Option<&str>,
-) -> Result<Snapshot, Failure> {
-    let timelines = Timelines::new_owns_everything();
-    let Some(org) = org else {
-        return Ok(Snapshot::load(bucket, timelines, Selection::All).await?);
-    };
-    let whole = Snapshot::load(bucket, timelines, Selection::Org(org)).await?;
-    let Some(metric) = metric else {
-        return Ok(whole);
-    };
-    let metric = series_names::find(&whole, org, metric).await?;
-    Ok(whole.narrowed(Selection::Series(SeriesKey { org, metric })))
 }
 
 /// The span between `--from` and `--to`, which must hold the begin of a bucket.

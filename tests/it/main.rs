@@ -18,6 +18,7 @@ mod engines;
 mod simulate;
 mod csv_round_trip;
 mod json_lines;
+mod stitched_reads;
 mod exports;
 mod deletes;
 mod migrate;

@@ -30,7 +30,7 @@ pub(crate) struct Layered {
     times: BTreeSet<(SeriesKey, i64)>,
 }
 
-fn bits(key: SeriesKey, bucket: &Bucket) -> Bits {
+pub(crate) fn bits(key: SeriesKey, bucket: &Bucket) -> Bits {
     let Bucket {
         sum,
         min,

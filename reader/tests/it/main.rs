@@ -16,3 +16,17 @@ mod exports;
 mod deletes;
 #[cfg(test)]
 mod expired;
+#[cfg(test)]
+mod old_folder;
+#[cfg(test)]
+mod old_bucket;
+#[cfg(test)]
+mod parquet;
+#[cfg(test)]
+mod stitched;
+#[cfg(test)]
+mod boundaries;
+#[cfg(test)]
+mod sides;
+#[cfg(test)]
+mod pinned;

@@ -156,6 +156,14 @@ impl World {
         raw
     }
 
+    /// As [`World::add`], an overlay by a compactor that knew of no timeline.
+    pub(crate) async fn add_unfiltered(&mut self, window: Window, records: &[Written]) {
+        let shard = self.shard_map.owner_of(records[0].key.org, window);
+        let (bytes, mut entry) = segment(shard, window, records);
+        entry.filter = OwnershipFilter::Everything;
+        self.commit(shard, bytes, entry).await;
+    }
+
     /// Writes one segment into `shard`, whoever owns the orgs; what is read does not change by it.
     pub(crate) async fn add_to(
         &mut self,
@@ -214,24 +222,7 @@ impl World {
         selection: Selection,
         span: TimeSpan,
     ) -> skein_reader::Result<(Found, ScanSummary)> {
-        let options = ScanOptions {
-            span,
-            metadata: MetadataFetch::Fetch,
-        };
-        let mut reading = Scan::start(self.snapshot(selection).await, options).await?;
-        let mut found = Found::default();
-        while let Some(piece) = reading.next().await? {
-            let values = piece.values.iter().map(|value| value.to_bits());
-            let points = piece.timestamps_ms.iter().zip(values);
-            found
-                .points
-                .extend(points.map(|(ts, bits)| (piece.key, *ts, bits)));
-            if let Some(metadata) = piece.metadata {
-                let name = metadata.entries[SERIES_METADATA_KEY].clone();
-                found.names.insert(piece.key, name);
-            }
-        }
-        Ok((found, reading.summary()))
+        scan(self.snapshot(selection).await, span).await
     }
 
     /// What a single system would have returned: of equal times the last write.
@@ -247,6 +238,31 @@ impl World {
             .map(|((key, ts), (_, bits))| (*key, *ts, *bits))
             .collect()
     }
+}
+
+/// What a snapshot gives.
+pub(crate) async fn scan(
+    snapshot: Snapshot,
+    span: TimeSpan,
+) -> skein_reader::Result<(Found, ScanSummary)> {
+    let options = ScanOptions {
+        span,
+        metadata: MetadataFetch::Fetch,
+    };
+    let mut reading = Scan::start(snapshot, options).await?;
+    let mut found = Found::default();
+    while let Some(piece) = reading.next().await? {
+        let values = piece.values.iter().map(|value| value.to_bits());
+        let points = piece.timestamps_ms.iter().zip(values);
+        found
+            .points
+            .extend(points.map(|(ts, bits)| (piece.key, *ts, bits)));
+        if let Some(metadata) = piece.metadata {
+            let name = metadata.entries[SERIES_METADATA_KEY].clone();
+            found.names.insert(piece.key, name);
+        }
+    }
+    Ok((found, reading.summary()))
 }
 
 pub(crate) fn digest_of(points: &[(SeriesKey, i64, u64)]) -> ContentDigest {

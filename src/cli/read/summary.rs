@@ -34,6 +34,8 @@ enum FoundSummary {
         series: u64,
         digest: String,
         superseded: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from_old: Option<u64>,
         segments: u64,
         requests: u64,
         received_bytes: u64,
@@ -45,6 +47,8 @@ enum FoundSummary {
         digest: String,
         from_rollups: u64,
         from_raw: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from_old: Option<u64>,
         rollups: u64,
         segments: u64,
         requests: u64,
@@ -76,6 +80,7 @@ impl Summary {
                 series: found.series,
                 digest: found.digest.to_string(),
                 superseded: found.superseded,
+                from_old: (found.from_old > 0).then_some(found.from_old),
                 segments: found.segments,
                 requests: found.requests,
                 received_bytes: found.received_bytes,
@@ -87,6 +92,7 @@ impl Summary {
                 digest: found.digest.to_string(),
                 from_rollups: found.from_rollups,
                 from_raw: found.from_raw,
+                from_old: (found.from_old > 0).then_some(found.from_old),
                 rollups: found.rollups,
                 segments: found.segments,
                 requests: found.requests,
@@ -146,6 +152,11 @@ impl fmt::Display for Summary {
                  {rollups} rollups, {segments} segments, {requests} requests, {received_bytes} bytes"
             ),
         }?;
+        let (FoundSummary::Points { from_old, .. } | FoundSummary::Buckets { from_old, .. }) =
+            &self.found;
+        if let Some(from_old) = from_old {
+            writeln!(f, "points of the old pipeline: {from_old}")?;
+        }
         let Some(stats) = &self.stats else {
             return Ok(());
         };
