@@ -130,7 +130,7 @@ impl OldSource {
     /// As [`OldSource::orgs`].
     pub fn positions(&self) -> BoxFuture<'_, Result<Option<BTreeMap<Chain, Offset>>>> {
         match self {
-            Self::Files(files) => Box::pin(async { Ok(Some(files.positions().clone())) }),
+            Self::Files(files) => Box::pin(async move { Ok(Some(files.positions().clone())) }),
             Self::Parquet(_) => Box::pin(async { Ok(None) }),
         }
     }
