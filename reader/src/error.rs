@@ -96,6 +96,17 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// A comparison was asked to stop; what it has done is kept.
+    #[error("the comparison was stopped; `skein diff resume` goes on with it")]
+    Stopped,
+    /// What a comparison keeps, or was given, cannot be used.
+    #[error("compare failed; place=`{place}` reason=`{reason}`")]
+    Comparison {
+        /// The file or directory.
+        place: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
 }
 
 impl Error {
@@ -112,7 +123,9 @@ impl Error {
             | Self::Export { .. }
             | Self::Table { .. }
             | Self::Series { .. }
-            | Self::Unsuitable { .. } => ErrorKind::Invalid,
+            | Self::Unsuitable { .. }
+            | Self::Stopped
+            | Self::Comparison { .. } => ErrorKind::Invalid,
         }
     }
 }

@@ -28,5 +28,6 @@ pub mod points_output;
 pub mod buckets_output;
 pub mod export;
 pub mod inspect;
+pub mod diff;
 
 pub use error::{Error, Result};

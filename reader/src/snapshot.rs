@@ -4,7 +4,7 @@
 mod bucket_sources;
 mod old_points;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::LocalBoxFuture;
@@ -167,6 +167,18 @@ impl Snapshot {
     /// How many versions the shard map has; 0 of a bucket without one.
     pub fn shard_map_versions(&self) -> usize {
         self.shard_map.as_ref().map_or(0, |map| map.version_count())
+    }
+
+    /// Which shard owns what `org` has in `window`; `None` of a bucket without a shard map.
+    pub fn owner_of(&self, org: OrgId, window: Window) -> Option<ShardId> {
+        let map = self.shard_map.as_ref();
+        map.map(|map| map.owner_of(org, window))
+    }
+
+    /// Every shard into which records of `org` may have gone.
+    pub fn shards_of(&self, org: OrgId) -> BTreeSet<ShardId> {
+        let map = self.shard_map.as_ref();
+        map.map(|map| map.shards_of(org)).unwrap_or_default()
     }
 
     /// The bucket.

@@ -1,0 +1,411 @@
+//! The report as one page that needs nothing besides: what it came to, what to do, and where to look.
+
+use std::fmt::Write as _;
+
+use skein_shared::window::TimestampMs;
+
+use super::chart::{Bar, bars, escaped, grouped};
+use super::document::Report;
+use super::tally::Counts;
+
+const STYLE: &str = "
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1a1a1a;background:#fff}
+h1{font-size:1.5rem}h2{margin-top:2rem;border-bottom:1px solid #ccc}
+.verdict{padding:.8rem 1rem;border-radius:.4rem;color:#fff;font-size:1.2rem}
+.pass{background:#1a7f37}.fail{background:#b3261e}.open{background:#8a6d00}
+table{border-collapse:collapse}td,th{border:1px solid #ddd;padding:.2rem .6rem;text-align:left;vertical-align:top}
+td.n{text-align:right;font-variant-numeric:tabular-nums}code{background:#f2f2f2;padding:0 .2rem}
+svg text{font:12px system-ui,sans-serif;fill:#1a1a1a}
+.key span{display:inline-block;width:.8rem;height:.8rem;margin-right:.3rem}
+";
+
+const KINDS: [(&str, &str); 9] = [
+    ("different value", "#b3261e"),
+    ("different metadata", "#8250df"),
+    ("missing left", "#d97706"),
+    ("missing right", "#9a3412"),
+    ("duplicates", "#0969da"),
+    ("wrong owner", "#bf3989"),
+    ("out of window", "#1b7c83"),
+    ("undecodable", "#57606a"),
+    ("ignored", "#c8c8c8"),
+];
+
+/// The page.
+pub(super) fn page(report: &Report) -> String {
+    let mut html = String::new();
+    let title = format!("Comparison {}: {}", report.comparison, report.verdict);
+    let _ = writeln!(
+        html,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{}</title><style>{STYLE}</style></head><body>",
+        escaped(&title)
+    );
+    head(&mut html, report);
+    counts(&mut html, report);
+    charts(&mut html, report);
+    classes(&mut html, report);
+    samples(&mut html, report);
+    input(&mut html, report);
+    orgs(&mut html, report);
+    foot(&mut html, report);
+    html.push_str("</body></html>\n");
+    html
+}
+
+fn head(html: &mut String, report: &Report) {
+    let colour = match report.verdict.as_str() {
+        "pass" | "pass (declared input)" => "pass",
+        "fail" => "fail",
+        _ => "open",
+    };
+    let _ = writeln!(
+        html,
+        "<h1>Comparison {}</h1><p class=\"verdict {colour}\">{}</p>",
+        escaped(&report.comparison),
+        escaped(&report.verdict)
+    );
+    list(html, &report.reasons);
+    let _ = writeln!(
+        html,
+        "<p><b>What to do:</b> {}</p>",
+        escaped(what_to_do(report))
+    );
+    let side = |side: &super::document::SideReport| {
+        format!("{} ({}, {})", side.pipeline, side.format, side.place)
+    };
+    let _ = writeln!(
+        html,
+        "<p>Left: {}<br>Right: {}<br>Event times {} to {} (UTC), {} points compared as {}.</p>",
+        escaped(&side(&report.left)),
+        escaped(&side(&report.right)),
+        time(report.scope.from_ms),
+        time(report.scope.to_ms),
+        report.scope.resolution,
+        escaped(&report.options.values),
+    );
+    let coverage = &report.coverage;
+    let _ = writeln!(
+        html,
+        "<p>Compared: {} of {} windows ({} %), {} of {} points ({} %); wanted are {} %. Sample: {} % of the series.</p>",
+        grouped(coverage.windows.compared),
+        grouped(coverage.windows.total),
+        coverage.windows.percent,
+        grouped(coverage.points.compared),
+        grouped(coverage.points.total),
+        coverage.points.percent,
+        coverage.wanted_percent,
+        report.scope.sample_percent
+    );
+}
+
+fn what_to_do(report: &Report) -> &'static str {
+    match report.verdict.as_str() {
+        "pass" => "nothing: a gate may rest on this comparison while it is fresh.",
+        "pass (declared input)" => {
+            "nothing, if the declaration of equal input is true: a person stands for it, not a proof."
+        }
+        "fail" => {
+            "do not switch this org. Readers are not affected by a comparison. Take the largest class below that is new, \
+             look at its sample and at its objects, and follow its advice; then compare again."
+        }
+        _ => {
+            "do not switch on this. Nothing is known to be wrong: remove the reasons above (wait, widen the times, declare \
+             the input), then compare again."
+        }
+    }
+}
+
+fn counts(html: &mut String, report: &Report) {
+    let counts = &report.counts;
+    html.push_str("<h2>Counts</h2><table><tr><th>what<th>points<th>meaning</tr>");
+    let rows = [
+        ("match", counts.equal, "both sides have the same"),
+        (
+            "match within tolerance",
+            counts.match_within_tolerance,
+            "the same but for rounding",
+        ),
+        (
+            "different value",
+            counts.different_value,
+            "both have it, with other bits",
+        ),
+        (
+            "different metadata",
+            counts.different_metadata,
+            "series and windows: another name, type or tag",
+        ),
+        (
+            "missing left",
+            counts.missing_left,
+            "the right side alone has it",
+        ),
+        (
+            "missing right",
+            counts.missing_right,
+            "the left side alone has it",
+        ),
+        (
+            "duplicates",
+            counts.duplicates,
+            "the same record's point lies there twice",
+        ),
+        (
+            "wrong owner",
+            counts.wrong_owner,
+            "a side wrote a time that is not its own",
+        ),
+        (
+            "out of window",
+            counts.out_of_window,
+            "it lies in the file of another window",
+        ),
+        (
+            "undecodable",
+            counts.undecodable,
+            "one side does not read back",
+        ),
+        (
+            "ignored",
+            counts.ignored,
+            "a rule says that it does not count",
+        ),
+        (
+            "resolved on re-check",
+            counts.resolved_on_recheck,
+            "it differed once, and then no longer",
+        ),
+        (
+            "set aside",
+            counts.set_aside,
+            "only one side has read a record that touches it",
+        ),
+    ];
+    for (what, count, meaning) in rows {
+        let _ = writeln!(
+            html,
+            "<tr><td>{what}<td class=\"n\">{}<td>{meaning}</tr>",
+            grouped(count)
+        );
+    }
+    html.push_str("</table>\n");
+}
+
+fn stack(counts: &Counts) -> Vec<u64> {
+    vec![
+        counts.different_value,
+        counts.different_metadata,
+        counts.missing_left,
+        counts.missing_right,
+        counts.duplicates,
+        counts.wrong_owner,
+        counts.out_of_window,
+        counts.undecodable,
+        counts.ignored,
+    ]
+}
+
+fn charts(html: &mut String, report: &Report) {
+    html.push_str("<h2>Where it differs</h2>");
+    let bar = |(label, counts): (String, &Counts)| Bar {
+        label,
+        stack: stack(counts),
+    };
+    let by = &report.by;
+    let windows = by
+        .window
+        .iter()
+        .map(|(day, counts)| bar((day.clone(), counts)));
+    let shards = by
+        .shard
+        .iter()
+        .map(|(shard, counts)| bar((shard.clone(), counts)));
+    let kinds = by.metric_type.iter().map(|(kind, counts)| {
+        let label = if kind.is_empty() { "(no type)" } else { kind };
+        bar((label.to_owned(), counts))
+    });
+    let edges = by
+        .edge
+        .iter()
+        .map(|(edge, counts)| bar(((*edge).to_owned(), counts)));
+    let classes = report.classes.iter().filter_map(|class| {
+        let of = class.class.as_ref()?;
+        let kind = of.kind.name();
+        let stack = KINDS.iter().map(|(name, _)| {
+            let is_kind = name.trim_end_matches('s') == kind.trim_end_matches('s');
+            if is_kind && class.ignored_by.is_none() {
+                class.count
+            } else {
+                0
+            }
+        });
+        Some(Bar {
+            label: format!("{kind} {} {}", of.how, class.fingerprint.get(..6)?),
+            stack: stack.collect(),
+        })
+    });
+    for (title, all) in [
+        (
+            "Differences by window (points)",
+            windows.collect::<Vec<_>>(),
+        ),
+        ("Differences by class (points)", classes.collect()),
+        ("Differences by shard (points)", shards.collect()),
+        ("Differences by type of metric (points)", kinds.collect()),
+        (
+            "Differences by nearness to an edge (points)",
+            edges.collect(),
+        ),
+    ] {
+        let all: Vec<Bar> = all
+            .into_iter()
+            .filter(|bar| bar.stack.iter().any(|n| *n > 0))
+            .collect();
+        html.push_str(&bars(title, &KINDS, &all));
+    }
+}
+
+fn classes(html: &mut String, report: &Report) {
+    html.push_str("<h2>Classes</h2>");
+    if report.classes.is_empty() {
+        html.push_str("<p>None.</p>");
+        return;
+    }
+    html.push_str(
+        "<table><tr><th>class<th>points<th>state<th>first seen<th>what<th>type<th>shard<th>near<th>look at</tr>",
+    );
+    for class in &report.classes {
+        let state = match &class.ignored_by {
+            Some(ticket) => format!("ignored by {ticket}"),
+            None => format!("{:?}", class.state).to_lowercase(),
+        };
+        let _ = write!(
+            html,
+            "<tr><td><code>{}</code><td class=\"n\">{}<td>{}<td>{}",
+            escaped(&class.fingerprint),
+            grouped(class.count),
+            escaped(&state),
+            time(class.first_seen_ms)
+        );
+        match &class.class {
+            None => html.push_str("<td colspan=\"5\">no longer there</tr>\n"),
+            Some(of) => {
+                let side = of.side.map_or("", |side| side.name());
+                let _ = writeln!(
+                    html,
+                    "<td>{} {} {side}<td>{}<td>{}<td>{}<td>{}</tr>",
+                    of.kind,
+                    escaped(&of.how),
+                    escaped(&of.metric_type),
+                    escaped(&of.shard),
+                    of.near.name(),
+                    escaped(class.advice)
+                );
+            }
+        }
+    }
+    html.push_str("</table>\n");
+}
+
+fn samples(html: &mut String, report: &Report) {
+    html.push_str(
+        "<h2>Samples</h2><p>One of each class; all are in <code>differences.jsonl</code>.</p>",
+    );
+    html.push_str(
+        "<table><tr><th>class<th>org<th>series<th>time (UTC)<th>left<th>right<th>objects</tr>",
+    );
+    for sample in &report.samples {
+        let of = &sample.difference;
+        let series = if of.series.is_empty() {
+            of.metric.to_string()
+        } else {
+            of.series.clone()
+        };
+        let objects = sample.left_objects.iter().chain(&sample.right_objects);
+        let objects: Vec<String> = objects.map(|key| escaped(key)).collect();
+        let text = |side: &Option<String>| escaped(side.as_deref().unwrap_or("-"));
+        let _ = writeln!(
+            html,
+            "<tr><td><code>{}</code><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}{}</tr>",
+            of.class,
+            of.org,
+            escaped(&series),
+            sample.at.as_deref().unwrap_or("-"),
+            text(&of.left),
+            text(&of.right),
+            text(&of.detail),
+            objects
+                .iter()
+                .map(|key| format!("<br>{key}"))
+                .collect::<String>()
+        );
+    }
+    html.push_str("</table>\n");
+}
+
+fn input(html: &mut String, report: &Report) {
+    html.push_str("<h2>Input</h2><table><tr><th>org<th>comparable<th>known by<th>records between<th>doubts</tr>");
+    for input in &report.input {
+        let known = &input.known;
+        let _ = writeln!(
+            html,
+            "<tr><td>{}<td>{}<td>{}<td class=\"n\">{}<td>{}</tr>",
+            known.org,
+            if input.is_comparable { "yes" } else { "no" },
+            format!("{:?}", known.how).to_lowercase(),
+            grouped(known.records_between),
+            escaped(&known.short.join("; "))
+        );
+    }
+    html.push_str("</table>\n");
+}
+
+fn orgs(html: &mut String, report: &Report) {
+    html.push_str("<h2>Orgs</h2><table><tr><th>org<th>verdict<th>windows<th>match<th>differences<th>reasons</tr>");
+    for org in &report.orgs {
+        let _ = writeln!(
+            html,
+            "<tr><td>{}<td>{}<td class=\"n\">{} of {}<td class=\"n\">{}<td class=\"n\">{}<td>{}</tr>",
+            org.org,
+            escaped(&org.verdict),
+            grouped(org.windows.compared),
+            grouped(org.windows.total),
+            grouped(org.counts.equal + org.counts.match_within_tolerance),
+            grouped(org.counts.differences()),
+            escaped(&org.reasons.join("; "))
+        );
+    }
+    html.push_str("</table>\n");
+}
+
+fn foot(html: &mut String, report: &Report) {
+    if !report.errors.is_empty() {
+        html.push_str("<h2>Errors</h2>");
+        list(html, &report.errors);
+    }
+    let cost = &report.cost;
+    let _ = writeln!(
+        html,
+        "<p>Made {} (UTC) with {} requests, {} bytes received, {} s.</p>",
+        time(report.at_ms),
+        grouped(cost.requests),
+        grouped(cost.received_bytes),
+        cost.wall_ms / 1000
+    );
+}
+
+fn list(html: &mut String, lines: &[String]) {
+    html.push_str("<ul>");
+    for line in lines {
+        let _ = write!(html, "<li>{}", escaped(line));
+    }
+    html.push_str("</ul>\n");
+}
+
+fn time(ms: i64) -> String {
+    match ms {
+        i64::MIN => "the beginning".to_owned(),
+        i64::MAX => "the end".to_owned(),
+        ms => TimestampMs(ms).to_string(),
+    }
+}
