@@ -24,6 +24,7 @@ mod retention;
 mod delete;
 mod migrate;
 mod cohort;
+mod diff;
 mod demo;
 mod dev;
 mod simulate;
@@ -94,6 +95,7 @@ enum Command {
     Delete(delete::DeleteArgs),
     Migrate(migrate::MigrateArgs),
     Cohort(cohort::CohortArgs),
+    Diff(diff::DiffArgs),
     Demo(demo::DemoArgs),
     Dev(dev::DevArgs),
     Simulate(simulate::SimulateArgs),
@@ -126,6 +128,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Delete(args) => delete::run(args, settings),
         Command::Migrate(args) => migrate::run(args, settings),
         Command::Cohort(args) => cohort::run(args, settings),
+        Command::Diff(args) => diff::run(args, settings),
         Command::Demo(args) => demo::run(args),
         Command::Dev(args) => dev::run(args, settings),
         Command::Simulate(args) => simulate::run(args),

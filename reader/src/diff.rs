@@ -23,3 +23,4 @@ pub mod class_history;
 pub mod comparison;
 pub mod verdict;
 pub mod report;
+pub mod dependents;

@@ -183,12 +183,12 @@ impl Journal {
         std::fs::create_dir_all(dir).map_err(|error| refused(dir, &error))?;
         let path = path_in(dir);
         let file = OpenOptions::new().append(true).create_new(true).open(&path);
-        let file = file.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => refused(
-                dir,
-                &"a comparison was begun here: `skein diff resume` goes on, `skein diff delete` removes it",
-            ),
-            _ => refused(&path, &error),
+        let file = file.map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                let words = "a comparison was begun here: `skein diff resume` goes on, `skein diff delete` removes it";
+                return refused(dir, &words);
+            }
+            refused(&path, &error)
         })?;
         let begun = Begun {
             skein_diff: VERSION,

@@ -44,8 +44,8 @@ pub(super) async fn join(
     let mut joined = Joined::default();
     let with_metadata = left.has_metadata() && right.has_metadata();
     loop {
-        for index in 0..2 {
-            damage.look(index, streams[index].gaps(), sieve);
+        for (index, stream) in streams.iter().enumerate() {
+            damage.look(index, stream.gaps(), sieve);
         }
         let key = heads.iter().flatten().map(|series| series.key).min();
         let Some(key) = key else {
@@ -54,12 +54,12 @@ pub(super) async fn join(
         };
         let mut pair = Pair::empty(key, sieve);
         pair.with_metadata = with_metadata;
-        for index in 0..2 {
-            let held = streams[index].gaps().iter().find(|gap| gap.holds(key));
+        for (index, stream) in streams.iter_mut().enumerate() {
+            let held = stream.gaps().iter().find(|gap| gap.holds(key));
             pair.gaps[index] = held.cloned();
             if let Some(series) = heads[index].take_if(|series| series.key == key) {
                 pair.take(index, series);
-                heads[index] = streams[index].next().await?;
+                heads[index] = stream.next().await?;
             }
         }
         let mut found = damage.up_to(key);

@@ -4,6 +4,7 @@
 mod tally;
 mod document;
 mod chart;
+mod tables;
 mod html;
 
 use std::fs::File;

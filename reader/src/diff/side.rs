@@ -206,13 +206,16 @@ impl PinnedSide {
     }
 
     /// The objects that hold what it has in the window.
-    pub fn objects(&self, org: OrgId, window: Window) -> Vec<String> {
+    ///
+    /// # Errors
+    /// What the place says.
+    pub async fn objects(&self, org: OrgId, window: Window) -> Result<Vec<String>> {
         match self {
             Self::Segments(snapshot) => {
                 let entries = segments::entries(snapshot, org, window);
-                entries.map(|(_, entry)| entry.key.clone()).collect()
+                Ok(entries.map(|(_, entry)| entry.key.clone()).collect())
             }
-            Self::Table(table) => vec![table.place().to_owned()],
+            Self::Table(table) => Ok(vec![table.place().to_owned()]),
         }
     }
 

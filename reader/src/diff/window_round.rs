@@ -151,12 +151,12 @@ impl OrgRound<'_> {
             done.within_tolerance += joined.within_tolerance;
         }
         out.finish()?;
-        self.settle(&files, &mut done)?;
+        self.settle(&files, &mut done).await?;
         Ok(done)
     }
 
     /// Says what counts behind this round.
-    fn settle(&self, files: &RoundFiles, done: &mut WindowDone) -> Result<()> {
+    async fn settle(&self, files: &RoundFiles, done: &mut WindowDone) -> Result<()> {
         let mut classes = ClassTable::default();
         let confirmed = files.confirm(done.round, |difference| classes.count(difference))?;
         done.classes = classes.into_classes();
@@ -164,13 +164,10 @@ impl OrgRound<'_> {
         done.set_aside += confirmed.unconfirmed;
         if !done.classes.is_empty() {
             let window = Window::from_number(done.window);
-            let named = |side: &PinnedSide| {
-                let mut objects = side.objects(self.org, window);
-                objects.truncate(NAMED_OBJECTS);
-                objects
-            };
-            done.left_objects = named(self.left);
-            done.right_objects = named(self.right);
+            done.left_objects = self.left.objects(self.org, window).await?;
+            done.right_objects = self.right.objects(self.org, window).await?;
+            done.left_objects.truncate(NAMED_OBJECTS);
+            done.right_objects.truncate(NAMED_OBJECTS);
         }
         let found = digest_of(&files.found(done.round))?;
         let counted = digest_of(&files.counted())?;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod compacted;
+mod compared;
 mod explained;
 mod listing;
 mod live;

@@ -30,3 +30,4 @@ mod boundaries;
 mod sides;
 #[cfg(test)]
 mod pinned;
+mod diffs;

@@ -140,10 +140,20 @@ impl World {
         records: &[Written],
         rollups: &[Resolution],
     ) -> SegmentEntry {
+        self.add_base_of(window, records, (rollups, records)).await
+    }
+
+    /// As [`World::add_base`], with rollups made of other records.
+    pub(crate) async fn add_base_of(
+        &mut self,
+        window: Window,
+        records: &[Written],
+        (rollups, of): (&[Resolution], &[Written]),
+    ) -> SegmentEntry {
         let raw = self.add(window, records).await;
         let shard = self.shard_map.owner_of(records[0].key.org, window);
         for resolution in rollups {
-            let (bytes, entry) = rollup_segment(shard, window, records, *resolution);
+            let (bytes, entry) = rollup_segment(shard, window, of, *resolution);
             let entry = SegmentEntry {
                 rollup_of: Some(raw.key.clone()),
                 ..entry

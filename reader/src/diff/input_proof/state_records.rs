@@ -51,7 +51,7 @@ pub(super) async fn read_claims(state: &StateOf<'_>, claims: &Claims) -> Result<
     for (flush, streams) in &claims.0 {
         let key = ObjectKey::Flush(*flush).to_string();
         let manifest = FlushManifest::decode(&state.bucket.get(&key).await?);
-        let manifest = manifest.map_err(|error| error.in_object(&key))?;
+        let (_, manifest) = manifest.map_err(|error| error.in_object(&key))?;
         let contents = match manifest.body {
             FlushBody::Written(contents) => contents,
             FlushBody::Void { .. } => {

@@ -5,7 +5,7 @@ use skein_shared::format::diff_verdict::Verdict;
 use skein_shared::ids::OrgId;
 use skein_shared::window::TimestampMs;
 
-use super::tally::{ClassReport, Counts, Share, Tallies, classes, counts_of_windows};
+use super::tally::{ClassReport, Counts, Share, Tallies, classes};
 use super::{ReportInput, windows_of};
 use crate::diff::class_history::IgnoreRule;
 use crate::diff::definition::{Declared, SCHEMA};
@@ -345,13 +345,14 @@ fn samples(windows: &[&WindowDone]) -> Vec<Sample> {
 fn progress(journal: &Journal, ended: Ended) -> ProgressReport {
     let definition = &journal.begun.definition;
     let planned = journal.inputs.values().map(|it| it.windows.len() as u64);
-    let done = definition
-        .orgs()
-        .flat_map(|org: OrgId| windows_of(journal, org));
+    let all = definition.orgs();
+    let done: Vec<&WindowDone> = all
+        .flat_map(|org: OrgId| windows_of(journal, org))
+        .collect();
     ProgressReport {
         is_complete: ended == Ended::Whole,
-        windows_done: counts_of_windows(done.clone()),
+        windows_done: done.len() as u64,
         windows: planned.sum(),
-        rounds: done.map(|it| it.round).max().unwrap_or(0),
+        rounds: done.iter().map(|it| it.round).max().unwrap_or(0),
     }
 }

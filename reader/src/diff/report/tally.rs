@@ -217,11 +217,6 @@ fn day_of(window: i64) -> String {
     at.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// How many there are.
-pub(super) fn counts_of_windows<'a>(windows: impl Iterator<Item = &'a WindowDone>) -> u64 {
-    windows.count() as u64
-}
-
 /// The classes over all windows, the most frequent first; behind them those that earlier reports have and this one has not.
 pub(super) fn classes(windows: &[&WindowDone], input: &ReportInput<'_>) -> Vec<ClassReport> {
     let mut sums: BTreeMap<&str, (&ClassCount, u64)> = BTreeMap::new();

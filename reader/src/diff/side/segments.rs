@@ -120,7 +120,7 @@ impl SegmentStream {
         };
         let share = CURSOR_BYTES / 2 / segments.len().max(1) as u64;
         for segment in segments {
-            let cursor = stream.cursor(&segment, scope.keys.0, share);
+            let cursor = stream.cursor(&segment, scope.keys, share);
             let head = Head {
                 cursor: Some(cursor),
                 next: scope.keys.0,
@@ -131,10 +131,15 @@ impl SegmentStream {
         Ok(stream)
     }
 
-    fn cursor(&self, segment: &OpenSegment, first: SeriesKey, share: u64) -> MaskedCursor {
+    fn cursor(
+        &self,
+        segment: &OpenSegment,
+        (first, last): (SeriesKey, SeriesKey),
+        share: u64,
+    ) -> MaskedCursor {
         let range = CursorRange {
             first,
-            last: self.scope.keys.1,
+            last,
             // Also what should not be there.
             span: TimeSpan::ALL,
             fetch_bytes: share.min(FETCH_BYTES),
@@ -184,26 +189,47 @@ impl SegmentStream {
 
     /// Goes on behind the run that holds the series at which a segment failed.
     fn pass_over(&mut self, index: usize, error: Error) -> Result<()> {
-        let (_, reason) = damage_of(error)?;
         let head = &self.heads[index];
         let (next, last) = (head.next, self.scope.keys.1);
         let run = head.segment.file.footer().runs_within(next, last).first();
-        let (first, end) = run.map_or((next, last), |run| {
+        let keys = run.map_or((next, last), |run| {
             (run.first_series().max(next), run.last_series().min(last))
         });
+        self.leave_out(index, keys, error)
+    }
+
+    /// Tells that series of a segment do not read back, and goes on behind them.
+    fn leave_out(
+        &mut self,
+        index: usize,
+        (first, end): (SeriesKey, SeriesKey),
+        error: Error,
+    ) -> Result<()> {
+        let (_, reason) = damage_of(error)?;
         self.gaps.push(Gap {
             first,
             last: end,
-            object: head.segment.file.key().to_owned(),
+            object: self.heads[index].segment.file.key().to_owned(),
             reason,
         });
-        let share = CURSOR_BYTES / 2 / self.heads.len() as u64;
+        self.go_on_behind(index, end);
+        Ok(())
+    }
+
+    fn go_on_behind(&mut self, index: usize, end: SeriesKey) {
+        let last = self.scope.keys.1;
+        let share = self.share();
         let behind = after(end).filter(|behind| *behind <= last);
-        let cursor = behind.map(|behind| self.cursor(&self.heads[index].segment, behind, share));
+        let segment = &self.heads[index].segment;
+        let cursor = behind.map(|behind| self.cursor(segment, (behind, last), share));
         let head = &mut self.heads[index];
         head.next = behind.unwrap_or(last);
         head.cursor = cursor;
-        Ok(())
+    }
+
+    /// What one request of a cursor may fetch.
+    fn share(&self) -> u64 {
+        CURSOR_BYTES / 2 / self.heads.len().max(1) as u64
     }
 
     async fn read(&mut self, key: SeriesKey, at_key: &[usize]) -> Result<SideSeries> {
@@ -220,17 +246,20 @@ impl SegmentStream {
             if let Some(said) = said.filter(is_newer) {
                 metadata = Some(said.clone());
             }
-            // What fails is found again from here.
-            head.next = key;
-            match cursor.next(&mut self.buffer).await {
+            let read = cursor.next(&mut self.buffer).await;
+            let read = match read {
                 Ok(()) => {
-                    if let Some(next) = after(key) {
-                        head.next = next;
-                    }
+                    head.next = after(key).unwrap_or(key);
+                    Ok(())
+                }
+                Err(_) => self.read_alone(*index, key).await,
+            };
+            match read {
+                Ok(()) => {
                     parts += usize::from(!self.buffer.timestamps_ms.is_empty());
                     points.extend(placed(&self.buffer));
                 }
-                Err(error) => self.pass_over(*index, error)?,
+                Err(error) => self.leave_out(*index, (key, key), error)?,
             }
         }
         if parts > 1 {
@@ -240,6 +269,15 @@ impl SegmentStream {
         let entries = metadata.map(|said| said.entries);
         series.metadata = entries.filter(|entries| !entries.is_empty());
         Ok(series)
+    }
+
+    /// Reads a series without looking into the runs behind it, which may be what is damaged.
+    async fn read_alone(&mut self, index: usize, key: SeriesKey) -> Result<()> {
+        let share = self.share();
+        let mut cursor = self.cursor(&self.heads[index].segment, (key, key), share);
+        cursor.next(&mut self.buffer).await?;
+        self.go_on_behind(index, key);
+        Ok(())
     }
 
     /// Of points of equal time the last written stays; one of the same record is there twice.
