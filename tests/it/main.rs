@@ -17,6 +17,7 @@ mod documents;
 mod engines;
 mod simulate;
 mod csv_round_trip;
+mod diffs;
 mod json_lines;
 mod stitched_reads;
 mod exports;
