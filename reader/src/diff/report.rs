@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use skein_shared::bucket::Bucket;
 use skein_shared::cutover::ComparisonName;
 use skein_shared::format::diff_verdict::{DiffSides, DiffVerdict};
-use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::object_key::CutoverKey;
 use skein_shared::ids::{OrgId, WriteId};
 use skein_shared::window::TimestampMs;
 use xxhash_rust::xxh3::xxh3_128;
@@ -151,7 +151,7 @@ pub async fn publish(
             report_digest,
             at: input.now,
         };
-        let key = ObjectKey::DiffVerdict {
+        let key = CutoverKey::DiffVerdict {
             org: verdict.org,
             comparison: comparison.clone(),
         };

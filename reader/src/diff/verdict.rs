@@ -209,3 +209,6 @@ fn doubts(
     );
     doubts
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use skein_reader::diff::report::ReportFiles;
 use skein_shared::bucket::Bucket;
 use skein_shared::cutover::ComparisonName;
 use skein_shared::format::diff_verdict::DiffVerdict;
-use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::object_key::CutoverKey;
 use skein_shared::ids::OrgId;
 
 use super::ending::code_of;
@@ -122,7 +122,7 @@ pub(super) fn key_of(org: Option<u64>, name: &str) -> Result<String, Failure> {
     let org = org
         .map(OrgId)
         .ok_or_else(|| Failure::usage("name the org: --org"))?;
-    Ok(ObjectKey::DiffVerdict { org, comparison }.to_string())
+    Ok(CutoverKey::DiffVerdict { org, comparison }.to_string())
 }
 
 fn shown(verdict: DiffVerdict) -> Shown {

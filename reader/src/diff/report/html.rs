@@ -114,73 +114,39 @@ fn what_to_do(report: &Report) -> &'static str {
     }
 }
 
+/// What each count is called, and what it means.
+const MEANINGS: [(&str, &str); 13] = [
+    ("match", "both sides have the same"),
+    ("match within tolerance", "the same but for rounding"),
+    ("different value", "both have it, with other bits"),
+    (
+        "different metadata",
+        "series and windows: another name, type or tag",
+    ),
+    ("missing left", "the right side alone has it"),
+    ("missing right", "the left side alone has it"),
+    ("duplicates", "the same record's point lies there twice"),
+    ("wrong owner", "a side wrote a time that is not its own"),
+    ("out of window", "it lies in the file of another window"),
+    ("undecodable", "one side does not read back"),
+    ("ignored", "a rule says that it does not count"),
+    (
+        "resolved on re-check",
+        "it differed once, and then no longer",
+    ),
+    (
+        "set aside",
+        "only one side has read a record that touches it",
+    ),
+];
+
 fn counts(html: &mut String, report: &Report) {
     let counts = &report.counts;
+    let same = [counts.equal, counts.match_within_tolerance];
+    let others = [counts.resolved_on_recheck, counts.set_aside];
+    let all = same.into_iter().chain(stack(counts)).chain(others);
     html.push_str("<h2>Counts</h2><table><tr><th>what<th>points<th>meaning</tr>");
-    let rows = [
-        ("match", counts.equal, "both sides have the same"),
-        (
-            "match within tolerance",
-            counts.match_within_tolerance,
-            "the same but for rounding",
-        ),
-        (
-            "different value",
-            counts.different_value,
-            "both have it, with other bits",
-        ),
-        (
-            "different metadata",
-            counts.different_metadata,
-            "series and windows: another name, type or tag",
-        ),
-        (
-            "missing left",
-            counts.missing_left,
-            "the right side alone has it",
-        ),
-        (
-            "missing right",
-            counts.missing_right,
-            "the left side alone has it",
-        ),
-        (
-            "duplicates",
-            counts.duplicates,
-            "the same record's point lies there twice",
-        ),
-        (
-            "wrong owner",
-            counts.wrong_owner,
-            "a side wrote a time that is not its own",
-        ),
-        (
-            "out of window",
-            counts.out_of_window,
-            "it lies in the file of another window",
-        ),
-        (
-            "undecodable",
-            counts.undecodable,
-            "one side does not read back",
-        ),
-        (
-            "ignored",
-            counts.ignored,
-            "a rule says that it does not count",
-        ),
-        (
-            "resolved on re-check",
-            counts.resolved_on_recheck,
-            "it differed once, and then no longer",
-        ),
-        (
-            "set aside",
-            counts.set_aside,
-            "only one side has read a record that touches it",
-        ),
-    ];
-    for (what, count, meaning) in rows {
+    for ((what, meaning), count) in MEANINGS.into_iter().zip(all) {
         let _ = writeln!(
             html,
             "<tr><td>{what}<td class=\"n\">{}<td>{meaning}</tr>",

@@ -37,17 +37,13 @@ fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
     prop::collection::vec(point, 0..40)
 }
 
-fn file_of(at_ms: i64, is_misplaced: bool) -> Window {
-    let own = Window::of(TimestampMs(at_ms));
-    Window::from_number(own.number() - i64::from(is_misplaced))
-}
-
 fn table(points: &[Drawn]) -> Table {
     let mut table = Table::new("table");
     for (metric, at_ms, bits, is_misplaced) in points {
         let series = table.series.entry(key(7, *metric)).or_default();
+        let own = Window::of(TimestampMs(*at_ms));
         series.points.push(TablePoint {
-            window: file_of(*at_ms, *is_misplaced),
+            window: Window::from_number(own.number() - i64::from(*is_misplaced)),
             at_ms: *at_ms,
             value: f64::from_bits(*bits),
         });

@@ -12,7 +12,7 @@ use skein_reader::diff::side::{Positions, Side, Table, TablePoint};
 use skein_reader::diff::verdict::Ended;
 use skein_shared::cutover::ComparisonName;
 use skein_shared::format::diff_verdict::{DiffSides, DiffVerdict, Verdict};
-use skein_shared::format::object_key::ObjectKey;
+use skein_shared::format::object_key::CutoverKey;
 use skein_shared::ids::{MetricId, OrgId, SeriesKey};
 use skein_shared::offset::Offset;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
@@ -88,7 +88,7 @@ async fn compared(world: &World, old: Table, definition: Definition) -> (Report,
     publish(&world.bucket, &journal, &input, digest)
         .await
         .unwrap();
-    let key = ObjectKey::DiffVerdict {
+    let key = CutoverKey::DiffVerdict {
         org: OrgId(ORG),
         comparison: ComparisonName::new("proven").unwrap(),
     };
