@@ -14,13 +14,17 @@ use skein_shared::format::cutover_version::CutoverVersion;
 use skein_shared::format::delete_entry::EntryHash;
 use skein_shared::format::diff_verdict::DiffVerdict;
 use skein_shared::format::object_key::Prefix;
+use skein_shared::format::old_progress;
 use skein_shared::format::shard_manifest::ShardManifest;
 use skein_shared::ids::{Chain, OrgId, ShardId};
 use skein_shared::ledger::Ledger;
 use skein_shared::offset::{Offset, Span};
 use skein_shared::units::Millis;
 use skein_shared::window::{Resolution, TimestampMs, Window};
-use skein_shared::{Error, Result, ack_log, fleet_log, manifest_log, shard_map_log, status_log};
+use skein_shared::{
+    Error, Result, account_log, ack_log, fleet_log, manifest_log, old_log, shard_map_log,
+    status_log,
+};
 
 use crate::cutover::facts::{
     Facts, NewFacts, NodeFact, NodeFence, OldFacts, OldProgress, VerdictFact,
@@ -82,7 +86,10 @@ pub fn look(plane: &Plane, org: OrgId) -> BoxFuture<'_, Result<Seen>> {
             same_timeline_since: same_timeline_since(&history),
             nodes: nodes(bucket, org, fleet.as_ref()).await?,
             verdicts: verdicts(bucket, org).await?,
-            new: new_facts(&manifests),
+            new: NewFacts {
+                not_owned_to: not_owned_to(bucket, org, &manifests).await?,
+                ..new_facts(&manifests)
+            },
             old: old_facts(plane, org, &manifests).await?,
             seal,
             old_place: plane.settings.old_place.clone(),
@@ -137,6 +144,23 @@ fn new_facts(manifests: &[ShardManifest]) -> NewFacts {
         not_owned_to: None,
         unaccounted: manifests.iter().map(|it| it.counts.damaged_frames).sum(),
     }
+}
+
+/// The highest event time of the org's points that the new pipeline has passed over.
+async fn not_owned_to(
+    bucket: &Bucket,
+    org: OrgId,
+    manifests: &[ShardManifest],
+) -> Result<Option<TimestampMs>> {
+    let mut highest = None;
+    for manifest in manifests {
+        if let Some(named) = &manifest.account {
+            let account = account_log::load(bucket, manifest.shard, named).await?;
+            let of_org = account.orgs.highest_not_owned.get(&org).copied();
+            highest = highest.max(of_org);
+        }
+    }
+    Ok(highest)
 }
 
 fn kept_from(manifests: &[ShardManifest], org: OrgId) -> Option<TimestampMs> {
@@ -213,7 +237,7 @@ async fn old_facts(plane: &Plane, org: OrgId, manifests: &[ShardManifest]) -> Re
     if !plane.settings.old_place.is_empty() {
         return Ok(OldFacts::Passive);
     }
-    let reached = old_reach(org);
+    let reached = old_reach(&plane.bucket, org).await?;
     if reached.is_empty() {
         return Ok(OldFacts::Active(OldProgress::default()));
     }
@@ -274,6 +298,12 @@ async fn old_complete_to(
 }
 
 /// How far the old pipeline says that it is, by chain; nothing where it said nothing.
-fn old_reach(_org: OrgId) -> BTreeMap<Chain, OldReach> {
-    BTreeMap::new()
+async fn old_reach(bucket: &Bucket, org: OrgId) -> Result<BTreeMap<Chain, OldReach>> {
+    let progress = old_log::progress(bucket).await?.into_iter();
+    let reach = |(chain, newest): (Chain, old_progress::OldProgress)| {
+        let not_written_to = newest.not_written_to.get(&org).copied();
+        let to = newest.to;
+        (chain, OldReach { to, not_written_to })
+    };
+    Ok(progress.map(reach).collect())
 }
