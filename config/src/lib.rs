@@ -21,6 +21,7 @@ pub mod limits;
 pub mod connector;
 pub mod compactor;
 pub mod http;
+pub mod serve;
 pub mod telemetry;
 pub mod prices;
 pub mod settings;

@@ -17,6 +17,7 @@ use crate::kafka::KafkaSettings;
 use crate::limits::LimitSettings;
 use crate::prices::PriceSettings;
 use crate::retention::RetentionSettings;
+use crate::serve::ServeSettings;
 use crate::shards::ShardSettings;
 use crate::telemetry::TelemetrySection;
 use crate::value_text;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Whoever watches over a process.
     pub http: HttpSection,
+    /// Reads over HTTP.
+    pub serve: ServeSettings,
     /// Logs and traces.
     pub telemetry: TelemetrySection,
     /// Between an old pipeline and this one.
@@ -117,6 +120,7 @@ impl Settings {
         self.shards.check(&mut breaches);
         self.limits.check(&mut breaches);
         self.http.check(&mut breaches);
+        self.serve.check(&mut breaches);
         self.telemetry.check(&mut breaches);
         self.cutover.check(&mut breaches);
         self.retention.check(&mut breaches);

@@ -34,6 +34,8 @@ pub struct CutoverSettings {
     pub coverage_percent: u8,
     /// Where the old pipeline's files are: empty for this bucket, or a URL of a bucket or folder of Parquet files.
     pub old_place: String,
+    /// Whether a read of one series that finds nothing after a switch is made again on the old pipeline, and counted.
+    pub dual_lookup: bool,
 }
 
 /// Who has the orgs that were never cut over.

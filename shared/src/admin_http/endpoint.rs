@@ -106,27 +106,29 @@ impl Role {
     }
 
     /// Answers one request; `authorization` is what that header says.
-    pub(super) async fn answer(
-        &self,
-        (method, path): (&Method, &str),
-        token: Option<&Token>,
-        authorization: Option<&[u8]>,
-    ) -> Answer {
-        let Some(endpoint) = self.endpoints.iter().find(|known| known.path == path) else {
-            return Answer::text(StatusCode::NOT_FOUND, self.paths());
-        };
-        let refused = match endpoint.kind {
-            Kind::Question if [Method::GET, Method::HEAD].contains(method) => None,
-            Kind::Order if method == Method::POST => refusal(token, authorization),
-            Kind::Question | Kind::Order => Some(Answer::text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "GET asks, POST orders\n",
-            )),
-        };
-        match refused {
-            Some(refused) => refused,
-            None => (endpoint.answer)().await,
-        }
+    pub fn answer<'a>(
+        &'a self,
+        (method, path): (&'a Method, &'a str),
+        token: Option<&'a Token>,
+        authorization: Option<&'a [u8]>,
+    ) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            let Some(endpoint) = self.endpoints.iter().find(|known| known.path == path) else {
+                return Answer::text(StatusCode::NOT_FOUND, self.paths());
+            };
+            let refused = match endpoint.kind {
+                Kind::Question if [Method::GET, Method::HEAD].contains(method) => None,
+                Kind::Order if method == Method::POST => refusal(token, authorization),
+                Kind::Question | Kind::Order => Some(Answer::text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "GET asks, POST orders\n",
+                )),
+            };
+            match refused {
+                Some(refused) => refused,
+                None => (endpoint.answer)().await,
+            }
+        })
     }
 
     fn paths(&self) -> String {
