@@ -2,6 +2,8 @@
 
 use skein_shared::ErrorKind;
 use skein_shared::cutover::CutoverState;
+use skein_shared::units::Millis;
+use skein_shared::window::TimestampMs;
 
 /// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -107,6 +109,20 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// A page was asked for by a text that no page ended with.
+    #[error("read page token failed; reason=`{reason}`")]
+    PageToken {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A scan went on for longer than its fleet is kept up.
+    #[error("page token has expired: begin the scan anew; begun=`{issued}` lifetime=`{lifetime}`")]
+    PageExpired {
+        /// When the scan began.
+        issued: TimestampMs,
+        /// How long it may go on.
+        lifetime: Millis,
+    },
 }
 
 impl Error {
@@ -126,6 +142,8 @@ impl Error {
             | Self::Unsuitable { .. }
             | Self::Stopped
             | Self::Comparison { .. } => ErrorKind::Invalid,
+            | Self::PageToken { .. }
+            | Self::PageExpired { .. } => ErrorKind::Invalid,
         }
     }
 }

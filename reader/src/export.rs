@@ -4,7 +4,7 @@
 //! one window, a file at most one row group. The file has its name only once it is whole.
 
 mod part_file;
-mod rows;
+pub(crate) mod rows;
 mod table_file;
 mod provenance;
 

@@ -27,6 +27,13 @@ pub mod plot;
 pub mod points_output;
 pub mod buckets_output;
 pub mod export;
+pub mod read_source;
+pub mod page_token;
+pub mod reading;
+mod page_body;
+pub mod paged_scan;
+pub mod mirror;
+pub mod serve;
 pub mod inspect;
 pub mod diff;
 

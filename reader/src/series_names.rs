@@ -83,6 +83,7 @@ pub fn list(snapshot: &Snapshot) -> LocalBoxFuture<'_, Result<BTreeSet<Series>>>
         let selection = snapshot.selection();
         let is_meant = |series: &Series| match selection {
             Selection::All | Selection::Org(_) => true,
+            Selection::OrgFrom(key) => key.metric <= series.id(),
             Selection::Series(key) => series.id() == key.metric,
         };
         let mut all = BTreeSet::new();

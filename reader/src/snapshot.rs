@@ -40,6 +40,8 @@ pub enum Selection {
     All,
     /// All series of one org.
     Org(OrgId),
+    /// The series of one org from this one on.
+    OrgFrom(SeriesKey),
     /// One series.
     Series(SeriesKey),
 }
@@ -77,7 +79,7 @@ impl Selection {
         match self {
             Self::All => series(0, 0),
             Self::Org(org) => series(org.0, 0),
-            Self::Series(key) => key,
+            Self::OrgFrom(key) | Self::Series(key) => key,
         }
     }
 
@@ -85,7 +87,7 @@ impl Selection {
     pub const fn last(self) -> SeriesKey {
         match self {
             Self::All => series(u64::MAX, u64::MAX),
-            Self::Org(org) => series(org.0, u64::MAX),
+            Self::Org(org) | Self::OrgFrom(SeriesKey { org, .. }) => series(org.0, u64::MAX),
             Self::Series(key) => key,
         }
     }
@@ -94,7 +96,9 @@ impl Selection {
     pub const fn org(self) -> Option<OrgId> {
         match self {
             Self::All => None,
-            Self::Org(org) | Self::Series(SeriesKey { org, .. }) => Some(org),
+            Self::Org(org)
+            | Self::OrgFrom(SeriesKey { org, .. })
+            | Self::Series(SeriesKey { org, .. }) => Some(org),
         }
     }
 }
@@ -159,6 +163,15 @@ impl Snapshot {
         }
     }
 
+    /// The same state with those segments open that another read has open: a segment never changes.
+    #[must_use]
+    pub fn with_opened_of(self, other: &Self) -> Self {
+        Self {
+            opened: Arc::clone(&other.opened),
+            ..self
+        }
+    }
+
     /// The newest manifests.
     pub fn manifests(&self) -> &BTreeMap<ShardId, ShardManifest> {
         &self.manifests
@@ -195,7 +208,9 @@ impl Snapshot {
     pub fn selection_of(&self, org: OrgId) -> Selection {
         match self.selection {
             Selection::All => Selection::Org(org),
-            selection @ (Selection::Org(_) | Selection::Series(_)) => selection,
+            selection @ (Selection::Org(_) | Selection::OrgFrom(_) | Selection::Series(_)) => {
+                selection
+            }
         }
     }
 

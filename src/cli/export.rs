@@ -114,7 +114,7 @@ impl ExportArgs {
         }
         let metric = match selection {
             Selection::Series(key) => format!("-metric-{}", key.metric),
-            Selection::All | Selection::Org(_) => String::new(),
+            Selection::All | Selection::Org(_) | Selection::OrgFrom(_) => String::new(),
         };
         let extension = match self.format {
             Format::Parquet => "parquet",

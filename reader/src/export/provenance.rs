@@ -19,6 +19,7 @@ pub(super) fn of_snapshot(
     let selection = match snapshot.selection() {
         Selection::All => "all".to_owned(),
         Selection::Org(org) => format!("org {org}"),
+        Selection::OrgFrom(key) => format!("org {} from metric {}", key.org, key.metric),
         Selection::Series(key) => format!("org {} metric {}", key.org, key.metric),
     };
     let pairs = [

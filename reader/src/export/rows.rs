@@ -23,7 +23,7 @@ const BATCH_ROWS: usize = 1 << 16;
 const COUNTS: usize = 2;
 
 /// Rows of one kind; memory is kept from one batch to the next where Arrow does not take it.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     schema: SchemaRef,
     series: SeriesColumns,
     times_ms: Vec<i64>,
@@ -45,7 +45,7 @@ struct SeriesColumns {
 
 impl Rows {
     /// No rows, of raw points or of buckets.
-    pub(super) fn new(resolution: Resolution, provenance: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(resolution: Resolution, provenance: &BTreeMap<String, String>) -> Self {
         let (time, counts, floats) = if resolution.is_raw() {
             ("timestamp", &[][..], &["value"][..])
         } else {
@@ -74,12 +74,12 @@ impl Rows {
     }
 
     /// Names and types of the columns.
-    pub(super) fn schema(&self) -> SchemaRef {
+    pub(crate) fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
     /// Whose the next rows are.
-    pub(super) fn begin_series(&mut self, key: SeriesKey, name: Option<Series>) {
+    pub(crate) fn begin_series(&mut self, key: SeriesKey, name: Option<Series>) {
         let same = self.series.current.as_ref();
         if same.is_none_or(|(current, _)| *current != key) {
             self.series.current = Some((key, name.map(|name| name.to_string())));
@@ -89,7 +89,7 @@ impl Rows {
 
     /// # Panics
     /// If no series was begun, or rows are buckets.
-    pub(super) fn push_point(&mut self, timestamp_ms: i64, value: f64) {
+    pub(crate) fn push_point(&mut self, timestamp_ms: i64, value: f64) {
         self.series.push();
         self.times_ms.push(timestamp_ms);
         self.floats[0].push(value);
@@ -97,7 +97,7 @@ impl Rows {
 
     /// # Panics
     /// If no series was begun, or rows are points.
-    pub(super) fn push_bucket(&mut self, bucket: &Bucket) {
+    pub(crate) fn push_bucket(&mut self, bucket: &Bucket) {
         self.series.push();
         self.times_ms.push(bucket.start_ms);
         self.counts[0].push(bucket.count);
@@ -108,7 +108,7 @@ impl Rows {
     }
 
     /// Whether the rows should be taken.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.times_ms.len() >= BATCH_ROWS
     }
 
@@ -116,7 +116,7 @@ impl Rows {
     ///
     /// # Errors
     /// Never, unless columns and schema do not fit.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let [orgs, metrics, names] = self.series.take()?;
         let times = TimestampMillisecondArray::from(std::mem::take(&mut self.times_ms));
         let mut columns = vec![

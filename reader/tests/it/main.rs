@@ -13,6 +13,12 @@ mod buckets;
 #[cfg(test)]
 mod exports;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod mirrored;
+#[cfg(test)]
 mod deletes;
 #[cfg(test)]
 mod expired;

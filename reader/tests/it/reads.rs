@@ -31,7 +31,7 @@ fn points(window: Window, first: i64, count: i64, seed: u64) -> Vec<(i64, f64)> 
 }
 
 /// Three shards, two windows, overlays in one of them.
-async fn busy_world() -> World {
+pub(crate) async fn busy_world() -> World {
     let mut world = World::new().await;
     let next = Window::from_number(WINDOW.number() + 1);
     for (generation, window) in [(0, WINDOW), (1, WINDOW), (2, WINDOW), (3, next)] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use skein_config::cutover::timelines::Timelines;
-use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Storage};
+use skein_local::embedded_bucket::{BucketOptions, EmbeddedBucket, Mood, Storage};
 use skein_reader::segment_scan::{Scan, ScanOptions, ScanSummary};
 use skein_reader::snapshot::{Selection, Snapshot};
 use skein_shared::bucket::{Bucket, BucketSettings, Credentials, Encryption};
@@ -48,7 +48,7 @@ pub(crate) type Place = (i64, u32, i64);
 
 /// An embedded bucket and everything that was put into it.
 pub(crate) struct World {
-    _server: EmbeddedBucket,
+    server: EmbeddedBucket,
     pub(crate) bucket: Bucket,
     pub(crate) shard_map: ShardMap,
     pub(crate) manifests: BTreeMap<ShardId, ShardManifest>,
@@ -108,13 +108,18 @@ impl World {
             .await
             .unwrap();
         Self {
-            _server: server,
+            server,
             bucket,
             shard_map,
             manifests: BTreeMap::new(),
             expected: BTreeMap::new(),
             written: Vec::new(),
         }
+    }
+
+    /// How the bucket answers from now on.
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        self.server.set_mood(mood);
     }
 
     /// Writes one segment of the window into the shard that owns the series' orgs, and commits it.
