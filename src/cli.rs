@@ -9,6 +9,7 @@ mod compact;
 mod incomplete;
 mod owner;
 mod read;
+mod serve;
 mod export;
 mod ls;
 mod cat;
@@ -80,6 +81,7 @@ enum Command {
     Flush(flush::FlushArgs),
     Compact(compact::CompactArgs),
     Read(read::ReadArgs),
+    Serve(serve::ServeArgs),
     Export(export::ExportArgs),
     Ls(ls::LsArgs),
     Cat(cat::CatArgs),
@@ -113,6 +115,7 @@ pub(crate) fn run(cli: &Cli) -> Outcome {
         Command::Flush(args) => flush::run(args, settings),
         Command::Compact(args) => compact::run(args, settings),
         Command::Read(args) => read::run(args, settings),
+        Command::Serve(args) => serve::run(args, settings),
         Command::Export(args) => export::run(args, settings),
         Command::Ls(args) => ls::run(args, settings),
         Command::Cat(args) => cat::run(args, settings),

@@ -1,6 +1,7 @@
 //! `skein read`: points, stitched from all segments, or buckets of them.
 
 mod plan;
+mod mirrored;
 mod summary;
 
 use std::io::{self, BufWriter, StdoutLock};
@@ -51,6 +52,7 @@ Examples:
   skein read --org 7 --from 2026-01-01T00:00:00Z --to 2026-01-02T00:00:00Z
   skein read --org 7 --metric cpu --resolution 1h --from 2026-01-01T00:00:00Z --stats
   skein read --org 7 --explain
+  skein read --org 7 --mirror > points.txt
   skein read --all --format csv > points.csv")]
 pub(crate) struct ReadArgs {
     /// Whose points
@@ -71,6 +73,10 @@ pub(crate) struct ReadArgs {
     /// Points as they are, or buckets of 5 minutes, an hour or a day
     #[arg(long, value_name = "raw|5m|1h|1d", default_value = "raw")]
     resolution: Resolution,
+    /// Reads all of it again on both pipelines, where both write and the old one is visible, and compares them; exit code 3
+    /// when they differ, 4 when one has not come so far yet
+    #[arg(long, requires = "org", conflicts_with = "explain")]
+    mirror: bool,
     /// Says what the read cost: requests, bytes, and where buckets came from
     #[arg(long)]
     stats: bool,
@@ -104,11 +110,18 @@ type Stdout = BufWriter<StdoutLock<'static>>;
 pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
     let span = span(args.from, args.to, args.resolution)?;
     let settings = settings.start_watched("read", &[Need::Bucket])?;
-    let summary = runtime()?.block_on(async {
+    let (summary, code) = runtime()?.block_on(async {
         let bucket = Bucket::open(&settings.bucket.settings()?).await?;
         let found = read(args, span, (&settings, &bucket)).await?;
         let costs = args.stats.then(|| bucket.requests());
-        Ok::<_, Failure>(found.map(|found| Summary::new(&found, costs.as_ref())))
+        let summary = found.map(|found| Summary::new(&found, costs.as_ref()));
+        let code = match args.org {
+            Some(org) if args.mirror => {
+                mirror(args, (OrgId(org), span), (&settings, bucket)).await?
+            }
+            Some(_) | None => ExitCode::Ok,
+        };
+        Ok::<_, Failure>((summary, code))
     })?;
     let Some(summary) = summary else {
         return Ok(ExitCode::Ok);
@@ -118,7 +131,21 @@ pub(crate) fn run(args: &ReadArgs, settings: &SettingsArgs) -> Outcome {
     } else {
         eprint!("{summary}");
     }
-    Ok(ExitCode::Ok)
+    Ok(code)
+}
+
+async fn mirror(
+    args: &ReadArgs,
+    (org, span): (OrgId, TimeSpan),
+    (settings, bucket): (&Settings, Bucket),
+) -> Result<ExitCode, Failure> {
+    let what = mirrored::Mirrored {
+        org,
+        metric: args.metric.as_deref(),
+        span,
+        resolution: args.resolution,
+    };
+    mirrored::compare(settings, bucket, what).await
 }
 
 /// What was read; `None` where only the way was asked for.

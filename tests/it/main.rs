@@ -26,6 +26,7 @@ mod migrate;
 mod kill;
 mod janitor;
 mod status;
+mod serve;
 mod replay;
 mod operate;
 mod memory;
