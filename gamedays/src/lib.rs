@@ -17,3 +17,5 @@ pub mod janitor;
 pub mod world;
 pub mod seed_range;
 pub mod commit_model;
+pub mod cutover_history;
+pub mod cutover_model;

@@ -22,26 +22,45 @@ pub struct Failure {
     pub words: String,
 }
 
+/// What worlds have seen, added up.
+pub trait Tally: Default + Send {
+    /// Takes in what another has seen.
+    fn add(&mut self, other: &Self);
+
+    /// Every count with its name.
+    fn named(&self) -> Vec<(&'static str, u64)>;
+}
+
+impl Tally for Counts {
+    fn add(&mut self, other: &Self) {
+        Counts::add(self, other);
+    }
+
+    fn named(&self) -> Vec<(&'static str, u64)> {
+        Counts::named(self)
+    }
+}
+
 /// What a range of seeds came to.
 #[derive(Debug, Clone, Default)]
-pub struct RangeReport {
+pub struct RangeReport<C = Counts> {
     /// Seeds that were run.
     pub seeds: u64,
     /// Those that failed, by seed; a few at most.
     pub failures: Vec<Failure>,
     /// What all worlds have seen.
-    pub counts: Counts,
+    pub counts: C,
     /// How long it took.
     pub elapsed: Duration,
 }
 
 /// How to run a range.
 #[derive(Debug, Clone)]
-pub struct RangeOptions {
+pub struct RangeOptions<M = Mutation> {
     /// Which seeds.
     pub seeds: Range<u64>,
     /// A bug in every world.
-    pub mutation: Option<Mutation>,
+    pub mutation: Option<M>,
     /// Failures after which no more seeds are begun.
     pub enough_failures: usize,
     /// On how many threads; 0 is one for each core.
@@ -85,7 +104,7 @@ pub fn keep_panics_quiet() {
 }
 
 /// Runs something in a world; `None` when it panicked.
-fn in_world<T>(run: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn in_world<T>(run: impl FnOnce() -> T) -> Option<T> {
     IN_WORLD.set(true);
     let ran = catch_unwind(AssertUnwindSafe(run)).ok();
     IN_WORLD.set(false);
@@ -94,9 +113,9 @@ fn in_world<T>(run: impl FnOnce() -> T) -> Option<T> {
 
 /// What one seed came to.
 #[derive(Debug)]
-pub struct SeedReport {
+pub struct SeedReport<C = Counts> {
     /// What the world has seen.
-    pub counts: Counts,
+    pub counts: C,
     /// Hash of everything that happened.
     pub digest: u64,
     /// How it failed, if it did.
@@ -122,7 +141,8 @@ pub fn run_seed(seed: u64, mutation: Option<Mutation>) -> SeedReport {
     }
 }
 
-fn panicked(seed: u64) -> Failure {
+/// What the last panic of this thread's world said, as the failure of its seed.
+pub(crate) fn panicked(seed: u64) -> Failure {
     Failure {
         seed,
         words: format!("an assertion failed: {}", LAST_PANIC.take()),
@@ -147,6 +167,18 @@ pub fn trace_seed(seed: u64, mutation: Option<Mutation>) -> (Vec<String>, Option
 /// # Panics
 /// Never: panics of worlds are caught.
 pub fn run(options: &RangeOptions, progress: impl Fn(Progress) + Sync) -> RangeReport {
+    run_each(options, run_seed, progress)
+}
+
+/// The same for worlds of any kind.
+///
+/// # Panics
+/// If `run_seed` does: it has to catch what its worlds do.
+pub fn run_each<M: Copy + Sync, C: Tally>(
+    options: &RangeOptions<M>,
+    run_seed: impl Fn(u64, Option<M>) -> SeedReport<C> + Sync,
+    progress: impl Fn(Progress) + Sync,
+) -> RangeReport<C> {
     let start = Instant::now();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = if options.threads == 0 {
@@ -161,15 +193,15 @@ pub fn run(options: &RangeOptions, progress: impl Fn(Progress) + Sync) -> RangeR
         is_enough: AtomicBool::new(false),
         start,
     };
-    let parts: Vec<RangeReport> = thread::scope(|scope| {
+    let parts: Vec<RangeReport<C>> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
-            .map(|_| scope.spawn(|| shared.work(&progress)))
+            .map(|_| scope.spawn(|| shared.work(&run_seed, &progress)))
             .collect();
         let parts = workers.into_iter();
         let parts = parts.map(|worker| worker.join().expect("panics of worlds are caught"));
         parts.collect()
     });
-    let mut report = RangeReport::default();
+    let mut report: RangeReport<C> = RangeReport::default();
     for part in parts {
         report.seeds += part.seeds;
         report.failures.extend(part.failures);
@@ -180,24 +212,28 @@ pub fn run(options: &RangeOptions, progress: impl Fn(Progress) + Sync) -> RangeR
     report
 }
 
-impl RangeReport {
-    fn add(&mut self, seed: SeedReport) {
+impl<C: Tally> RangeReport<C> {
+    fn add(&mut self, seed: SeedReport<C>) {
         self.seeds += 1;
         self.counts.add(&seed.counts);
         self.failures.extend(seed.failure);
     }
 }
 
-struct Shared<'a> {
-    options: &'a RangeOptions,
+struct Shared<'a, M> {
+    options: &'a RangeOptions<M>,
     next: AtomicU64,
     done: AtomicU64,
     is_enough: AtomicBool,
     start: Instant,
 }
 
-impl Shared<'_> {
-    fn work(&self, progress: &(impl Fn(Progress) + Sync)) -> RangeReport {
+impl<M: Copy> Shared<'_, M> {
+    fn work<C: Tally>(
+        &self,
+        run_seed: &impl Fn(u64, Option<M>) -> SeedReport<C>,
+        progress: &impl Fn(Progress),
+    ) -> RangeReport<C> {
         let mut report = RangeReport::default();
         loop {
             let first = self.next.fetch_add(BATCH, Ordering::Relaxed);

@@ -49,6 +49,21 @@ impl OldPlaces {
         }
     }
 
+    /// The same places, none of them opened: they say anew what they have.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        let places = match &self.places {
+            Places::One(source) => Places::One(source.clone()),
+            Places::Named(named) => Places::Named(Arc::new(NamedPlaces {
+                bucket: named.bucket.clone(),
+                section: named.section.clone(),
+                default: named.default.clone(),
+                opened: Mutex::default(),
+            })),
+        };
+        Self { places }
+    }
+
     /// The same source for every org.
     pub fn only(source: OldSource) -> Self {
         Self {

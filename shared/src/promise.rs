@@ -25,7 +25,8 @@ pub enum Promise {
     PureSegments,
     /// SK-11: points in = points out + duplicates + not owned + quarantined + deleted + expired.
     Conservation,
-    /// SK-12: every (org, timestamp) has exactly one visible owner, and that owner wrote it.
+    /// SK-12: every (org, timestamp) has exactly one visible owner, and that owner wrote it. Checked, with the two that follow,
+    /// in every history of cutovers (`docs/simulation.md`).
     OneOwner,
     /// SK-13: a stitched read equals what one system would have returned.
     StitchedEqualsOne,

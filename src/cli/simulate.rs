@@ -4,26 +4,31 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use clap::Args;
-use serde::Serialize;
+use clap::{Args, ValueEnum};
+use serde::{Serialize, Serializer};
+use skein_gamedays::cutover_history::history_range;
+use skein_gamedays::cutover_history::mutant::{TRAPS, Trap};
 use skein_gamedays::mutants::{BUGS, Bug};
 use skein_gamedays::seed_range::{
-    self, Failure as FailedSeed, Progress, RangeOptions, RangeReport,
+    self, Failure as FailedSeed, Progress, RangeOptions, RangeReport, SeedReport, Tally,
 };
-use skein_gamedays::world::counts::Counts;
 
 use crate::exit_code::ExitCode;
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, ReportFormat};
 
-/// Proves the connector's promises in simulated worlds, a seed each
+/// Proves promises of connector and cutovers in simulated worlds, a seed each
 ///
-/// Drives the connector's own decisions on a virtual clock, with a model Kafka and a model S3 that stall, throttle, lie
+/// Of the connector: drives the connector's own decisions on a virtual clock, with a model Kafka and a model S3 that stall, throttle, lie
 /// and lose answers, processes that are killed and paused, and a janitor at any moment; checks every promise after every
-/// step. The same seed gives the same world: a failing one is printed with the command that replays it. Exits with 3
+/// step. Of cutovers: two pipelines, late and repeated points, nodes that are cut off, and operators that go forward and back;
+/// checks after every step that a read is what one system would have returned. The same seed gives the same world: a failing one is printed with the command that replays it. Exits with 3
 /// when a promise was broken.
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
+    /// What is simulated
+    #[arg(value_enum, default_value_t = Subject::Connector)]
+    subject: Subject,
     /// Which seeds, first included, last not
     #[arg(long, value_name = "A..B", value_parser = seed_span, default_value = "0..10000")]
     seeds: Range<u64>,
@@ -47,6 +52,15 @@ pub(crate) struct SimulateArgs {
     format: ReportFormat,
 }
 
+/// What is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// The connector's core in worlds that fail
+    Connector,
+    /// Histories of cutovers between two pipelines
+    Cutover,
+}
+
 /// Time between two lines of progress.
 const PROGRESS_MS: u64 = 2_000;
 
@@ -57,7 +71,8 @@ struct Report {
     failures: Vec<FailureRow>,
     elapsed_ms: u128,
     seeds_per_second: f64,
-    counts: Counts,
+    #[serde(serialize_with = "as_map")]
+    counts: Vec<(&'static str, u64)>,
 }
 
 #[derive(Serialize)]
@@ -67,24 +82,62 @@ struct FailureRow {
     replay: String,
 }
 
+/// How one seed is run, and told.
+struct Runner<M, C> {
+    run: fn(u64, Option<M>) -> SeedReport<C>,
+    trace: fn(u64, Option<M>) -> (Vec<String>, Option<FailedSeed>),
+}
+
+#[derive(Serialize)]
+struct BugRow {
+    name: &'static str,
+    origin: &'static str,
+    caught_by_seed: u64,
+}
+
 /// Runs it.
 pub(crate) fn run(args: &SimulateArgs) -> Outcome {
     if args.list_mutants {
-        return list_mutants(args.format);
+        return list_mutants(args);
     }
-    let bug = args.mutant.as_deref().map(bug_named).transpose()?;
     seed_range::keep_panics_quiet();
+    let mutant = args.mutant.as_deref();
+    match args.subject {
+        Subject::Connector => {
+            let bug = mutant.map(|name| known(Bug::named(name), name));
+            let runner = Runner {
+                run: seed_range::run_seed,
+                trace: seed_range::trace_seed,
+            };
+            run_seeds(args, bug.transpose()?.map(|bug| bug.mutation), &runner)
+        }
+        Subject::Cutover => {
+            let trap = mutant.map(|name| known(Trap::named(name), name));
+            let runner = Runner {
+                run: history_range::run_seed,
+                trace: history_range::trace_seed,
+            };
+            run_seeds(args, trap.transpose()?.map(|trap| trap.mutant), &runner)
+        }
+    }
+}
+
+fn run_seeds<M: Copy + Sync, C: Tally>(
+    args: &SimulateArgs,
+    mutation: Option<M>,
+    runner: &Runner<M, C>,
+) -> Outcome {
     if args.trace {
-        return trace(args, bug.as_ref());
+        return trace((runner.trace)(args.seeds.start, mutation));
     }
     let options = RangeOptions {
         seeds: args.seeds.clone(),
-        mutation: bug.as_ref().map(|bug| bug.mutation),
+        mutation,
         enough_failures: args.failures.max(1),
         threads: args.threads,
     };
-    let report = seed_range::run(&options, teller());
-    let report = Report::of(&report, args.mutant.clone());
+    let report = seed_range::run_each(&options, runner.run, teller());
+    let report = Report::of(&report, args);
     match args.format {
         ReportFormat::Json => output::json(&report)?,
         ReportFormat::Text => output::lines(&report.shown())?,
@@ -96,8 +149,8 @@ pub(crate) fn run(args: &SimulateArgs) -> Outcome {
     })
 }
 
-fn bug_named(name: &str) -> Result<Bug, Failure> {
-    Bug::named(name).ok_or_else(|| {
+fn known<T>(named: Option<T>, name: &str) -> Result<T, Failure> {
+    named.ok_or_else(|| {
         Failure::usage(format!(
             "no such mutant; --mutant=`{name}`; `skein simulate --list-mutants` lists them"
         ))
@@ -116,31 +169,32 @@ fn seed_span(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-fn list_mutants(format: ReportFormat) -> Outcome {
-    #[derive(Serialize)]
-    struct Row {
-        name: &'static str,
-        origin: &'static str,
-        caught_by_seed: u64,
-    }
-    let rows = BUGS.map(|bug| Row {
+fn list_mutants(args: &SimulateArgs) -> Outcome {
+    let bug = |bug: Bug| BugRow {
         name: bug.name,
         origin: bug.origin,
         caught_by_seed: bug.caught_by,
-    });
-    match format {
+    };
+    let trap = |trap: Trap| BugRow {
+        name: trap.name,
+        origin: trap.words,
+        caught_by_seed: trap.caught_by,
+    };
+    let rows: Vec<BugRow> = match args.subject {
+        Subject::Connector => BUGS.into_iter().map(bug).collect(),
+        Subject::Cutover => TRAPS.into_iter().map(trap).collect(),
+    };
+    match args.format {
         ReportFormat::Json => output::json(&rows.as_slice())?,
         ReportFormat::Text => {
-            let line = |row: &Row| format!("{:34} {}", row.name, row.origin);
+            let line = |row: &BugRow| format!("{:34} {}", row.name, row.origin);
             output::lines(&rows.iter().map(line).collect::<Vec<_>>())?;
         }
     }
     Ok(ExitCode::Ok)
 }
 
-fn trace(args: &SimulateArgs, bug: Option<&Bug>) -> Outcome {
-    let (mut lines, failure) =
-        seed_range::trace_seed(args.seeds.start, bug.map(|bug| bug.mutation));
+fn trace((mut lines, failure): (Vec<String>, Option<FailedSeed>)) -> Outcome {
     let code = match failure {
         Some(failure) => {
             lines.push(failure.words);
@@ -184,8 +238,17 @@ fn per_second(seeds: u64, elapsed: Duration) -> f64 {
     seeds as f64 / elapsed.as_secs_f64().max(0.001)
 }
 
+fn as_map<S: Serializer>(counts: &[(&'static str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(counts.iter().copied())
+}
+
 impl Report {
-    fn of(report: &RangeReport, mutant: Option<String>) -> Self {
+    fn of<C: Tally>(report: &RangeReport<C>, args: &SimulateArgs) -> Self {
+        let mutant = args.mutant.clone();
+        let subject = match args.subject {
+            Subject::Connector => "",
+            Subject::Cutover => " cutover",
+        };
         let row = |failed: &FailedSeed| {
             let seed = failed.seed;
             let with = mutant.as_ref().map(|name| format!(" --mutant {name}"));
@@ -193,7 +256,7 @@ impl Report {
                 seed,
                 reason: failed.words.clone(),
                 replay: format!(
-                    "skein simulate --seeds {seed}..{}{} --trace",
+                    "skein simulate{subject} --seeds {seed}..{}{} --trace",
                     seed + 1,
                     with.unwrap_or_default()
                 ),
@@ -205,7 +268,7 @@ impl Report {
             mutant,
             elapsed_ms: report.elapsed.as_millis(),
             seeds_per_second: per_second(report.seeds, report.elapsed),
-            counts: report.counts,
+            counts: report.counts.named(),
         }
     }
 
@@ -219,8 +282,8 @@ impl Report {
         {
             lines.push(format!("seed {seed}: {reason}\n  replay: {replay}"));
         }
-        let counts = self.counts.named();
-        let counts: Vec<String> = counts
+        let counts: Vec<String> = self
+            .counts
             .iter()
             .map(|(name, count)| format!("{name} {count}"))
             .collect();

@@ -61,6 +61,21 @@ async fn a_known_bug_is_found_and_the_printed_command_replays_it() {
 }
 
 #[tokio::test]
+async fn histories_of_cutovers_are_clean_and_find_the_classic_trap() {
+    let report = Skein::default()
+        .report(&["simulate", "cutover", "--seeds", "0..200"])
+        .await;
+    assert_eq!(report["failures"], serde_json::json!([]));
+    let switched = report["counts"]["switched"].as_u64();
+    assert!(switched.is_some_and(|count| count > 0), "{report}");
+    let trap = ["--seeds", "0..2000", "--mutant", "writes-by-now"];
+    let found = simulate(&[&["cutover"], &trap[..]].concat()).await;
+    assert_eq!(found.code, Some(3), "{}", found.stderr);
+    let replay = "replay: skein simulate cutover --seeds";
+    assert!(found.stdout.contains(replay), "{}", found.stdout);
+}
+
+#[tokio::test]
 async fn every_known_bug_is_listed_with_who_had_it() {
     let listed = simulate(&["--list-mutants"]).await;
     assert_eq!(listed.code, Some(0));

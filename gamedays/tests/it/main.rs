@@ -2,6 +2,8 @@
 
 mod bug_bank;
 mod commit_model;
+mod cutover_history;
+mod cutover_model;
 mod fresh_seeds;
 mod same_history;
 mod storm;

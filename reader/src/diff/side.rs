@@ -7,6 +7,7 @@ mod rows;
 mod table;
 mod segments;
 mod rollups;
+mod old;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,13 +20,16 @@ use skein_shared::ids::{Chain, OrgId, SeriesKey, ShardId};
 use skein_shared::offset::Offset;
 use skein_shared::payload::Limits;
 use skein_shared::timeline::Pipeline;
-use skein_shared::window::{Resolution, TimeSpan, Window};
+use skein_shared::window::{Resolution, TimeSpan, TimestampMs, Window};
 
+use self::old::OldStream;
 use self::rollups::RollupStream;
 use self::segments::SegmentStream;
 use self::table::TableStream;
 use crate::diff::definition::Sample;
 use crate::error::{Error, Result};
+use crate::old_places::OldPlaces;
+use crate::old_source::OldSource;
 use crate::snapshot::{Selection, Snapshot};
 
 pub use self::rows::{Fault, Gap, Rows, SideSeries};
@@ -39,6 +43,13 @@ pub type Positions = BTreeMap<Chain, Offset>;
 pub enum Side {
     /// The segments of a bucket: the new pipeline's own points, also those that nobody is shown.
     Segments(Bucket),
+    /// An old system, and where the settings say that it is.
+    Old {
+        /// Where each org's points are had from.
+        places: OldPlaces,
+        /// The settings' place, for reports.
+        place: String,
+    },
     /// A table of points: what an old pipeline was dumped to.
     Table(Arc<Table>),
 }
@@ -48,6 +59,15 @@ pub enum Side {
 pub enum PinnedSide {
     /// Its manifests.
     Segments(Box<Snapshot>),
+    /// What an old system had.
+    Old {
+        /// Where the org's points are.
+        source: OldSource,
+        /// Up to where it has read its input.
+        positions: Option<Positions>,
+        /// The windows that it may have points in.
+        windows: BTreeSet<Window>,
+    },
     /// All of it.
     Table(Arc<Table>),
 }
@@ -74,6 +94,7 @@ pub struct UnitScope {
 pub(super) enum SideStream {
     Segments(Box<SegmentStream>),
     Rollups(Box<RollupStream>),
+    Old(Box<OldStream>),
     Table(TableStream),
 }
 
@@ -82,7 +103,7 @@ impl Side {
     pub fn pipeline(&self) -> Pipeline {
         match self {
             Self::Segments(_) => Pipeline::New,
-            Self::Table(_) => Pipeline::Old,
+            Self::Old { .. } | Self::Table(_) => Pipeline::Old,
         }
     }
 
@@ -90,6 +111,7 @@ impl Side {
     pub fn place(&self) -> &str {
         match self {
             Self::Segments(bucket) => bucket.url(),
+            Self::Old { place, .. } => place,
             Self::Table(table) => table.place(),
         }
     }
@@ -98,6 +120,7 @@ impl Side {
     pub fn format(&self) -> &'static str {
         match self {
             Self::Segments(_) => "skein segments",
+            Self::Old { .. } => "the old system's files",
             Self::Table(_) => "points in a table",
         }
     }
@@ -109,7 +132,7 @@ impl Side {
                 let counts = bucket.requests();
                 (counts.reads(), counts.received_bytes)
             }
-            Self::Table(_) => (0, 0),
+            Self::Old { .. } | Self::Table(_) => (0, 0),
         }
     }
 
@@ -124,6 +147,17 @@ impl Side {
                 let shown = Timelines::new_owns_everything();
                 let snapshot = Snapshot::load(bucket, shown, Selection::Org(org)).await?;
                 Ok(PinnedSide::Segments(Box::new(snapshot)))
+            }
+            Self::Old { places, .. } => {
+                let source = places.fresh().source_of(None).await?;
+                let series = source.series(org).await?;
+                let times = series.iter().flat_map(|series| &series.times);
+                let windows = times.flat_map(|span| windows_in(*span)).collect();
+                Ok(PinnedSide::Old {
+                    positions: source.positions().await?,
+                    windows,
+                    source,
+                })
             }
             Self::Table(table) => Ok(PinnedSide::Table(Arc::clone(table))),
         }
@@ -146,6 +180,7 @@ impl PinnedSide {
                         .collect(),
                 )
             }
+            Self::Old { positions, .. } => positions.clone().map(|positions| vec![positions]),
             Self::Table(table) => table.positions().map(|positions| vec![positions.clone()]),
         }
     }
@@ -154,6 +189,7 @@ impl PinnedSide {
     pub fn windows(&self, org: OrgId) -> BTreeSet<Window> {
         match self {
             Self::Segments(snapshot) => segments::windows(snapshot, org),
+            Self::Old { windows, .. } => windows.clone(),
             Self::Table(table) => table.windows(org),
         }
     }
@@ -162,7 +198,7 @@ impl PinnedSide {
     pub fn shard(&self, org: OrgId, window: Window) -> Option<ShardId> {
         match self {
             Self::Segments(snapshot) => snapshot.owner_of(org, window),
-            Self::Table(_) => None,
+            Self::Old { .. } | Self::Table(_) => None,
         }
     }
 
@@ -170,7 +206,7 @@ impl PinnedSide {
     pub fn shards_of(&self, org: OrgId) -> BTreeSet<ShardId> {
         match self {
             Self::Segments(snapshot) => snapshot.shards_of(org),
-            Self::Table(_) => BTreeSet::new(),
+            Self::Old { .. } | Self::Table(_) => BTreeSet::new(),
         }
     }
 
@@ -183,7 +219,7 @@ impl PinnedSide {
                 let mut of_org = manifests.filter(|(shard, _)| shards.contains(shard));
                 of_org.next().map(|(_, manifest)| manifest.versions.limits)
             }
-            Self::Table(_) => None,
+            Self::Old { .. } | Self::Table(_) => None,
         }
     }
 
@@ -193,14 +229,14 @@ impl PinnedSide {
             Self::Segments(snapshot) => snapshot
                 .owner_of(org, window)
                 .is_some_and(|shard| snapshot.is_expired(shard, resolution, (org, window))),
-            Self::Table(_) => false,
+            Self::Old { .. } | Self::Table(_) => false,
         }
     }
 
     /// Whether its series have metadata at all.
     pub fn has_metadata(&self) -> bool {
         match self {
-            Self::Segments(_) => true,
+            Self::Segments(_) | Self::Old { .. } => true,
             Self::Table(table) => table.has_metadata(),
         }
     }
@@ -215,6 +251,7 @@ impl PinnedSide {
                 let entries = segments::entries(snapshot, org, window);
                 Ok(entries.map(|(_, entry)| entry.key.clone()).collect())
             }
+            Self::Old { source, .. } => source.objects(all_of(org), window.span()).await,
             Self::Table(table) => Ok(vec![table.place().to_owned()]),
         }
     }
@@ -233,6 +270,9 @@ impl PinnedSide {
                 let stream = RollupStream::open(Snapshot::clone(snapshot), scope).await?;
                 SideStream::Rollups(Box::new(stream))
             }
+            Self::Old { source, .. } => {
+                SideStream::Old(Box::new(OldStream::open(source.clone(), scope).await?))
+            }
             Self::Table(table) => SideStream::Table(TableStream::new(Arc::clone(table), scope)),
         })
     }
@@ -247,6 +287,7 @@ impl SideStream {
         match self {
             Self::Segments(stream) => stream.next().await,
             Self::Rollups(stream) => stream.next().await,
+            Self::Old(stream) => stream.next().await,
             Self::Table(stream) => Ok(stream.next()),
         }
     }
@@ -256,9 +297,23 @@ impl SideStream {
         match self {
             Self::Segments(stream) => stream.gaps(),
             Self::Rollups(stream) => stream.gaps(),
+            Self::Old(stream) => stream.gaps(),
             Self::Table(stream) => stream.gaps(),
         }
     }
+}
+
+/// The windows that hold times of `span`.
+fn windows_in(span: TimeSpan) -> impl Iterator<Item = Window> {
+    let last = TimestampMs(span.to.0.saturating_sub(1));
+    let numbers = Window::of(span.from).number()..=Window::of(last).number();
+    numbers.map(Window::from_number)
+}
+
+/// The first and the last series that `org` can have.
+fn all_of(org: OrgId) -> (SeriesKey, SeriesKey) {
+    let selection = Selection::Org(org);
+    (selection.first(), selection.last())
 }
 
 /// The object and the words of a damage; what is none comes back.

@@ -8,6 +8,7 @@ use skein_config::bucket::BucketSection;
 use skein_config::cutover::timelines::Timelines;
 use skein_reader::diff::comparison::Sides;
 use skein_reader::diff::side::{Side, Table};
+use skein_reader::old_places::OldPlaces;
 use skein_shared::bucket::Bucket;
 use skein_shared::format::diff_verdict::DiffSides;
 
@@ -19,7 +20,8 @@ pub(super) struct SideArgs {
     /// The old pipeline with the new one, the old one with itself (what differs for no reason), or two builds of the new one
     #[arg(long, default_value = "old-new")]
     sides: SidesArg,
-    /// The old side is a CSV file of points, or a directory of them, with the columns that `produce --csv` takes
+    /// The old side is a CSV file of points, or a directory of them, with the columns that `produce --csv` takes, in place of
+    /// what `cutover.old_place` names
     #[arg(long, value_name = "PATH")]
     old_csv: Option<PathBuf>,
     /// With `--sides new-new`: the bucket that the other build wrote, asked as this one is
@@ -51,9 +53,9 @@ impl SideArgs {
         let timelines = Timelines::load(&bucket, unenrolled).await?;
         let new = Side::Segments(bucket.clone());
         let (left, right) = match self.of() {
-            DiffSides::OldNew => (self.old()?, new),
+            DiffSides::OldNew => (self.old(settings, &bucket)?, new),
             DiffSides::OldOld => {
-                let old = self.old()?;
+                let old = self.old(settings, &bucket)?;
                 (old.clone(), old)
             }
             DiffSides::NewNew => (new, self.other(settings).await?),
@@ -67,11 +69,19 @@ impl SideArgs {
         })
     }
 
-    fn old(&self) -> Result<Side, Failure> {
-        let Some(path) = &self.old_csv else {
-            return Err(Failure::usage("name the old side's points: --old-csv PATH"));
+    fn old(&self, settings: &Settings, bucket: &Bucket) -> Result<Side, Failure> {
+        if let Some(path) = &self.old_csv {
+            return Ok(Side::Table(Table::from_csv(path)?.into()));
+        }
+        let cutover = &settings.cutover;
+        let place = match cutover.old_place.as_str() {
+            "" => bucket.url().to_owned(),
+            place => place.to_owned(),
         };
-        Ok(Side::Table(Table::from_csv(path)?.into()))
+        Ok(Side::Old {
+            places: OldPlaces::new(bucket, &settings.bucket, cutover),
+            place,
+        })
     }
 
     async fn other(&self, settings: &Settings) -> Result<Side, Failure> {

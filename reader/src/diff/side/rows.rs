@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use skein_shared::ids::{MetricId, SeriesKey};
 use skein_shared::rollup::Rollup;
+use skein_shared::window::Resolution;
 
 /// Rows in ascending time: a value each, or the eight columns of a bucket.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,4 +201,17 @@ impl Gap {
     pub fn overlaps(&self, (first, last): (SeriesKey, SeriesKey)) -> bool {
         self.first <= last && first <= self.last
     }
+}
+
+/// The buckets of points, as the compactor makes them.
+pub(super) fn rolled(points: &Rows, resolution: Resolution) -> Rows {
+    let values: Vec<f64> = (0..points.len())
+        .map(|index| points.row(index)[0])
+        .collect();
+    let (mut finest, mut coarse) = (Rollup::default(), Rollup::default());
+    finest.roll(&points.times_ms, &values);
+    finest.coarsen(resolution, &mut coarse);
+    let mut rows = Rows::of_buckets();
+    rows.push_buckets(&coarse);
+    rows
 }

@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use skein_shared::format::points_csv::PointsReader;
 use skein_shared::ids::{MetricId, OrgId, SeriesKey};
-use skein_shared::rollup::Rollup;
-use skein_shared::window::{Resolution, TimestampMs, Window};
+use skein_shared::window::{TimestampMs, Window};
 
-use super::rows::{Fault, Gap, Rows, SideSeries};
+use super::rows::{Fault, Gap, Rows, SideSeries, rolled};
 use super::{Positions, UnitScope};
 use crate::error::{Error, Result};
 
@@ -225,17 +224,4 @@ fn is_past(passed: Bound<SeriesKey>, last: SeriesKey) -> bool {
         Bound::Excluded(key) => key >= last,
         Bound::Unbounded => false,
     }
-}
-
-/// The buckets of points, as the compactor makes them.
-fn rolled(points: &Rows, resolution: Resolution) -> Rows {
-    let values: Vec<f64> = (0..points.len())
-        .map(|index| points.row(index)[0])
-        .collect();
-    let (mut finest, mut coarse) = (Rollup::default(), Rollup::default());
-    finest.roll(&points.times_ms, &values);
-    finest.coarsen(resolution, &mut coarse);
-    let mut rows = Rows::of_buckets();
-    rows.push_buckets(&coarse);
-    rows
 }
