@@ -99,8 +99,8 @@ impl OldFiles {
         Box::pin(async move {
             let files = self.files_under(&Prefix::old_org(org)).await?;
             let mut named: BTreeMap<SeriesKey, Option<SeriesMetadata>> = BTreeMap::new();
-            let mut read = stream::iter(files.iter())
-                .map(|file| self.load(file.name.clone()))
+            let mut read = stream::iter(names_of(&files))
+                .map(|name| self.load(name))
                 .buffered(CONCURRENT_GETS);
             while let Some(file) = read.try_next().await? {
                 let newest = named.entry(file.name.series).or_default();
@@ -363,4 +363,8 @@ fn all_of(org: OrgId) -> (SeriesKey, SeriesKey) {
         metric: MetricId(metric),
     };
     (key(0), key(u64::MAX))
+}
+
+fn names_of(files: &[ListedOldFile]) -> Vec<OldFileName> {
+    files.iter().map(|file| file.name.clone()).collect()
 }

@@ -69,6 +69,7 @@ pub fn settings(times: u64) -> CutoverSettings {
         evidence_age: ms(1000),
         coverage_percent: 95,
         old_place: String::new(),
+        dual_lookup: false,
     }
 }
 

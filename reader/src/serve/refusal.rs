@@ -106,7 +106,9 @@ impl From<Error> for Refusal {
             | Error::Output(_)
             | Error::Export { .. }
             | Error::Table { .. }
-            | Error::Unsuitable { .. } => Self::failed(&error),
+            | Error::Unsuitable { .. }
+            | Error::Stopped
+            | Error::Comparison { .. } => Self::failed(&error),
         }
     }
 }

@@ -93,6 +93,7 @@ impl SegmentStream {
                         shard,
                         file,
                         deletes_applied: applied.unwrap_or(entry.deletes_applied),
+                        filter: entry.filter,
                     });
                 }
                 Err(error) => {
