@@ -217,14 +217,8 @@ impl<'a> WindowWriter<'a> {
             encode_segment(input, &mut self.scratch, part_bytes, |place, part| {
                 timers.time(Stage::Close, || uploads[place].1.part(part));
             })?;
-        self.written.counts.add(counts);
         self.written.points_merged += live.points();
-        self.written.orgs.add(&self.scratch.take_orgs());
-        let not_owned = self.scratch.take_not_owned();
-        self.written.count_not_owned(window, not_owned);
-        for (delete, points) in self.scratch.take_deleted() {
-            *self.written.deleted.entry(delete).or_default() += points;
-        }
+        self.written.count(window, counts, &mut self.scratch);
         let raw_key = uploads[0].1.key().to_owned();
         for ((resolution, upload), finished) in uploads.into_iter().zip(finished) {
             let identity = SegmentIdentity {

@@ -10,6 +10,7 @@ use skein_shared::window::Window;
 use crate::duplicate_rule::MergeCounts;
 use crate::ownership_filter::NotOwned;
 use crate::report::StepReport;
+use crate::series_encoder::Scratch;
 
 /// What a step's segments change.
 #[derive(Debug, Default)]
@@ -33,8 +34,17 @@ pub struct StepSegments {
 }
 
 impl StepSegments {
-    /// Counts the points of a window that were not ours to write.
-    pub(super) fn count_not_owned(&mut self, window: Window, not_owned: BTreeMap<OrgId, NotOwned>) {
+    /// Counts where the points of a window went.
+    pub(super) fn count(&mut self, window: Window, counts: MergeCounts, scratch: &mut Scratch) {
+        self.counts.add(counts);
+        self.orgs.add(&scratch.take_orgs());
+        self.count_not_owned(window, scratch.take_not_owned());
+        for (delete, points) in scratch.take_deleted() {
+            *self.deleted.entry(delete).or_default() += points;
+        }
+    }
+
+    fn count_not_owned(&mut self, window: Window, not_owned: BTreeMap<OrgId, NotOwned>) {
         for (org, points) in &not_owned {
             if let Some(highest) = points.highest {
                 self.orgs.mark_not_owned(*org, highest);

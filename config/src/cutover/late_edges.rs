@@ -71,31 +71,31 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(role: NodeRole, known: &Timelines, new: &Timelines, is_late: bool) {
+    fn check(role: NodeRole, known: &Timelines, new: &Timelines, late_orgs: usize) {
         let times = (TimestampMs(100), TimestampMs(200));
         let found = late(role, (known, new), times, Millis(50));
-        assert_eq!(found.contains(&ORG), is_late);
+        assert_eq!(found.len(), late_orgs);
     }
 
     #[test]
     fn an_edge_is_late_when_less_than_the_margin_is_left_of_its_lead() {
         let (none, role) = (new_from(None), NodeRole::Compactor);
-        check(role, &none, &new_from(Some(250)), false);
-        check(role, &none, &new_from(Some(249)), true);
-        check(role, &none, &new_from(Some(101)), true);
+        check(role, &none, &new_from(Some(250)), 0);
+        check(role, &none, &new_from(Some(249)), 1);
+        check(role, &none, &new_from(Some(101)), 1);
         // Of one that was moved away, too: the node might have begun something with it.
-        check(role, &new_from(Some(249)), &none, true);
-        check(role, &new_from(Some(250)), &none, false);
-        check(role, &new_from(Some(150)), &new_from(Some(150)), false);
+        check(role, &new_from(Some(249)), &none, 1);
+        check(role, &new_from(Some(250)), &none, 0);
+        check(role, &new_from(Some(150)), &new_from(Some(150)), 0);
     }
 
     #[test]
     fn edges_concern_those_whose_writing_they_change() {
         let (none, edge) = (new_from(None), new_from(Some(150)));
-        check(NodeRole::OldPipeline, &none, &edge, false);
-        check(NodeRole::Reader, &none, &edge, false);
-        check(NodeRole::Server, &none, &edge, false);
+        check(NodeRole::OldPipeline, &none, &edge, 0);
+        check(NodeRole::Reader, &none, &edge, 0);
+        check(NodeRole::Server, &none, &edge, 0);
         // Who wrote everything has missed nothing.
-        check(NodeRole::Compactor, &none.unfiltered(), &edge, false);
+        check(NodeRole::Compactor, &none.unfiltered(), &edge, 0);
     }
 }
