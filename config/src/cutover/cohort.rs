@@ -60,7 +60,7 @@ impl Cohort {
     pub fn rank(&self, org: OrgId) -> u64 {
         let text = format!("{}\n{}", self.salt, org.0);
         let high = EntryHash::of(text.as_bytes()).0 >> 64;
-        u64::try_from(high).expect("half of 128 bits")
+        u64::try_from(high).unwrap_or(u64::MAX)
     }
 
     /// Whether an org is in it.

@@ -131,55 +131,77 @@ impl WantedOrg {
     }
 
     fn lead_from(&self, state: CutoverState, percent: u8) -> Lead {
+        match self.phase {
+            WantedPhase::Off => lead_off(state),
+            WantedPhase::Shadow | WantedPhase::Canary => self.lead_to_compare(state, percent),
+            WantedPhase::Switched | WantedPhase::Sealed | WantedPhase::Done => self.lead_on(state),
+        }
+    }
+
+    /// To where both write and readers see the old pipeline.
+    fn lead_to_compare(&self, state: CutoverState, percent: u8) -> Lead {
         use CutoverState as S;
-        const SWITCHED: &str =
-            "readers have been sent to the new pipeline: `off` takes them back first";
-        let back = Lead::Ask(Request::ReverseTraffic(Reverse::Forward(
-            EdgeChoice::Soonest,
-        )));
-        let wanted = self.phase;
-        let confirmation = self
-            .confirmed
-            .map_or(Confirmation::Missing, |org| Confirmation::Of(OrgId(org)));
-        match (state, wanted) {
-            (S::Off, WantedPhase::Off) => Lead::There,
-            (S::Off, _) => Lead::Ask(Request::Create(EdgeChoice::Soonest)),
-            (
-                S::Starting | S::Shadow | S::Canary | S::Scheduled | S::Armed | S::Reversed,
-                WantedPhase::Off,
-            ) => Lead::Ask(Request::Cancel),
-            (S::Starting | S::Reversing, _) => Lead::Wait,
-            (S::Shadow, WantedPhase::Shadow) => Lead::There,
-            (S::Shadow, _) => Lead::Ask(Request::MirrorTraffic(self.mirror_percent)),
-            (S::Canary, WantedPhase::Shadow) => Lead::Ask(Request::MirrorTraffic(0)),
-            (S::Canary, WantedPhase::Canary) if percent == self.mirror_percent => Lead::There,
-            (S::Canary, WantedPhase::Canary) => {
-                Lead::Ask(Request::MirrorTraffic(self.mirror_percent))
-            }
-            (S::Canary, _) => Lead::Ask(Request::SwitchTraffic(EdgeChoice::Soonest)),
-            (S::Scheduled | S::Armed, WantedPhase::Shadow | WantedPhase::Canary) => {
-                Lead::Ask(Request::Cancel)
-            }
-            (S::Scheduled | S::Armed, _) => Lead::Wait,
-            (S::Reversed, WantedPhase::Shadow | WantedPhase::Canary) => {
-                Lead::Nowhere("readers were sent back: `off` or `switched` lead on")
-            }
-            (S::Reversed, _) => Lead::Ask(Request::SwitchTraffic(EdgeChoice::Soonest)),
-            (S::Switched | S::Contracting | S::Sealed | S::Done, WantedPhase::Off) => back,
-            (
-                S::Switched | S::Contracting | S::Sealed | S::Done,
-                WantedPhase::Shadow | WantedPhase::Canary,
-            ) => Lead::Nowhere(SWITCHED),
-            (S::Switched, WantedPhase::Switched)
-            | (S::Sealed, WantedPhase::Sealed)
-            | (S::Done, WantedPhase::Done) => Lead::There,
-            (S::Contracting | S::Sealed | S::Done, WantedPhase::Switched)
-            | (S::Done, WantedPhase::Sealed) => {
+        let share = match self.phase {
+            WantedPhase::Canary => self.mirror_percent,
+            WantedPhase::Off
+            | WantedPhase::Shadow
+            | WantedPhase::Switched
+            | WantedPhase::Sealed
+            | WantedPhase::Done => 0,
+        };
+        let is_there = percent == share && (state == S::Shadow) == (share == 0);
+        match state {
+            S::Off => Lead::Ask(Request::Create(EdgeChoice::Soonest)),
+            S::Starting | S::Reversing => Lead::Wait,
+            S::Shadow | S::Canary if is_there => Lead::There,
+            S::Shadow | S::Canary => Lead::Ask(Request::MirrorTraffic(share)),
+            S::Scheduled | S::Armed => Lead::Ask(Request::Cancel),
+            S::Switched | S::Contracting | S::Sealed | S::Done | S::Reversed => Lead::Nowhere(
+                "readers have been sent to the new pipeline: `off` takes them back first",
+            ),
+        }
+    }
+
+    /// To where readers see the new pipeline.
+    fn lead_on(&self, state: CutoverState) -> Lead {
+        use CutoverState as S;
+        let wanted = match self.phase {
+            WantedPhase::Off
+            | WantedPhase::Shadow
+            | WantedPhase::Canary
+            | WantedPhase::Switched => S::Switched,
+            WantedPhase::Sealed => S::Sealed,
+            WantedPhase::Done => S::Done,
+        };
+        let confirmed = self.confirmed.map(OrgId);
+        let confirmation = confirmed.map_or(Confirmation::Missing, Confirmation::Of);
+        match state {
+            S::Off => Lead::Ask(Request::Create(EdgeChoice::Soonest)),
+            S::Starting | S::Scheduled | S::Armed | S::Reversing => Lead::Wait,
+            S::Shadow => Lead::Ask(Request::MirrorTraffic(self.mirror_percent)),
+            S::Canary | S::Reversed => Lead::Ask(Request::SwitchTraffic(EdgeChoice::Soonest)),
+            S::Switched | S::Sealed | S::Done if state == wanted => Lead::There,
+            S::Switched | S::Sealed if state < wanted => Lead::Ask(Request::Complete(confirmation)),
+            S::Contracting if state < wanted => Lead::Wait,
+            S::Switched | S::Contracting | S::Sealed | S::Done => {
                 Lead::Nowhere("the old pipeline has ended: `off` brings it back")
             }
-            (S::Switched, WantedPhase::Sealed | WantedPhase::Done)
-            | (S::Sealed, WantedPhase::Done) => Lead::Ask(Request::Complete(confirmation)),
-            (S::Contracting, WantedPhase::Sealed | WantedPhase::Done) => Lead::Wait,
+        }
+    }
+}
+
+/// Back to where the old pipeline has everything.
+fn lead_off(state: CutoverState) -> Lead {
+    use CutoverState as S;
+    let back = Reverse::Forward(EdgeChoice::Soonest);
+    match state {
+        S::Off => Lead::There,
+        S::Starting | S::Shadow | S::Canary | S::Scheduled | S::Armed | S::Reversed => {
+            Lead::Ask(Request::Cancel)
+        }
+        S::Reversing => Lead::Wait,
+        S::Switched | S::Contracting | S::Sealed | S::Done => {
+            Lead::Ask(Request::ReverseTraffic(back))
         }
     }
 }

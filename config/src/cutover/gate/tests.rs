@@ -167,14 +167,14 @@ fn who_lives_and_goes_by_something_older_is_waited_for_and_nobody_else() {
         let nodes = missing_acknowledgements(facts, &rules(), (roles, 3));
         nodes.iter().map(|node| node.role).collect()
     };
-    use NodeRole::{Compactor, OldPipeline, Reader};
+    let (compactor, old) = (NodeRole::Compactor, NodeRole::OldPipeline);
     assert_eq!(
         missing(&facts, &NodeRole::ALL),
-        [Reader, OldPipeline, Compactor]
+        [NodeRole::Reader, old, compactor]
     );
-    assert_eq!(missing(&facts, &[OldPipeline]), [OldPipeline]);
+    assert_eq!(missing(&facts, &[old]), [old]);
     facts.old = OldFacts::Passive;
-    assert_eq!(missing(&facts, &[OldPipeline]), []);
+    assert_eq!(missing(&facts, &[old]), []);
 }
 
 #[test]

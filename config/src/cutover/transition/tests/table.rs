@@ -1,9 +1,9 @@
-use skein_shared::cutover::{CutoverState as S, NodeRole, Standing, UndoCost};
+use skein_shared::cutover::{CutoverState as S, Edges, NodeRole, Standing, UndoCost};
 use skein_shared::window::TimeSpan;
 
 use super::org::*;
 use crate::cutover::examples::{at, node, timeline};
-use crate::cutover::facts::{OldFacts, OldProgress};
+use crate::cutover::facts::{NewFacts, OldFacts, OldProgress};
 use crate::cutover::gate;
 use crate::cutover::request::{Confirmation, EdgeChoice, RefusalKind as K, Request};
 use crate::cutover::transition::states_of;
@@ -39,7 +39,7 @@ fn a_verb_is_granted_in_the_states_of_the_table_and_in_no_other() {
                     assert!(is_early, "{name} in {state}: {refusal:?}");
                 }
                 Err(refusal) => {
-                    assert_eq!(refusal.kind, K::Conflict, "{name} in {state}: {refusal:?}")
+                    assert_eq!(refusal.kind, K::Conflict, "{name} in {state}: {refusal:?}");
                 }
             }
         }
@@ -69,7 +69,7 @@ fn what_was_created_and_cancelled_leaves_the_start() {
         let newest = org.newest().unwrap();
         assert_eq!(newest.timeline, timeline("o"), "{state}");
         assert_eq!((newest.state, newest.mirror_percent), (S::Off, 0));
-        assert_eq!(newest.edges, Default::default());
+        assert_eq!(newest.edges, Edges::default());
     }
     for state in [S::Scheduled, S::Armed] {
         let canary = Org::in_state(S::Canary).newest().unwrap().timeline.clone();
@@ -104,7 +104,7 @@ fn a_void_restores_who_was_visible_and_says_what_it_changed() {
 fn a_void_needs_the_old_pipeline_complete_and_nothing_of_the_new_one() {
     let mut org = Org::in_state(S::Switched);
     org.is_compared = Compared::No;
-    org.new = Some(Default::default());
+    org.new = Some(NewFacts::default());
     assert!(org.decide(&VOID).is_ok());
     org.old_complete_to(org.now - 101);
     assert_eq!(org.decide(&VOID).unwrap_err().kind, K::Gate);
@@ -319,11 +319,13 @@ fn a_pause_is_granted_at_once_and_takes_an_edge_back_that_nobody_would_watch() {
         let mut org = Org::in_state(state);
         let next = org.ask(&Request::Pause).unwrap();
         assert_eq!(next.standing, Standing::Paused);
-        let expected = match state {
-            S::Scheduled | S::Armed => S::Canary,
-            S::Contracting => S::Switched,
-            same => same,
-        };
+        let taken_back = [
+            (S::Scheduled, S::Canary),
+            (S::Armed, S::Canary),
+            (S::Contracting, S::Switched),
+        ];
+        let back = taken_back.iter().find(|(from, _)| *from == state);
+        let expected = back.map_or(state, |(_, to)| *to);
         assert_eq!(next.state, expected);
         assert_eq!(org.decide(&Request::Advance).unwrap_err().kind, K::Conflict);
         assert_eq!(org.decide(&Request::Pause).unwrap_err().kind, K::Conflict);

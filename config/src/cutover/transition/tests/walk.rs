@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use skein_shared::cutover::{CutoverState as S, NodeRole};
 use skein_shared::format::cutover_version::CutoverVersion;
@@ -45,7 +47,7 @@ fn set_facts(org: &mut Org, (old_lag, new_lag, aware, compared): (i64, i64, u8, 
     };
     org.old = Some(OldFacts::Active(OldProgress {
         complete_to: Some(at(org.now - old_lag)),
-        positions: Some(Default::default()),
+        positions: Some(BTreeMap::new()),
         not_written_to: None,
     }));
     org.new = Some(NewFacts {
