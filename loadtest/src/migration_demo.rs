@@ -136,7 +136,9 @@ pub fn run(options: MigrationOptions) -> LocalBoxFuture<'static, Result<Migratio
         let story = Story::new(&options, &settings, &bucket);
         let told = watcher.while_going(story.tell_all(&orgs)).await;
         stop_stream.cancel();
-        let produced = stream.await.map_err(|error| Error::Ended(error.to_string()))??;
+        let produced = stream
+            .await
+            .map_err(|error| Error::Ended(error.to_string()))??;
         nodes.end().await?;
         let (comparisons, timelines) = told?;
         watcher.look_last().await?;

@@ -142,8 +142,7 @@ impl Error {
             | Self::Unsuitable { .. }
             | Self::Stopped
             | Self::Comparison { .. } => ErrorKind::Invalid,
-            | Self::PageToken { .. }
-            | Self::PageExpired { .. } => ErrorKind::Invalid,
+            Self::PageToken { .. } | Self::PageExpired { .. } => ErrorKind::Invalid,
         }
     }
 }

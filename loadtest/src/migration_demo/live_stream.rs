@@ -161,7 +161,10 @@ impl Makers {
 
     /// All that waits.
     fn held(&mut self) -> Vec<Payload> {
-        std::mem::take(&mut self.held).into_values().flatten().collect()
+        std::mem::take(&mut self.held)
+            .into_values()
+            .flatten()
+            .collect()
     }
 }
 
@@ -186,6 +189,8 @@ impl Maker {
 
 /// The time on this machine's clock, as a producer takes it.
 fn now() -> TimestampMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     TimestampMs(i64::try_from(since.as_millis()).expect("the clock is not millions of years ahead"))
 }

@@ -10,6 +10,7 @@ use skein_connector::pipeline::{self, Controls, Setup};
 use skein_shared::bucket::Bucket;
 use skein_shared::cutover::NodeRole;
 use skein_shared::units::Millis;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -63,11 +64,14 @@ impl Nodes {
             old_pipeline::run(setup, controls).await?;
             Ok(())
         });
+        // A compaction stays on one thread.
+        let runtime = Handle::current();
+        let compactor = tokio::task::spawn_blocking(move || runtime.block_on(work.go_on()));
         Ok(Self {
             stop,
             stop_compactor,
             connector,
-            compactor: tokio::spawn(work.go_on()),
+            compactor,
             old,
         })
     }
@@ -83,7 +87,8 @@ impl Nodes {
 }
 
 async fn ended(node: JoinHandle<Result<()>>) -> Result<()> {
-    node.await.map_err(|error| Error::Ended(error.to_string()))?
+    node.await
+        .map_err(|error| Error::Ended(error.to_string()))?
 }
 
 struct CompactorWork {

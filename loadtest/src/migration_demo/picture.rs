@@ -21,7 +21,9 @@ pub(super) fn draw(timelines: &[(OrgId, Timeline)], span: TimeSpan) -> Vec<Strin
         lines.push(format!("         shows  {}", row(timeline, shows)));
     }
     let seconds = width / 1000;
-    lines.push(format!("         {seconds} s of event time; o old, n new, = both"));
+    lines.push(format!(
+        "         {seconds} s of event time; o old, n new, = both"
+    ));
     lines
 }
 

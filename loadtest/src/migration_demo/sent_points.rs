@@ -107,7 +107,13 @@ impl Comparison {
     pub(super) fn take_last(&mut self, sent: &SentPoints, read: &ReadPoints) {
         self.take(sent, read);
         for key in sent.keys() {
-            let there: BTreeSet<i64> = read.0.get(&key).into_iter().flatten().map(|(at, _)| *at).collect();
+            let there: BTreeSet<i64> = read
+                .0
+                .get(&key)
+                .into_iter()
+                .flatten()
+                .map(|(at, _)| *at)
+                .collect();
             for at in sent.of(key).into_keys().filter(|at| !there.contains(at)) {
                 self.differ(key, &format!("the point at {at} is missing"));
             }
@@ -117,8 +123,12 @@ impl Comparison {
     fn differ(&mut self, key: SeriesKey, what: &str) {
         self.differences += 1;
         if self.first.len() < TOLD {
-            let SeriesKey { org: OrgId(org), metric } = key;
-            self.first.push(format!("org {org} metric {metric}: {what}"));
+            let SeriesKey {
+                org: OrgId(org),
+                metric,
+            } = key;
+            self.first
+                .push(format!("org {org} metric {metric}: {what}"));
         }
     }
 }
@@ -173,9 +183,17 @@ mod tests {
             comparison.differences
         };
         assert_eq!(count(&[1], &[1, 2]), 0);
-        assert_eq!(count(&[9], &[1, 2]), 2, "nobody sent it, and then it is gone");
+        assert_eq!(
+            count(&[9], &[1, 2]),
+            2,
+            "nobody sent it, and then it is gone"
+        );
         assert_eq!(count(&[1, 1], &[1, 2]), 1);
-        assert_eq!(count(&[1, 2], &[1]), 2, "it was there before, and it is missing");
+        assert_eq!(
+            count(&[1, 2], &[1]),
+            2,
+            "it was there before, and it is missing"
+        );
         assert_eq!(count(&[], &[1]), 1);
         let mut other = ReadPoints::default();
         other.push(KEY, &[1], &[0.25]);

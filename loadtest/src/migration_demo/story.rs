@@ -19,12 +19,12 @@ use skein_reader::diff::verdict::Ended as Compared;
 use skein_reader::old_places::OldPlaces;
 use skein_shared::bucket::Bucket;
 use skein_shared::cutover::CutoverState;
+use skein_shared::cutover_log;
 use skein_shared::format::delete_entry::Statement;
 use skein_shared::format::diff_verdict::DiffSides;
 use skein_shared::ids::OrgId;
 use skein_shared::timeline::Timeline;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
-use skein_shared::cutover_log;
 
 use crate::error::{Error, Result};
 use crate::migration_demo::MigrationOptions;
@@ -103,16 +103,20 @@ impl<'a> Story<'a> {
         let soonest = EdgeChoice::Soonest;
         self.ask(org, Request::Create(soonest), S::Shadow).await?;
         verdicts.push(self.compared(org, "shadow").await?);
-        self.ask(org, Request::MirrorTraffic(100), S::Canary).await?;
-        self.ask(org, Request::SwitchTraffic(soonest), S::Switched).await?;
+        self.ask(org, Request::MirrorTraffic(100), S::Canary)
+            .await?;
+        self.ask(org, Request::SwitchTraffic(soonest), S::Switched)
+            .await?;
         // One goes back from an edge on, one at once and for the whole time, and so on.
         let back = match org.0 % 2 {
             0 => Reverse::Void,
             _ => Reverse::Forward(soonest),
         };
-        self.ask(org, Request::ReverseTraffic(back), S::Reversed).await?;
+        self.ask(org, Request::ReverseTraffic(back), S::Reversed)
+            .await?;
         verdicts.push(self.compared(org, "reversed").await?);
-        self.ask(org, Request::SwitchTraffic(soonest), S::Switched).await?;
+        self.ask(org, Request::SwitchTraffic(soonest), S::Switched)
+            .await?;
         verdicts.push(self.compared(org, "switched").await?);
         let complete = || Request::Complete(Confirmation::Of(org));
         self.ask(org, complete(), S::Sealed).await?;
@@ -163,12 +167,14 @@ impl<'a> Story<'a> {
                 self.say(org, &format!("{state}"));
                 Ok(())
             }
-            Waited::Elsewhere(state, standing) => {
-                Err(Error::Ended(format!("org {} stands in {state}: {standing:?}", org.0)))
-            }
-            Waited::TimedOut(refusal) => {
-                Err(Error::Ended(format!("org {} waits for {wanted}: {refusal}", org.0)))
-            }
+            Waited::Elsewhere(state, standing) => Err(Error::Ended(format!(
+                "org {} stands in {state}: {standing:?}",
+                org.0
+            ))),
+            Waited::TimedOut(refusal) => Err(Error::Ended(format!(
+                "org {} waits for {wanted}: {refusal}",
+                org.0
+            ))),
         }
     }
 
@@ -185,7 +191,9 @@ impl<'a> Story<'a> {
             }
             if begun.elapsed() > PATIENCE {
                 let why = reasons.join("; ");
-                return Err(Error::Ended(format!("comparison {comparison}: {verdict}: {why}")));
+                return Err(Error::Ended(format!(
+                    "comparison {comparison}: {verdict}: {why}"
+                )));
             }
             tokio::time::sleep(BETWEEN).await;
         }
@@ -198,7 +206,10 @@ impl<'a> Story<'a> {
         let timelines = Timelines::load(bucket, unenrolled).await?;
         let places = OldPlaces::new(bucket, &self.settings.bucket, &self.settings.cutover);
         let sides = Sides {
-            left: Side::Old(places),
+            left: Side::Old {
+                places,
+                place: bucket.url().to_owned(),
+            },
             right: Side::Segments(bucket.clone()),
             of: DiffSides::OldNew,
             bucket: bucket.clone(),

@@ -46,7 +46,10 @@ impl<'a> Watcher<'a> {
     }
 
     /// Reads until `going` is done.
-    pub(super) async fn while_going<T>(&mut self, going: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn while_going<T>(
+        &mut self,
+        going: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let mut going = std::pin::pin!(going);
         let mut reads = tokio::time::interval(BETWEEN);
         loop {
