@@ -60,7 +60,7 @@ proptest! {
         edges in prop::collection::btree_set(0_i64..40, 0..4),
         ends in prop::option::of(prop::collection::btree_map(0_u32..2, 0_i64..20, 0..3)),
         stretches in prop::collection::vec(
-            ((0_u32..2, 0_u32..2, 0_i64..20), prop::collection::vec(-5_i64..45, 1..5)), 0..8),
+            ((0_u32..2, 0_u32..2, 0_i64..20), prop::collection::vec(0_i64..45, 1..5)), 0..8),
     ) {
         let edges: Vec<i64> = edges.into_iter().collect();
         let timelines = timelines(&edges, ends.as_ref());
