@@ -11,9 +11,9 @@ use skein_shared::window::{TimeSpan, TimestampMs};
 use crate::cutover::owner::writers;
 use crate::cutover::timelines::Timelines;
 
-/// The orgs of which a node that went by `known`, and takes `new` now, would have done something else between the moment
-/// when it last looked and `margin` after now: it may have written too little. Times before that moment change by a void,
-/// or on evidence, and no node can know of it before.
+/// The orgs of which a node that went by `known`, and takes `new` now, would not have written something between the moment
+/// when it last looked and `margin` after now. What it wrote too much nobody sees. Times before that moment change by a
+/// void, or on evidence, and no node can know of it before.
 pub fn late(
     role: NodeRole,
     (known, new): (&Timelines, &Timelines),
@@ -34,7 +34,7 @@ pub fn late(
         let writes = |timelines, at| writers(timelines, *org, at).contain(pipeline);
         let both = [known.of(*org), new.of(*org)].into_iter();
         let mut begins = both.flat_map(|timeline| timeline.phases_in(span));
-        begins.any(|(part, _)| writes(known, part.from) != writes(new, part.from))
+        begins.any(|(part, _)| !writes(known, part.from) && writes(new, part.from))
     };
     let orgs = known.enrolled().chain(new.enrolled()).map(|(org, _)| org);
     orgs.filter(differs).collect()
@@ -83,9 +83,9 @@ mod tests {
         check(role, &none, &new_from(Some(250)), 0);
         check(role, &none, &new_from(Some(249)), 1);
         check(role, &none, &new_from(Some(101)), 1);
-        // Of one that was moved away, too: the node might have begun something with it.
-        check(role, &new_from(Some(249)), &none, 1);
-        check(role, &new_from(Some(250)), &none, 0);
+        check(role, &new_from(Some(400)), &new_from(Some(249)), 1);
+        // Of one that was moved away the node has written too much.
+        check(role, &new_from(Some(249)), &none, 0);
         check(role, &new_from(Some(150)), &new_from(Some(150)), 0);
     }
 
