@@ -156,7 +156,7 @@ struct Post {
 struct Looked {
     asked_at: Instant,
     /// By the bucket's clock, and after the fleet was read.
-    looked_at: TimestampMs,
+    at: TimestampMs,
     /// `None` when it is the one that the node goes by.
     newer: Option<Timelines>,
 }
@@ -182,7 +182,7 @@ impl Post {
         };
         Ok(Looked {
             asked_at,
-            looked_at: self.bucket.now().await?,
+            at: self.bucket.now().await?,
             newer,
         })
     }
@@ -211,7 +211,7 @@ impl Lookout {
                 () = sleep_until(self.asked_at + self.patience), if is_fresh => self.go_stale(),
                 looked = &mut next => {
                     match looked {
-                        Ok(looked) => self.take(looked),
+                        Ok(looked) => self.take(&looked),
                         Err(error) => metrics::fleet_unread(self.post.role, &error),
                     }
                     next = self.acknowledge_and_look();
@@ -249,9 +249,9 @@ impl Lookout {
         metrics::fleet_stale(self.post.role, self.view.borrow().timelines.version());
     }
 
-    fn take(&mut self, looked: Looked) {
+    fn take(&mut self, looked: &Looked) {
         let (role, before) = (self.post.role, self.view.borrow().clone());
-        let after = self.after(&before, &looked);
+        let after = self.after(&before, looked);
         if after.timelines.version() != before.timelines.version() {
             let numbers = (before.timelines.version(), after.timelines.version());
             metrics::fleet_taken(role, numbers.0, numbers.1);
@@ -259,7 +259,7 @@ impl Lookout {
         for org in after.fenced.difference(&before.fenced) {
             metrics::edge_late(role, *org);
         }
-        (self.asked_at, self.looked_at) = (looked.asked_at, looked.looked_at);
+        (self.asked_at, self.looked_at) = (looked.asked_at, looked.at);
         self.view.send_if_modified(|view| {
             let is_other = *view != after;
             *view = after;
@@ -277,7 +277,7 @@ impl Lookout {
             };
         };
         let versions = (&before.timelines, newer);
-        let times = (self.looked_at, looked.looked_at);
+        let times = (self.looked_at, looked.at);
         let mut fenced = late(self.post.role, versions, times, self.margin);
         let version = |timelines: &Timelines, org| timelines.cutover(org).map(|it| it.version);
         let is_unchanged = |org: &&OrgId| version(versions.0, **org) == version(versions.1, **org);
