@@ -200,11 +200,10 @@ impl OrgRule {
                 let ms = timestamps_ms[place];
                 timestamps_ms[kept] = ms;
                 values[kept] = values[place];
-                if is_ours || !self.is_others(ms) {
-                    kept += 1;
-                } else {
-                    dropped.count(TimestampMs(ms));
-                }
+                let others = (!is_ours && self.is_others(ms)).then_some(TimestampMs(ms));
+                kept += usize::from(others.is_none());
+                dropped.points += u64::from(others.is_some());
+                dropped.highest = dropped.highest.max(others);
             }
             read = end;
             stretch.points = u32::try_from(kept - begin).expect("no more than it had");
@@ -218,11 +217,6 @@ impl OrgRule {
 }
 
 impl NotOwned {
-    fn count(&mut self, at: TimestampMs) {
-        self.points += 1;
-        self.highest = self.highest.max(Some(at));
-    }
-
     /// Takes others in.
     pub fn add(&mut self, other: Self) {
         self.points += other.points;

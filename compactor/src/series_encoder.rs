@@ -205,10 +205,9 @@ impl Scratch {
         {
             let ownership = &mut input.ownership;
             let says = |order, times: &[i64]| {
-                if input.mask.takes_record(key, order, window) {
-                    return None;
-                }
-                ownership.word(key.org, order, times)
+                let is_left = !input.mask.takes_record(key, order, window);
+                let word = ownership.word(key.org, order, times);
+                word.filter(|_| is_left)
             };
             metadata = gather(group, input.chain_indexes, merge, says);
         }

@@ -72,16 +72,16 @@ proptest! {
             let is_beyond = ends.as_ref().is_some_and(|ends| {
                 ends.get(&partition).is_none_or(|end| offset >= *end)
             });
-            points.orders.push(OrderRun { order: order(*place), points: times.len() as u32 });
+            points.orders.push(OrderRun { order: order(*place), points: u32::try_from(times.len()).unwrap() });
             for ms in times {
-                let value = points.values.len() as f64;
+                let value = f64::from(u32::try_from(points.values.len()).unwrap());
                 points.timestamps_ms.push(*ms);
                 points.values.push(value);
                 let before = edges.iter().filter(|edge| *edge <= ms).count();
                 if before % 2 == 1 || is_beyond || seals == 0 {
                     expected.push((*ms, value, order(*place)));
                 } else {
-                    dropped.count(TimestampMs(*ms));
+                    dropped.add(NotOwned { points: 1, highest: Some(TimestampMs(*ms)) });
                 }
             }
         }

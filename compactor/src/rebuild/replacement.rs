@@ -206,9 +206,7 @@ async fn count_struck(
             live.take(key, |file, points, _| {
                 masks[file].drop_of_segment(key, points, &mut struck.deleted);
                 let not_owned = rule.count_by_time(key.org, &points.timestamps_ms);
-                if not_owned > 0 {
-                    *struck.not_owned.entry(key.org).or_default() += not_owned;
-                }
+                *struck.not_owned.entry(key.org).or_default() += not_owned;
             })?;
         }
         Ok(struck)

@@ -67,8 +67,11 @@ impl WindowAccount {
                 let share = |org: &OrgId| {
                     let not_owned = struck.not_owned.get(org).copied().unwrap_or(0);
                     let points = [points(before, org), points(after, org)];
-                    let deleted = of_org(taken, deletes, *org);
-                    Share::of(Some(*org), points, (deleted, not_owned))
+                    Share::of(
+                        Some(*org),
+                        points,
+                        (of_org(taken, deletes, *org), not_owned),
+                    )
                 };
                 orgs.into_iter().map(share).collect()
             }
