@@ -59,7 +59,7 @@ async fn a_point_is_written_by_its_own_time_however_it_comes() {
     let world = World::new().await;
     world.go_by(new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], None)]).await);
     let mut came = Vec::new();
-    let mut come = async |records: &[Record]| {
+    let mut take_in = async |records: &[Record]| {
         came.extend_from_slice(records);
         world.flush(&flush_of(records.to_vec())).await;
         world.compact().await;
@@ -70,12 +70,12 @@ async fn a_point_is_written_by_its_own_time_however_it_comes() {
         assert_eq!(mark, Some(EDGE - 1));
     };
     // On time, written again, and once more in another partition after the window was closed.
-    come(&around((0, 0), 1.0)).await;
-    come(&around((0, 1), 2.0)).await;
-    come(&around((0, 2), 2.0)).await;
+    take_in(&around((0, 0), 1.0)).await;
+    take_in(&around((0, 1), 2.0)).await;
+    take_in(&around((0, 2), 2.0)).await;
     compact_closed(&world).await;
-    come(&around((1, 0), 3.0)).await;
-    come(&around((1, 1), 3.0)).await;
+    take_in(&around((1, 0), 3.0)).await;
+    take_in(&around((1, 1), 3.0)).await;
     let (counts, mark) = counts_of(&balanced(&world).await, 10);
     assert_eq!((counts.not_owned, mark), (0, None));
     let rows = rebuilt(&world, TimeSpan::ALL, Mode::ReplaceOtherPoints).await;

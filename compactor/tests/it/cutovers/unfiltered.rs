@@ -1,7 +1,11 @@
 //! A compactor that cannot know the newest cutovers writes more, never less.
 
 use skein_config::compactor::CompactorSettings;
+use skein_config::cutover::timelines::OwnershipFilter::{self, Everything, Owned};
+use skein_config::cutover::timelines::Timelines;
+use skein_shared::format::compact_plan::CompactPlan;
 use skein_shared::format::shard_manifest::Layer;
+use skein_shared::ids::PlanId;
 
 use super::{EDGE, FOREVER, compact_closed, counts_of, kept};
 use crate::accounts::balanced;
@@ -11,29 +15,38 @@ use crate::plans::{plan, split_settings, task};
 use crate::read_back::{assert_same, expected, live_points, manifests};
 use crate::world::{DAY, NOON, World, flush_of, settings};
 
+fn by(timelines: &Timelines, filter: OwnershipFilter) -> Timelines {
+    match filter {
+        Owned => timelines.clone(),
+        Everything => timelines.unfiltered(),
+    }
+}
+
+async fn run_tasks(world: &World, settings: &CompactorSettings, (id, plan): (PlanId, CompactPlan)) {
+    for index in 0..plan.tasks.len() {
+        task(world, settings, id, index).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_filtered_is_filtered_by_the_next_merge_to_the_same_bytes() {
     let all = records(31, 200);
     let mut ends = Vec::new();
-    for is_filtered in [true, false] {
+    for filter in [OwnershipFilter::Owned, OwnershipFilter::Everything] {
         let world = World::new().await;
         let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], None)]).await;
-        world.go_by(match is_filtered {
-            true => timelines.clone(),
-            false => timelines.unfiltered(),
-        });
+        world.go_by(by(&timelines, filter));
         for part in all.chunks(50) {
             world.flush(&flush_of(part.to_vec())).await;
             world.compact().await;
         }
         // All windows are over, and nobody who does not filter closes them.
         compact_closed(&world).await;
-        if !is_filtered {
+        if filter == OwnershipFilter::Everything {
             assert_same(&live_points(&world).await, &expected(&all));
-            for manifest in manifests(&world.bucket).await.into_values() {
-                assert!(manifest.segments.iter().all(|s| s.is_unfiltered()));
-                assert!(manifest.segments.iter().all(|s| s.layer != Layer::Base));
-            }
+            let live = manifests(&world.bucket).await;
+            let mut segments = live.values().flat_map(|manifest| &manifest.segments);
+            assert!(segments.all(|s| s.is_unfiltered() && s.layer != Layer::Base));
             world.go_by(timelines);
             world.compact().await;
         }
@@ -83,17 +96,12 @@ async fn the_parts_of_a_plan_filter_what_was_not_filtered() {
     let all = records(33, 200);
     let timelines = new_writes_within(&world, 1, &[(7, [EDGE, FOREVER], None)]).await;
     let run_plans = async |settings: &CompactorSettings| {
-        while let Some((id, plan)) = plan(&world, settings).await.plan {
-            for index in 0..plan.tasks.len() {
-                task(&world, settings, id, index).await.unwrap();
-            }
+        while let Some(planned) = plan(&world, settings).await.plan {
+            run_tasks(&world, settings, planned).await;
         }
     };
-    for (part, is_filtered) in all.chunks(50).zip([true, false, false, true]) {
-        world.go_by(match is_filtered {
-            true => timelines.clone(),
-            false => timelines.unfiltered(),
-        });
+    for (part, filter) in all.chunks(50).zip([Owned, Everything, Everything, Owned]) {
+        world.go_by(by(&timelines, filter));
         world.flush(&flush_of(part.to_vec())).await;
         run_plans(&split_settings()).await;
     }
