@@ -99,7 +99,8 @@ impl OldFiles {
         Box::pin(async move {
             let files = self.files_under(&Prefix::old_org(org)).await?;
             let mut named: BTreeMap<SeriesKey, Option<SeriesMetadata>> = BTreeMap::new();
-            let mut read = stream::iter(names_of(&files))
+            let all: Vec<OldFileName> = files.iter().map(|file| file.name.clone()).collect();
+            let mut read = stream::iter(all)
                 .map(|name| self.load(name))
                 .buffered(CONCURRENT_GETS);
             while let Some(file) = read.try_next().await? {
@@ -108,11 +109,7 @@ impl OldFiles {
                     order: self.order_of(&file.name, metadata.order),
                     ..metadata.clone()
                 });
-                let order =
-                    |metadata: &Option<SeriesMetadata>| metadata.as_ref().map(|it| it.order);
-                if order(newest) < order(&theirs) {
-                    *newest = theirs;
-                }
+                *newest = newer(newest.take(), theirs);
             }
             let mut series = self.series_within(all_of(org), TimeSpan::ALL).await?;
             for one in &mut series {
@@ -136,13 +133,14 @@ impl OldFiles {
         Box::pin(async move {
             let prefix = prefix_of(first, last);
             let mut series: BTreeMap<SeriesKey, OldSeries> = BTreeMap::new();
-            for file in self.files_under(&prefix).await?.iter() {
-                let key = file.name.series;
-                let is_meant = first <= key && key <= last && may_hold(&file.name, span);
-                if !is_meant {
-                    continue;
-                }
-                let times = self.times_of(&file.name).await?;
+            let files = self.files_under(&prefix).await?;
+            let names = files.iter().map(|file| &file.name);
+            let meant = names
+                .filter(|name| first <= name.series && name.series <= last && may_hold(name, span));
+            let meant: Vec<OldFileName> = meant.cloned().collect();
+            for name in meant {
+                let key = name.series;
+                let times = self.times_of(&name).await?;
                 let known = series.entry(key).or_insert_with(|| OldSeries {
                     key,
                     metadata: BTreeMap::new(),
@@ -165,16 +163,13 @@ impl OldFiles {
     ) -> BoxFuture<'_, Result<BTreeMap<String, String>>> {
         Box::pin(async move {
             let mut newest: Option<SeriesMetadata> = None;
-            let order = |it: &Option<SeriesMetadata>| it.as_ref().map(|it| it.order);
             for file in self.files(key, span).await? {
                 let file = self.load(file.name).await?;
                 let theirs = file.metadata.as_ref().map(|metadata| SeriesMetadata {
                     order: self.order_of(&file.name, metadata.order),
                     ..metadata.clone()
                 });
-                if order(&newest) < order(&theirs) {
-                    newest = theirs;
-                }
+                newest = newer(newest, theirs);
             }
             Ok(newest.unwrap_or_default().entries)
         })
@@ -339,6 +334,12 @@ impl Kept {
     }
 }
 
+/// What was said later.
+fn newer(a: Option<SeriesMetadata>, b: Option<SeriesMetadata>) -> Option<SeriesMetadata> {
+    let order = |it: &Option<SeriesMetadata>| it.as_ref().map(|it| it.order);
+    if order(&a) < order(&b) { b } else { a }
+}
+
 /// Where the files of one org's series lie.
 fn prefix_of(first: SeriesKey, last: SeriesKey) -> String {
     if first == last {
@@ -363,8 +364,4 @@ fn all_of(org: OrgId) -> (SeriesKey, SeriesKey) {
         metric: MetricId(metric),
     };
     (key(0), key(u64::MAX))
-}
-
-fn names_of(files: &[ListedOldFile]) -> Vec<OldFileName> {
-    files.iter().map(|file| file.name.clone()).collect()
 }

@@ -86,8 +86,8 @@ pub fn take_on<'a>(
                 Err(error) => break Err(error),
             }
             if mode == Mode::DryRun || steps.len() >= MOST_STEPS {
-                let more = "there may be more to do";
-                break Ok(Refusal::new(RefusalKind::NotYet, more));
+                let unknown = "there may be more to do";
+                break Ok(Refusal::new(RefusalKind::NotYet, unknown));
             }
         };
         Taken { org, steps, rest }

@@ -152,15 +152,15 @@ fn evidence_of(fact: &VerdictFact) -> Evidence {
     }
 }
 
-/// The live nodes of `roles` that do not go by `version` of the org, or a later one. A node that starts later takes the
+/// The live nodes of the roles asked that do not go by `version` of the org, or a later one. A node that starts later takes the
 /// newest, and nobody waits for one that is gone.
 pub fn missing_acknowledgements<'a>(
     facts: &'a Facts,
     rules: &Rules,
-    (roles, version): (&[NodeRole], u64),
+    (asked, version): (&[NodeRole], u64),
 ) -> Vec<&'a NodeFact> {
     let is_missing = |node: &&NodeFact| {
-        roles.contains(&node.role)
+        asked.contains(&node.role)
             && is_live(node, facts, rules)
             && !(node.role == NodeRole::OldPipeline && facts.old == OldFacts::Passive)
             && (node.version < version || node.fence == NodeFence::Fenced)

@@ -118,9 +118,7 @@ impl WantedOrg {
                 Lead::There | Lead::Nowhere(_) => break,
                 Lead::Wait => state = waited(state),
                 Lead::Ask(request) => {
-                    if let Request::MirrorTraffic(share) = request {
-                        percent = share;
-                    }
+                    percent = mirrored(percent, &request);
                     let to = waited(asked(state, &request));
                     way.push((state, request, to));
                     state = to;
@@ -223,6 +221,14 @@ pub fn waited(state: CutoverState) -> CutoverState {
     }
 }
 
+/// How many reads in a hundred are compared once a request is granted.
+fn mirrored(percent: u8, request: &Request) -> u8 {
+    if let Request::MirrorTraffic(share) = request {
+        return *share;
+    }
+    percent
+}
+
 /// Where a cutover stands once a request is granted.
 pub fn asked(state: CutoverState, request: &Request) -> CutoverState {
     use CutoverState as S;
@@ -268,9 +274,7 @@ mod tests {
                 }
                 Lead::Wait => state = waited(state),
                 Lead::Ask(request) => {
-                    if let Request::MirrorTraffic(share) = request {
-                        percent = share;
-                    }
+                    percent = mirrored(percent, &request);
                     way.push(request.verb());
                     state = asked(state, &request);
                 }

@@ -241,16 +241,17 @@ async fn of_equal_times_the_last_row_counts_and_groups_that_hold_nothing_are_not
     );
 }
 
+fn good() -> Columns {
+    vec![
+        ("org", numbers(&[1])),
+        ("metric", texts(&[Some("cpu")])),
+        ("timestamp", millis(&[1])),
+        ("value", floats(&[1.0])),
+    ]
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_read_names_its_column_and_what_to_do() {
-    let good = || {
-        vec![
-            ("org", numbers(&[1])),
-            ("metric", texts(&[Some("cpu")])),
-            ("timestamp", millis(&[1])),
-            ("value", floats(&[1.0])),
-        ]
-    };
     let refused = async |change: &dyn Fn(&mut Columns), words: &[&str]| {
         let (mut columns, mut folder) = (good(), OldFolder::new());
         change(&mut columns);

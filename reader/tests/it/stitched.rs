@@ -238,6 +238,16 @@ fn buckets_of(
     all
 }
 
+/// A point of an org that nobody asks for: a folder without files is an error.
+fn nobody() -> OldRow {
+    OldRow {
+        key: key(99, 0),
+        name: None,
+        ms: 0,
+        value: 0.0,
+    }
+}
+
 /// Two orgs with cutovers of their own and one without, in one bucket and one folder.
 async fn check_history(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -258,14 +268,7 @@ async fn check_history(seed: u64) {
             timelines = timelines.with(OrgId(org), cutover);
         }
     }
-    // A folder without files is an error, whoever is to be seen.
-    let nobody = OldRow {
-        key: key(99, 0),
-        name: None,
-        ms: 0,
-        value: 0.0,
-    };
-    rows.push((0, nobody));
+    rows.push((0, nobody()));
     let places = if seed.is_multiple_of(2) {
         in_folder(&mut folder, &rows).await
     } else {

@@ -132,7 +132,7 @@ async fn lead(plane: &Plane, of: (OrgId, &WantedOrg), stated: &Statement) -> Vec
     // No way through the table is longer.
     for _ in CutoverState::ALL {
         match next(plane, of, stated).await {
-            Ok(None) => break,
+            Ok(None) | Err(Failure::BrokenPipe) => break,
             Ok(Some(row)) => {
                 let is_refused = row.refused.is_some();
                 rows.push(row);
@@ -147,7 +147,6 @@ async fn lead(plane: &Plane, of: (OrgId, &WantedOrg), stated: &Statement) -> Vec
                 });
                 break;
             }
-            Err(Failure::BrokenPipe) => break,
         }
     }
     rows

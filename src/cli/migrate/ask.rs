@@ -201,8 +201,8 @@ async fn try_one(
     if args.wait {
         let patience = Duration::from_millis(args.timeout.0);
         let wanted = waited(done.version.state);
-        let waited = controller::wait(plane, (org, stated), (wanted, patience)).await?;
-        after_waiting(&mut row, &waited);
+        let reached = controller::wait(plane, (org, stated), (wanted, patience)).await?;
+        after_waiting(&mut row, &reached);
         if let Some((newest, _)) = cutover_log::newest(&plane.bucket, org).await? {
             row.version = Some(VersionRow::of(&newest));
         }

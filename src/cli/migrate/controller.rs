@@ -88,11 +88,11 @@ async fn look(plane: &Plane, (stated, mode): (&Statement, Mode), format: ReportF
 
 /// What was made of an org, and why there was no more, unless it only waits.
 fn rows_of(taken: &Taken, mode: Mode) -> Vec<OrgRow> {
-    let made = taken.steps.iter().map(|version| OrgRow {
+    let steps = taken.steps.iter().map(|version| OrgRow {
         dry_run: mode == Mode::DryRun,
         ..OrgRow::changed(taken.org, version)
     });
-    let mut rows: Vec<OrgRow> = made.collect();
+    let mut rows: Vec<OrgRow> = steps.collect();
     match &taken.rest {
         Ok(refusal) => match refusal.kind {
             // It waits, or somebody has stopped it: nothing is wrong.

@@ -11,7 +11,7 @@ use crate::cutover::request::{EdgeChoice, NextVersion, Refusal, RefusalKind, Rev
 use crate::cutover::rules;
 use crate::cutover::transition::forward::is_purged;
 use crate::cutover::transition::proposal::{
-    Case, Proposed, both_write_from, keeping, passed, refuse, shown, written_by,
+    Case, Proposed, both_write_from, chosen, keeping, passed, refuse, shown, written_by,
 };
 
 pub(super) fn cancel(case: &Case) -> Result<Proposed, Refusal> {
@@ -59,7 +59,7 @@ pub(super) fn unscheduled(case: &Case, b: TimestampMs) -> Result<Proposed, Refus
     next.state = CutoverState::Canary;
     next.edges.switch_at = None;
     next.evidence.clear();
-    keeping(next)
+    Ok(keeping(next))
 }
 
 /// Readers stay with the new pipeline, and both write.
@@ -70,7 +70,7 @@ fn unreversed(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal>
     next.edges.reverse_at = None;
     next.edges.old_ends_at = None;
     next.edges.switch_at = before.edges.switch_at;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 /// The old pipeline has everything that the new one has not shown.
@@ -101,7 +101,7 @@ fn off(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     let last = last.map_or(case.facts.now, |pair| pair[1].from);
     let end = case.rules.nearest_edge(case.facts.now.max(last));
     next.timeline = written_by(&next.timeline, Writers::Only(Pipeline::Old), end)?;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 pub(super) fn reverse_traffic(case: &Case, reverse: Reverse) -> Result<Proposed, Refusal> {
@@ -173,12 +173,12 @@ fn forward(case: &Case, before: &CutoverVersion, choice: EdgeChoice) -> Result<P
     }
     next.edges.old_ends_at = None;
     if let Some(both) = both_write_from(&next.timeline) {
-        let b2 = case.edge(choice, rules.nearest_edge(facts.now.max(both)))?;
+        let b2 = chosen(choice, rules.nearest_edge(facts.now.max(both)))?;
         let alive = passed(gate::old_is_alive(facts, rules, b2))?;
         next.evidence.extend(alive);
         next.timeline = shown(&next.timeline, Pipeline::Old, b2)?;
         next.edges.reverse_at = Some(b2);
-        return keeping(next);
+        return Ok(keeping(next));
     }
     if is_purged(before) {
         return refuse(
@@ -196,7 +196,7 @@ fn forward(case: &Case, before: &CutoverVersion, choice: EdgeChoice) -> Result<P
     let w2 = rules.nearest_edge(facts.now.max(ends.unwrap_or(facts.now)));
     next.timeline = written_by(&next.timeline, Writers::Both, w2)?;
     next.edges.reverse_at = None;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 pub(super) fn reassign(case: &Case, span: TimeSpan) -> Result<Proposed, Refusal> {
@@ -241,9 +241,9 @@ pub(super) fn pause(case: &Case) -> Result<Proposed, Refusal> {
             next.timeline = written_by(&next.timeline, Writers::Both, t2)?;
             next.state = CutoverState::Switched;
             next.edges.old_ends_at = None;
-            keeping(next)?
+            keeping(next)
         }
-        (_, _, _) => keeping(case.next())?,
+        (_, _, _) => keeping(case.next()),
     };
     proposed.next.standing = Standing::Paused;
     Ok(proposed)
@@ -252,7 +252,7 @@ pub(super) fn pause(case: &Case) -> Result<Proposed, Refusal> {
 pub(super) fn resume(case: &Case) -> Result<Proposed, Refusal> {
     let before = versioned(case)?;
     match before.standing {
-        Standing::Paused => keeping(case.next()),
+        Standing::Paused => Ok(keeping(case.next())),
         Standing::Going
         | Standing::Blocked(_)
         | Standing::Inconclusive(_)
@@ -264,13 +264,13 @@ pub(super) fn fault(case: &Case, why: &str) -> Result<Proposed, Refusal> {
     versioned(case)?;
     let mut next = case.next();
     next.standing = Standing::Faulted(why.to_owned());
-    keeping(next)
+    Ok(keeping(next))
 }
 
 pub(super) fn repair(case: &Case) -> Result<Proposed, Refusal> {
     let before = versioned(case)?;
     match before.standing {
-        Standing::Faulted(_) => keeping(case.next()),
+        Standing::Faulted(_) => Ok(keeping(case.next())),
         Standing::Going | Standing::Blocked(_) | Standing::Inconclusive(_) | Standing::Paused => {
             refuse(RefusalKind::Conflict, "there is nothing to repair")
         }

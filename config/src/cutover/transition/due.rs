@@ -60,7 +60,7 @@ fn held(case: &Case, before: &CutoverVersion, refusal: Refusal) -> Result<Propos
     }
     let mut next = case.next();
     next.standing = standing;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 fn waits_for(nodes: &[&NodeFact]) -> String {
@@ -108,7 +108,7 @@ fn starting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     next.state = CutoverState::Shadow;
     next.evidence = vec![case.acknowledged()];
     next.undo = UndoCost::Metadata;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 /// What a comparison says of a switch at `b`.
@@ -151,7 +151,7 @@ fn scheduled(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> 
         next.evidence.retain(|it| it.kind == gate::REHEARSAL);
         next.evidence.extend(evidence);
         next.evidence.push(case.acknowledged());
-        return keeping(next);
+        return Ok(keeping(next));
     }
     if facts.now >= b {
         let why = format!("{b} has passed, and {}", waits_for(&unaware));
@@ -170,7 +170,7 @@ fn scheduled(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> 
         &mut next.evidence,
         gate::stated("postponed", waits_for(&unaware), facts.now),
     );
-    keeping(next)
+    Ok(keeping(next))
 }
 
 fn armed(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
@@ -188,7 +188,7 @@ fn armed(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
             next.state = CutoverState::Switched;
             next.evidence.retain(|it| it.kind != gate::DIFF);
             next.evidence.extend(evidence);
-            keeping(next)
+            Ok(keeping(next))
         }
         Gate::Blocked(why) => refuse(RefusalKind::Gate, why),
         Gate::Inconclusive(why) if has_come => refuse(RefusalKind::Inconclusive, why),
@@ -209,7 +209,7 @@ fn contracting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal
         }
         let mut next = case.next();
         next.evidence.push(case.acknowledged());
-        return keeping(next);
+        return Ok(keeping(next));
     };
     let ends = before.edges.old_ends_at.unwrap_or(acknowledged.at);
     let due = rules::after(ends.max(acknowledged.at), rules.late_horizon);
@@ -257,7 +257,7 @@ fn contracting(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal
     }
     next.state = CutoverState::Sealed;
     next.undo = UndoCost::Replay;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 /// In place of what there is of its kind.
@@ -286,7 +286,7 @@ fn reversing(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> 
     next.state = CutoverState::Reversed;
     next.evidence.retain(|it| it.kind != gate::DIFF);
     put(&mut next.evidence, case.acknowledged());
-    keeping(next)
+    Ok(keeping(next))
 }
 
 fn old_has(case: &Case, due: TimestampMs) -> Result<(), Refusal> {
@@ -344,5 +344,5 @@ fn resuming(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     passed(gate::old_is_alive(facts, rules, b2))?;
     next.timeline = shown(&next.timeline, Pipeline::Old, b2)?;
     next.edges.reverse_at = Some(b2);
-    keeping(next)
+    Ok(keeping(next))
 }

@@ -13,7 +13,7 @@ use crate::cutover::gate::{self, Wanted};
 use crate::cutover::request::{Confirmation, EdgeChoice, Refusal, RefusalKind};
 use crate::cutover::rules;
 use crate::cutover::transition::proposal::{
-    Case, Proposed, keeping, passed, refuse, shown, written_by,
+    Case, Proposed, chosen, keeping, passed, refuse, shown, written_by,
 };
 
 pub(super) fn create(case: &Case, choice: EdgeChoice) -> Result<Proposed, Refusal> {
@@ -26,7 +26,7 @@ pub(super) fn create(case: &Case, choice: EdgeChoice) -> Result<Proposed, Refusa
         );
     }
     let (facts, rules) = (case.facts, case.rules);
-    let w0 = case.edge(choice, rules.nearest_edge(facts.now))?;
+    let w0 = chosen(choice, rules.nearest_edge(facts.now))?;
     let mut next = case.next();
     next.timeline = written_by(&next.timeline, Writers::Both, w0)?;
     next.state = CutoverState::Starting;
@@ -36,7 +36,7 @@ pub(super) fn create(case: &Case, choice: EdgeChoice) -> Result<Proposed, Refusa
     next.mirror_percent = 0;
     next.evidence.clear();
     next.undo = UndoCost::Metadata;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 pub(super) fn mirror_traffic(case: &Case, percent: u8) -> Result<Proposed, Refusal> {
@@ -53,13 +53,13 @@ pub(super) fn mirror_traffic(case: &Case, percent: u8) -> Result<Proposed, Refus
     if percent == 0 {
         case.standing_in(&[CutoverState::Canary])?;
         next.state = CutoverState::Shadow;
-        return keeping(next);
+        return Ok(keeping(next));
     }
     if before.state == CutoverState::Shadow {
         next.evidence = passed(compared(case))?;
     }
     next.state = CutoverState::Canary;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 pub(super) fn switch_traffic(case: &Case, choice: EdgeChoice) -> Result<Proposed, Refusal> {
@@ -78,7 +78,7 @@ pub(super) fn switch_traffic(case: &Case, choice: EdgeChoice) -> Result<Proposed
     }
     let mut evidence = passed(compared(case))?;
     let soonest = rules.acknowledged_edge(facts.now);
-    let b = case.edge(choice, soonest)?;
+    let b = chosen(choice, soonest)?;
     evidence.extend(passed(gate::new_is_ready(facts, rules, b))?);
     let mut next = case.next();
     next.timeline = shown(&next.timeline, Pipeline::New, b)?;
@@ -88,7 +88,7 @@ pub(super) fn switch_traffic(case: &Case, choice: EdgeChoice) -> Result<Proposed
     next.edges.old_ends_at = None;
     next.evidence = evidence;
     next.undo = UndoCost::Metadata;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 /// Both ways back are tried on the timeline that the switch would leave, one lead after it.
@@ -136,7 +136,7 @@ fn contract(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     if facts.old == OldFacts::Passive {
         next.evidence.push(gate::declared(facts.now));
         next.undo = UndoCost::Metadata;
-        return keeping(next);
+        return Ok(keeping(next));
     }
     let t2 = rules
         .acknowledged_edge(facts.now)
@@ -144,7 +144,7 @@ fn contract(case: &Case, before: &CutoverVersion) -> Result<Proposed, Refusal> {
     next.timeline = written_by(&next.timeline, Writers::Only(Pipeline::New), t2)?;
     next.edges.old_ends_at = Some(t2);
     next.undo = UndoCost::OneLead;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 fn finish(
@@ -184,7 +184,7 @@ fn finish(
     next.state = CutoverState::Done;
     next.old_place = Some(facts.old_place.clone());
     next.undo = UndoCost::Restore;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 pub(super) fn purge(case: &Case, confirmation: Confirmation) -> Result<Proposed, Refusal> {
@@ -220,7 +220,7 @@ pub(super) fn purge(case: &Case, confirmation: Confirmation) -> Result<Proposed,
         .push(gate::stated(gate::PURGE, text, case.facts.now));
     next.old_place = None;
     next.undo = UndoCost::Restore;
-    keeping(next)
+    Ok(keeping(next))
 }
 
 /// Whether what the old pipeline had is given up.

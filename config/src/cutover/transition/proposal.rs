@@ -59,22 +59,6 @@ impl<'a> Case<'a> {
         NextVersion::after(self.before, self.verb)
     }
 
-    /// The chosen edge, or `soonest`; none before `soonest` is taken.
-    pub(super) fn edge(
-        &self,
-        choice: EdgeChoice,
-        soonest: TimestampMs,
-    ) -> Result<TimestampMs, Refusal> {
-        match choice {
-            EdgeChoice::Soonest => Ok(soonest),
-            EdgeChoice::At(at) if at < soonest => refuse(
-                RefusalKind::Invalid,
-                format!("an edge at {at} is too early: the soonest is {soonest}"),
-            ),
-            EdgeChoice::At(at) => Ok(at),
-        }
-    }
-
     /// The live nodes of these roles that do not go by the timeline as it is.
     pub(super) fn unaware(&self, roles: &[NodeRole]) -> Vec<&'a NodeFact> {
         let since = self.facts.same_timeline_since;
@@ -107,6 +91,18 @@ pub(super) fn names(nodes: &[&NodeFact]) -> String {
     names.join(", ")
 }
 
+/// The chosen edge, or `soonest`; none before `soonest` is taken.
+pub(super) fn chosen(choice: EdgeChoice, soonest: TimestampMs) -> Result<TimestampMs, Refusal> {
+    match choice {
+        EdgeChoice::Soonest => Ok(soonest),
+        EdgeChoice::At(at) if at < soonest => refuse(
+            RefusalKind::Invalid,
+            format!("an edge at {at} is too early: the soonest is {soonest}"),
+        ),
+        EdgeChoice::At(at) => Ok(at),
+    }
+}
+
 /// A refusal.
 pub(super) fn refuse<T>(kind: RefusalKind, reason: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::new(kind, reason))
@@ -122,9 +118,9 @@ pub(super) fn passed(gate: Gate) -> Result<Vec<Evidence>, Refusal> {
 }
 
 /// A change that leaves the past as it was.
-pub(super) fn keeping(next: NextVersion) -> Result<Proposed, Refusal> {
+pub(super) fn keeping(next: NextVersion) -> Proposed {
     let past = PastChange::Nothing;
-    Ok(Proposed { next, past })
+    Proposed { next, past }
 }
 
 /// From `at` on.
