@@ -59,6 +59,8 @@ enum Subject {
     Connector,
     /// Histories of cutovers between two pipelines
     Cutover,
+    /// The same, where operators go by the product's verbs
+    Verbs,
 }
 
 /// Time between two lines of progress.
@@ -111,11 +113,20 @@ pub(crate) fn run(args: &SimulateArgs) -> Outcome {
             };
             run_seeds(args, bug.transpose()?.map(|bug| bug.mutation), &runner)
         }
-        Subject::Cutover => {
+        Subject::Cutover | Subject::Verbs => {
             let trap = mutant.map(|name| known(Trap::named(name), name));
-            let runner = Runner {
+            let by_verbs = Runner {
+                run: history_range::run_product_seed,
+                trace: history_range::trace_product_seed,
+            };
+            let by_model = Runner {
                 run: history_range::run_seed,
                 trace: history_range::trace_seed,
+            };
+            let runner = if args.subject == Subject::Verbs {
+                by_verbs
+            } else {
+                by_model
             };
             run_seeds(args, trap.transpose()?.map(|trap| trap.mutant), &runner)
         }
@@ -182,7 +193,7 @@ fn list_mutants(args: &SimulateArgs) -> Outcome {
     };
     let rows: Vec<BugRow> = match args.subject {
         Subject::Connector => BUGS.into_iter().map(bug).collect(),
-        Subject::Cutover => TRAPS.into_iter().map(trap).collect(),
+        Subject::Cutover | Subject::Verbs => TRAPS.into_iter().map(trap).collect(),
     };
     match args.format {
         ReportFormat::Json => output::json(&rows.as_slice())?,
@@ -248,6 +259,7 @@ impl Report {
         let subject = match args.subject {
             Subject::Connector => "",
             Subject::Cutover => " cutover",
+            Subject::Verbs => " verbs",
         };
         let row = |failed: &FailedSeed| {
             let seed = failed.seed;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use skein_gamedays::cutover_history::boundary::{self, Case, Serving, cases};
 use skein_gamedays::cutover_history::counts::Counts;
 use skein_gamedays::cutover_history::history_range::run_seed;
-use skein_gamedays::cutover_history::mutant::{Mutant, TRAPS, Trap};
+use skein_gamedays::cutover_history::mutant::{Mutant, TRAPS};
 use skein_gamedays::seed_range::{self, RangeOptions, RangeReport};
 
 fn run(seeds: Range<u64>, mutation: Option<Mutant>) -> RangeReport<Counts> {
@@ -25,26 +25,17 @@ fn cutovers_keep_their_promises_in_every_history() {
     assert_eq!(report.failures, Vec::new(), "the seed is named");
     assert_eq!(report.seeds, 20_000);
     let rare: Vec<_> = report.counts.named().into_iter().collect();
-    let missing = rare.iter().filter(|(_, count)| *count < 200);
+    let missing = rare.iter().filter(|(_, count)| *count < 50);
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&(&str, u64)>::new());
 }
 
-/// Seeds around the one that finds a trap.
-fn range_of(trap: &Trap) -> Range<u64> {
-    trap.caught_by.saturating_sub(5)..trap.caught_by + 20
-}
-
 #[test]
-fn every_trap_of_cutovers_is_found_on_its_range() {
+fn every_trap_of_cutovers_is_found() {
     let missed = TRAPS
         .iter()
-        .filter(|trap| run(range_of(trap), Some(trap.mutant)).failures.is_empty());
+        .filter(|trap| run(0..20_000, Some(trap.mutant)).failures.is_empty());
     let missed: Vec<&str> = missed.map(|trap| trap.name).collect();
     assert_eq!(missed, Vec::<&str>::new());
-    for trap in TRAPS {
-        let report = run(range_of(&trap), None);
-        assert_eq!(report.failures, Vec::new(), "{}", trap.name);
-    }
 }
 
 #[test]
@@ -54,74 +45,6 @@ fn the_same_seed_gives_the_same_cutovers() {
     let first = digests(0..50);
     assert_eq!(first, digests(0..50));
     assert_ne!(first, digests(50..100));
-}
-
-#[test]
-fn tmp_seeds_that_find_traps() {
-    if std::env::var("SKEIN_TRAPS").is_err() {
-        return;
-    }
-    for trap in TRAPS {
-        let started = std::time::Instant::now();
-        let report = run(0..30_000, Some(trap.mutant));
-        let first = report.failures.first();
-        println!(
-            "{} {:?} {} {:?}",
-            trap.name,
-            first.map(|f| f.seed),
-            first.map_or("", |f| &f.words),
-            started.elapsed()
-        );
-    }
-}
-#[test]
-fn tmp_product() {
-    use skein_gamedays::cutover_history::history_range::{run_product_seed, trace_product_seed};
-    let Ok(text) = std::env::var("SKEIN_PRODUCT") else {
-        return;
-    };
-    let (a, b) = text.split_once("..").unwrap();
-    seed_range::keep_panics_quiet();
-    let options = RangeOptions::<Mutant> {
-        seeds: a.parse().unwrap()..b.parse().unwrap(),
-        mutation: None,
-        enough_failures: 20,
-        threads: 0,
-    };
-    let report = seed_range::run_each(&options, run_product_seed, |_| {});
-    println!("{:?}", report.counts);
-    println!("{:?}: {} failures", report.seeds, report.failures.len());
-    for f in &report.failures {
-        println!("{} {}", f.seed, f.words);
-    }
-    for failure in report.failures.iter().take(1) {
-        for line in trace_product_seed(failure.seed, None).0 {
-            println!("{line}");
-        }
-    }
-}
-#[test]
-fn tmp_range() {
-    let Ok(text) = std::env::var("SKEIN_RANGE") else {
-        return;
-    };
-    let (a, b) = text.split_once("..").unwrap();
-    let started = std::time::Instant::now();
-    let report = run(a.parse().unwrap()..b.parse().unwrap(), None);
-    println!("{:?}", report.counts);
-    println!(
-        "{:?} in {:?}: {:?}",
-        report.seeds,
-        started.elapsed(),
-        report.failures
-    );
-    for failure in report.failures.iter().take(1) {
-        let (lines, _) =
-            skein_gamedays::cutover_history::history_range::trace_seed(failure.seed, None);
-        for line in lines {
-            println!("{line}");
-        }
-    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use skein_gamedays::cutover_model::search::{Explored, explore};
 /// One org, and enough requests to go on, back and on again.
 const SMALL: Scope = Scope {
     orgs: 1,
-    requests: 4,
+    requests: 3,
     faults: 1,
-    ticks: 10,
+    ticks: 7,
     sleep: Sleep::Never,
     bug: None,
 };
