@@ -12,7 +12,7 @@ use crate::error::Result;
 
 /// The largest relative difference of two numbers of a bucket that counts as none: sums are floating-point sums, and
 /// another order of adding gives other last bits.
-pub const TOLERANCE: f64 = 1e-5;
+pub(super) const TOLERANCE: f64 = 1e-5;
 
 /// What the join of some series gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,7 +11,7 @@ use skein_reader::diff::journal::Journal;
 use skein_reader::diff::report::{Cost, Report, ReportFiles, ReportInput, write};
 use skein_reader::diff::side::{Side, Table};
 use skein_reader::diff::verdict::Ended;
-use skein_shared::bucket::{Bucket, DirectorySettings};
+use skein_shared::bucket::{Bucket, DirectorySettings, StoreSettings};
 use skein_shared::format::diff_verdict::DiffSides;
 use skein_shared::retry::RetryPolicy;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs};
@@ -46,7 +46,9 @@ pub(super) async fn empty_bucket(dir: &Path) -> Bucket {
         root: dir.to_owned(),
         retry: RetryPolicy::default(),
     };
-    Bucket::open(settings).await.unwrap()
+    Bucket::open(StoreSettings::Directory(settings))
+        .await
+        .unwrap()
 }
 
 pub(super) fn sides(left: Table, right: Side, bucket: &Bucket, timelines: &Timelines) -> Sides {

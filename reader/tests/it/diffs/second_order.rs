@@ -12,6 +12,7 @@ use crate::world::key;
 #[tokio::test]
 async fn a_command_whose_output_differs_is_told_with_its_first_line() {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("bucket")).unwrap();
     let bucket = empty_bucket(&dir.path().join("bucket")).await;
     let old = table(&[7]);
     let mut new = old.clone();
