@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::diff::discrepancy::Hand;
 use crate::diff::pace::Pace;
-use crate::diff::side::{Gap, PinnedSide, SideSeries, UnitScope};
+use crate::diff::side::{Gap, PinnedSide, SideSeries, SideStream, UnitScope};
 use crate::diff::sieve::Sieve;
 use crate::error::Result;
 
@@ -99,7 +99,7 @@ pub(super) async fn pass(
     if let Some(last) = range {
         last.close(&mut passed);
     }
-    for gap in streams.iter().flat_map(|stream| stream.gaps()) {
+    for gap in streams.iter().flat_map(SideStream::gaps) {
         passed.suspect(gap);
     }
     passed.settle();

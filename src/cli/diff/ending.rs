@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use skein_reader::diff::class_history::ClassHistory;
 use skein_reader::diff::comparison::{Progress, Sides, compare};
+use skein_reader::diff::discrepancy::Hand;
 use skein_reader::diff::journal::Journal;
 use skein_reader::diff::report::{Cost, Report, ReportFiles, ReportInput, publish, write};
 use skein_reader::diff::verdict::Ended;
@@ -159,7 +160,7 @@ fn say(report: &Report, args: &RunArgs) -> Result<(), Failure> {
         let Some(of) = &class.class else {
             continue;
         };
-        let side = of.side.map_or("", |side| side.name());
+        let side = of.side.map_or("", Hand::name);
         let ignored = class
             .ignored_by
             .as_ref()

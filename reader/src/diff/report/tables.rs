@@ -6,6 +6,7 @@ use skein_shared::window::TimestampMs;
 
 use super::chart::{escaped, grouped};
 use super::document::Report;
+use crate::diff::discrepancy::Hand;
 
 pub(super) fn classes(html: &mut String, report: &Report) {
     html.push_str("<h2>Classes</h2>");
@@ -32,7 +33,7 @@ pub(super) fn classes(html: &mut String, report: &Report) {
         match &class.class {
             None => html.push_str("<td colspan=\"5\">no longer there</tr>\n"),
             Some(of) => {
-                let side = of.side.map_or("", |side| side.name());
+                let side = of.side.map_or("", Hand::name);
                 let _ = writeln!(
                     html,
                     "<td>{} {} {side}<td>{}<td>{}<td>{}<td>{}</tr>",
