@@ -63,8 +63,7 @@ impl Partition {
     /// Begins to read behind `progress`; `end` is where Kafka's log ends.
     pub(super) fn open(common: Arc<Common>, progress: OldProgress, end: Offset) -> Result<Self> {
         let kafka = &common.kafka;
-        let mut config = kafka.consumer_config(FetchShare::of_one_broker(common.queue))?;
-        config.set("enable.partition.eof", "true");
+        let config = kafka.consumer_config(FetchShare::of_one_broker(common.queue))?;
         let consumer: BaseConsumer<Login> = kafka.create(&config, kafka.login())?;
         let partition = Self {
             consumer,
@@ -105,7 +104,10 @@ impl Partition {
 
     fn poll(&mut self, headers: &mut HeaderBuffer) -> Result<()> {
         match self.consumer.poll(POLL) {
-            None => Ok(()),
+            None => {
+                self.pass_markers();
+                Ok(())
+            }
             Some(Ok(message)) => {
                 let record = record_of(&message, headers);
                 take(
@@ -119,11 +121,6 @@ impl Partition {
                 self.common.tally.read(1);
                 Ok(())
             }
-            // Between the last record and the end of the log there is nothing but markers.
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                self.next = self.next.max(self.end);
-                Ok(())
-            }
             Some(Err(KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
             ))) => Err(Error::OldPosition {
@@ -135,6 +132,18 @@ impl Partition {
                 // librdkafka tries again by itself.
                 tracing::warn!(%error, "kafka could not be read for now");
                 Ok(())
+            }
+        }
+    }
+
+    /// Behind the last record there may be markers of transactions, which the consumer passes without a word.
+    fn pass_markers(&mut self) {
+        let Ok(positions) = self.consumer.position() else {
+            return;
+        };
+        for element in positions.elements() {
+            if let KafkaOffset::Offset(position) = element.offset() {
+                self.next = self.next.max(Offset(position));
             }
         }
     }
