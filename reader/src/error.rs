@@ -141,8 +141,9 @@ impl Error {
             | Self::Series { .. }
             | Self::Unsuitable { .. }
             | Self::Stopped
-            | Self::Comparison { .. } => ErrorKind::Invalid,
-            Self::PageToken { .. } | Self::PageExpired { .. } => ErrorKind::Invalid,
+            | Self::Comparison { .. }
+            | Self::PageToken { .. }
+            | Self::PageExpired { .. } => ErrorKind::Invalid,
         }
     }
 }

@@ -56,16 +56,16 @@ impl Reading {
         metadata: MetadataFetch,
     ) -> Result<Self> {
         if resolution.is_raw() {
-            let scan = Scan::start(snapshot, ScanOptions { span, metadata }).await?;
-            return Ok(Self::Points(Box::new(scan)));
+            let points = Scan::start(snapshot, ScanOptions { span, metadata }).await?;
+            return Ok(Self::Points(Box::new(points)));
         }
         let options = BucketOptions {
             resolution,
             span,
             metadata,
         };
-        let scan = BucketScan::start(snapshot, options).await?;
-        Ok(Self::Buckets(Box::new(scan)))
+        let buckets = BucketScan::start(snapshot, options).await?;
+        Ok(Self::Buckets(Box::new(buckets)))
     }
 
     /// The next piece: by series, then by window; `None` at the end.

@@ -116,10 +116,10 @@ impl Writing<'_> {
         let mut segment = Segment::empty(series, self.known);
         for number in 0..series {
             merge.clear();
-            for place in self.input.places(number) {
-                if (from[place.chain]..to[place.chain]).contains(&place.offset) {
-                    self.gather(&mut merge, &mut job, *place);
-                }
+            let is_inside =
+                |place: &&Place| (from[place.chain]..to[place.chain]).contains(&place.offset);
+            for place in self.input.places(number).iter().filter(is_inside) {
+                self.gather(&mut merge, &mut job, *place);
             }
             let counts = merge.merge_into(|_| true, &mut segment.series[number]);
             job.account.duplicates += counts.duplicates;
@@ -134,20 +134,23 @@ impl Writing<'_> {
         job.account.gathered += record.points.len() as u64;
         merge.gather_record(self.input.order(place), |times, values| {
             for (at, value) in &record.points {
-                if self.keeps(org, *at, place) {
-                    let id = org_id(org);
-                    let is_amended = amends(&self.known.timelines, id, TimestampMs(*at)).is_some();
-                    job.account.amended += u64::from(is_amended);
-                    times.push(*at);
-                    values.push(*value);
-                } else {
+                if !self.keeps(org, *at, place) {
                     job.leave_out(org, *at);
+                    continue;
                 }
+                let id = org_id(org);
+                let is_amended = amends(&self.known.timelines, id, TimestampMs(*at)).is_some();
+                job.account.amended += u64::from(is_amended);
+                times.push(*at);
+                values.push(*value);
             }
         });
     }
 
     /// One segment in place of several.
+    ///
+    /// # Panics
+    /// If a series has more than 2^32 points.
     pub fn merged(&self, series: usize, replaced: &[Rc<Segment>], body: Body) -> Job {
         let mut job = Job::of([0; CHAINS], [0; CHAINS], self.known, series);
         let mut merge = SeriesMerge::default();
@@ -164,10 +167,9 @@ impl Writing<'_> {
             if segment.body == Body::Base {
                 out.orders.clear();
                 let points = u32::try_from(out.values.len()).expect("few points");
-                if points > 0 {
-                    let order = Order::default();
-                    out.orders.push(OrderRun { order, points });
-                }
+                let order = Order::default();
+                let run = (points > 0).then_some(OrderRun { order, points });
+                out.orders.extend(run);
             }
         }
         job.segment = Some(Rc::new(segment));

@@ -61,12 +61,12 @@ impl Reading<'_> {
         let mut merge = SeriesMerge::default();
         for segment in &self.new.live {
             let mut shown = SeriesBuffer::default();
-            for (at, value, order) in segment.points(series) {
-                if self.shows(segment, series, (at, &order)) {
-                    shown.timestamps_ms.push(at);
-                    shown.values.push(value);
-                    shown.push_order(OrderRun { order, points: 1 });
-                }
+            let points = segment.points(series).into_iter();
+            let points = points.filter(|(at, _, order)| self.shows(segment, series, (*at, order)));
+            for (at, value, order) in points {
+                shown.timestamps_ms.push(at);
+                shown.values.push(value);
+                shown.push_order(OrderRun { order, points: 1 });
             }
             merge.gather_segment(&shown);
         }

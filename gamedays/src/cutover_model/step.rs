@@ -76,7 +76,7 @@ fn mistake(bug: Bug, facts: &mut Facts, org: &Org) {
         }
         Bug::IgnoresBuild => {
             for fact in &mut facts.verdicts {
-                fact.verdict.build = BUILD.to_owned();
+                BUILD.clone_into(&mut fact.verdict.build);
             }
         }
         Bug::IgnoresNodes => facts.nodes.clear(),
@@ -270,7 +270,7 @@ fn faults(state: &State, place: usize, all: &mut Vec<Step>) {
     for pipeline in [Pipeline::Old, Pipeline::New] {
         if org.lags.is_none() {
             push(&format!("{pipeline} lags"), &|org| {
-                org.lags = Some(pipeline)
+                org.lags = Some(pipeline);
             });
         }
     }

@@ -215,9 +215,10 @@ impl Feeding<'_> {
             let mut pair = [None, None];
             for (index, stream) in streams.iter_mut().enumerate() {
                 pair[index] = heads[index].take_if(|series| series.key == key);
-                if pair[index].is_some() {
-                    heads[index] = stream.next().await?;
-                }
+                heads[index] = match heads[index].take() {
+                    None if pair[index].is_some() => stream.next().await?,
+                    other => other,
+                };
             }
             let (text, given) = self.text_of(key, &pair);
             points += given;
@@ -235,16 +236,14 @@ impl Feeding<'_> {
             let Some(series) = series else {
                 continue;
             };
-            for (index, at_ms) in series.rows.times_ms.iter().enumerate() {
-                let is_given = match self.feed {
-                    Feed::Old => side == Pipeline::Old,
-                    Feed::New => side == Pipeline::New,
-                    Feed::Stitched => owner(self.timelines, key.org, TimestampMs(*at_ms)) == side,
-                };
-                if is_given {
-                    rows.push((*at_ms, series.rows.row(index)[0]));
-                }
-            }
+            let is_given = |at_ms| match self.feed {
+                Feed::Old => side == Pipeline::Old,
+                Feed::New => side == Pipeline::New,
+                Feed::Stitched => owner(self.timelines, key.org, TimestampMs(at_ms)) == side,
+            };
+            let times = series.rows.times_ms.iter().copied().enumerate();
+            let given = times.filter(|(_, at_ms)| is_given(*at_ms));
+            rows.extend(given.map(|(index, at_ms)| (at_ms, series.rows.row(index)[0])));
         }
         rows.sort_by_key(|row| row.0);
         let mut text = String::new();

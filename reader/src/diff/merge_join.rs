@@ -139,7 +139,7 @@ impl<'a> Pair<'a> {
 
     fn metadata(&self) -> Option<&BTreeMap<String, String>> {
         let said = self.series.iter().flatten();
-        said.filter_map(|series| series.metadata.as_ref()).next()
+        said.find_map(|series| series.metadata.as_ref())
     }
 
     fn difference(&self, of: (Kind, Option<Hand>), how: &str, at_ms: Option<i64>) -> Difference {

@@ -53,7 +53,7 @@ impl ClassTable {
         }
         let mut class = difference.of.clone();
         if self.0.len() >= MOST_CLASSES {
-            class.metric_type = "(any)".to_owned();
+            "(any)".clone_into(&mut class.metric_type);
         }
         let fingerprint = class.fingerprint();
         let counted = self

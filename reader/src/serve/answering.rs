@@ -123,14 +123,8 @@ impl Answering {
                     Paged::Points => reads.points(query, form),
                     Paged::Series => reads.names(query, form),
                 };
-                let late = |_| {
-                    let error = format!("the page was not read within {limit}");
-                    let remedy =
-                        "ask for a smaller page or span; serve.request_timeout is the limit";
-                    Refusal::new(StatusCode::GATEWAY_TIMEOUT, error, remedy)
-                };
                 let in_time = tokio::time::timeout(limit.duration(), reply).await;
-                in_time.map_err(late)?
+                in_time.map_err(|_| too_late(limit))?
             })
         });
         read.await.unwrap_or_else(|error| {
@@ -241,4 +235,10 @@ fn of_answer(answer: Answer) -> Response<Full<Bytes>> {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     response
+}
+
+fn too_late(limit: Millis) -> Refusal {
+    let error = format!("the page was not read within {limit}");
+    let remedy = "ask for a smaller page or span; serve.request_timeout is the limit";
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, error, remedy)
 }

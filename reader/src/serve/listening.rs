@@ -88,7 +88,7 @@ impl Serving {
             take_connections(&self.listener, &answering, (&mut connections, &stop)).await;
             drop(self.listener);
             answering.end();
-            let drained = async { while connections.join_next().await.is_some() {} };
+            let drained = connections.join_all();
             let limit = answering.setup().settings.drain_timeout;
             if timeout(limit.duration(), drained).await.is_err() {
                 tracing::warn!(%limit, "requests were cut off: serve.drain_timeout is over");

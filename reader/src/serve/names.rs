@@ -35,8 +35,8 @@ struct JsonName<'a> {
 
 impl NamePage {
     /// The names behind a series.
-    pub(super) fn of(org: OrgId, named: BTreeSet<Series>, after: Option<MetricId>) -> Self {
-        let names = named.into_iter().map(|series| (series.id(), series));
+    pub(super) fn of(org: OrgId, series: BTreeSet<Series>, after: Option<MetricId>) -> Self {
+        let names = series.into_iter().map(|series| (series.id(), series));
         let names = names.filter(|(metric, _)| after.is_none_or(|after| after < *metric));
         Self {
             org,

@@ -119,7 +119,7 @@ impl Observed<'_> {
                 positions: Some(positions.collect::<BTreeMap<_, _>>()),
                 not_written_to: passed_over(self.filtered_to[1]),
             }),
-            seal: version.seal.as_deref().map(SealVector::clone),
+            seal: version.seal.as_deref().cloned(),
             old_place: String::new(),
             kept_from: None,
         }

@@ -53,15 +53,15 @@ impl Touched {
         self.series.get(&key.metric).map_or(&[], Vec::as_slice)
     }
 
-    /// How many rows of `resolution` are set aside in `span`, of the series that `takes` says.
+    /// How many rows of `resolution` are set aside in `span`, of the series that `is_wanted` says.
     pub fn rows_in(
         &self,
         resolution: Resolution,
         span: TimeSpan,
-        takes: impl Fn(MetricId) -> bool,
+        is_wanted: impl Fn(MetricId) -> bool,
     ) -> u64 {
-        let taken = self.series.iter().filter(|(metric, _)| takes(**metric));
-        let rows = taken.map(|(_, times)| {
+        let wanted = self.series.iter().filter(|(metric, _)| is_wanted(**metric));
+        let rows = wanted.map(|(_, times)| {
             let inside = within(times, span).iter();
             let mut rows: Vec<i64> = inside
                 .map(|at| resolution.bucket_start(TimestampMs(*at)).0)

@@ -293,12 +293,10 @@ impl SegmentStream {
                 series.faults.push(Fault::OutOfWindow { at_ms, value });
             } else if !self.scope.span.contains(at) {
                 // Not asked for.
-            } else if let Some(next) = next {
-                if is_same_record(point.order, next.order) {
-                    series.faults.push(Fault::Duplicate { at_ms, value });
-                }
-            } else {
+            } else if next.is_none() {
                 series.rows.push_point(at_ms, value);
+            } else if next.is_some_and(|next| is_same_record(point.order, next.order)) {
+                series.faults.push(Fault::Duplicate { at_ms, value });
             }
         }
         series
