@@ -90,6 +90,7 @@ pub fn read_page<'a>(
 }
 
 /// Why a page ends.
+#[derive(Clone, Copy)]
 enum Ended {
     Full,
     AllRead,

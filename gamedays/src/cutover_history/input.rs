@@ -65,6 +65,9 @@ pub fn org_id(org: usize) -> OrgId {
 }
 
 /// An offset as the product has it.
+///
+/// # Panics
+/// If it is beyond 2^63.
 pub fn offset(place: usize) -> Offset {
     Offset(i64::try_from(place).expect("few records"))
 }
@@ -122,6 +125,9 @@ impl Input {
     }
 
     /// A record's place in the total order of writes.
+    ///
+    /// # Panics
+    /// If there are more than 2^32 partitions.
     pub fn order(&self, place: Place) -> Order {
         Order {
             seals: 1,

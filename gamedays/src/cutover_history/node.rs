@@ -91,6 +91,9 @@ impl Node {
 }
 
 /// A length of time as the model's clock counts it.
+///
+/// # Panics
+/// If it is beyond 2^63 ms.
 pub fn ms(length: u64) -> i64 {
     i64::try_from(length).expect("times are short")
 }

@@ -213,8 +213,8 @@ impl<'a> Expected<'a> {
 
     /// The owner by the phases alone, not by what the product says of them.
     fn phase(&self, at: i64) -> &Phase {
-        let begun = self.phases.iter().filter(|phase| phase.from.0 <= at);
-        begun.last().expect("the first begins with time")
+        let mut begun = self.phases.iter().filter(|phase| phase.from.0 <= at);
+        begun.next_back().expect("the first begins with time")
     }
 
     fn writes(&self, sources: Sources) -> Vec<Write> {

@@ -68,6 +68,9 @@ impl Versions {
     }
 
     /// The timelines of a fleet.
+    ///
+    /// # Panics
+    /// If there is none of this number.
     pub fn fleet(&self, number: u64) -> &Timelines {
         let place = usize::try_from(number).expect("few fleets");
         &self.fleets[place]

@@ -300,13 +300,11 @@ fn compare_outputs(
         }
     }
     // A last line may differ in nothing but its end.
-    Ok(found.or_else(|| {
-        Some(OutputDifference {
-            feed: other.feed,
-            lines: 0,
-            first_line: 0,
-            old: None,
-            other: None,
-        })
-    }))
+    Ok(found.or(Some(OutputDifference {
+        feed: other.feed,
+        lines: 0,
+        first_line: 0,
+        old: None,
+        other: None,
+    })))
 }

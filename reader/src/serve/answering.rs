@@ -12,6 +12,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use skein_shared::admin_http::{Answer, Endpoint, Role, VERSION, Vitals};
+use skein_shared::units::Millis;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 

@@ -78,6 +78,9 @@ impl Segment {
     }
 
     /// The place that an order names.
+    ///
+    /// # Panics
+    /// If its offset is below 0.
     pub fn place(order: &Order) -> Place {
         Place {
             chain: order.chain.0 as usize,
