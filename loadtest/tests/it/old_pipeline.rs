@@ -197,7 +197,7 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(30);
     while !is_there() {
         assert!(Instant::now() < until, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 
