@@ -67,7 +67,7 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     let _inside = runtime.enter();
     let cancel = cancel_on_signal()?;
     if args.migrate {
-        return migrate(args, &runtime, cancel);
+        return migrate(args, &runtime, &cancel);
     }
     let options = DemoOptions {
         directory: args.dir.clone().unwrap_or_else(fresh_directory),
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     })
 }
 
-fn migrate(args: &DemoArgs, runtime: &Runtime, cancel: CancellationToken) -> Outcome {
+fn migrate(args: &DemoArgs, runtime: &Runtime, cancel: &CancellationToken) -> Outcome {
     let options = MigrationOptions {
         directory: args.dir.clone().unwrap_or_else(fresh_directory),
         seed: args.seed,

@@ -33,9 +33,10 @@ impl OwnerArgs {
     ) -> Result<Snapshot, Failure> {
         let unenrolled = settings.cutover.unenrolled.pipeline();
         let timelines = Timelines::load_to_read(bucket, None, (unenrolled, org)).await?;
-        let purpose = match self.for_comparison {
-            true => Purpose::Comparison,
-            false => Purpose::Use,
+        let purpose = if self.for_comparison {
+            Purpose::Comparison
+        } else {
+            Purpose::Use
         };
         let timelines = self.owner.of(&timelines, org, purpose)?;
         let selection = org.map_or(Selection::All, Selection::Org);

@@ -46,6 +46,10 @@ use summary::{Found, Summary};
 /// point's time, and no place of the old one's points that cannot be reached is passed over. `--explain` shows instead of
 /// points which objects they come from, and why.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[command(after_help = "\
 Examples:
   skein read --org 7 --metric 'http_requests{job=\"api\"}' --format plot

@@ -22,7 +22,7 @@ use crate::signals::cancel_on_signal;
 ///
 /// GET /api/v1/points takes org, metric, from, to and resolution as `skein read` does, and page; GET /api/v1/series tells
 /// the names of an org's series. A page ends with `next_page`, which asks for the one after it; the whole scan goes by the
-/// cutovers that it began with. Whoever reads has to send the token of http.token_file or SKEIN_HTTP_TOKEN. The address is
+/// cutovers that it began with. Whoever reads has to send the token of `http.token_file` or `SKEIN_HTTP_TOKEN`. The address is
 /// printed; SIGTERM answers what has begun, and ends.
 #[derive(Debug, Args)]
 #[command(after_help = "\

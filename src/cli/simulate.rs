@@ -84,10 +84,13 @@ struct FailureRow {
     replay: String,
 }
 
+/// What one seed did, line by line, and the promise that broke.
+type Traced = (Vec<String>, Option<FailedSeed>);
+
 /// How one seed is run, and told.
 struct Runner<M, C> {
     run: fn(u64, Option<M>) -> SeedReport<C>,
-    trace: fn(u64, Option<M>) -> (Vec<String>, Option<FailedSeed>),
+    trace: fn(u64, Option<M>) -> Traced,
 }
 
 #[derive(Serialize)]
@@ -205,7 +208,7 @@ fn list_mutants(args: &SimulateArgs) -> Outcome {
     Ok(ExitCode::Ok)
 }
 
-fn trace((mut lines, failure): (Vec<String>, Option<FailedSeed>)) -> Outcome {
+fn trace((mut lines, failure): Traced) -> Outcome {
     let code = match failure {
         Some(failure) => {
             lines.push(failure.words);

@@ -75,10 +75,7 @@ async fn summary(skein: &Skein, more: &[&str]) -> (Value, Value) {
 async fn a_read_follows_the_timeline_and_says_what_it_takes_from_where() {
     let directory = tempfile::tempdir().unwrap();
     let stack = DevStack::start(&DevStackOptions::new(directory.path().join("dev"))).unwrap();
-    let (bucket, old) = (
-        directory.path().join("bucket"),
-        directory.path().join("old"),
-    );
+    let [bucket, old] = ["bucket", "old"].map(|name| directory.path().join(name));
     let skein = Skein::with_config(stack.config_file()).keeping_in(&bucket);
     let produce = ["produce", "--topic", "points", "--jsonl", "-"];
     skein.input(LINES.as_bytes()).report(&produce).await;

@@ -15,12 +15,6 @@ pub enum Mutant {
     AmendsBelowVector,
     /// A changed percentage moves orgs that have edges of their own.
     PercentMovesEdges,
-    /// A compactor that cannot read the fleet goes by what it read last.
-    StaleWritesLess,
-    /// The old pipeline ends before every compactor knows that it does.
-    SealsUnacknowledged,
-    /// A compactor commits what it filtered by an older fleet than the newest manifest names.
-    CommitsOlderFleet,
     /// What is going to be visible may have read less than what is.
     FlipsToWhoLags,
     /// Reads of a span that is amended take all that segments hold there that were made before the seal.
@@ -54,7 +48,7 @@ const fn trap(name: &'static str, mutant: Mutant, words: &'static str, seed: u64
 }
 
 /// Every mutant.
-pub const TRAPS: [Trap; 13] = [
+pub const TRAPS: [Trap; 10] = [
     trap(
         "writes-by-now",
         Mutant::WritesByNow,
@@ -90,24 +84,6 @@ pub const TRAPS: [Trap; 13] = [
         Mutant::PercentMovesEdges,
         "a changed share of orgs moves one that has edges of its own",
         2,
-    ),
-    trap(
-        "stale-writes-less",
-        Mutant::StaleWritesLess,
-        "a compactor that is cut off filters by what it knew",
-        0,
-    ),
-    trap(
-        "seals-unacknowledged",
-        Mutant::SealsUnacknowledged,
-        "the old pipeline ends before every compactor writes what is late",
-        0,
-    ),
-    trap(
-        "commits-older-fleet",
-        Mutant::CommitsOlderFleet,
-        "a compactor that slept commits what it filtered long ago",
-        0,
     ),
     trap(
         "flips-to-who-lags",

@@ -133,16 +133,19 @@ impl Writing<'_> {
         let org = org_of(record.series);
         job.account.gathered += record.points.len() as u64;
         merge.gather_record(self.input.order(place), |times, values| {
-            for (at, value) in &record.points {
-                if !self.keeps(org, *at, place) {
-                    job.leave_out(org, *at);
-                    continue;
-                }
+            let (kept, left): (Vec<_>, Vec<_>) = record
+                .points
+                .iter()
+                .partition(|(at, _)| self.keeps(org, *at, place));
+            for (at, _) in left {
+                job.leave_out(org, at);
+            }
+            for (at, value) in kept {
                 let id = org_id(org);
-                let is_amended = amends(&self.known.timelines, id, TimestampMs(*at)).is_some();
+                let is_amended = amends(&self.known.timelines, id, TimestampMs(at)).is_some();
                 job.account.amended += u64::from(is_amended);
-                times.push(*at);
-                values.push(*value);
+                times.push(at);
+                values.push(value);
             }
         });
     }

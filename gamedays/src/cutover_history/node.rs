@@ -3,7 +3,6 @@
 use skein_config::cutover::settings::CutoverSettings;
 use skein_config::cutover::timelines::Timelines;
 
-use crate::cutover_history::mutant::Mutant;
 use crate::cutover_history::plan::Plan;
 use crate::cutover_history::versions::Versions;
 
@@ -77,7 +76,7 @@ impl Node {
         let fresh = ms(settings.poll.0) * 4;
         let is_stale = now + self.skew - self.taken_at > fresh;
         let timelines = versions.fleet(self.fleet);
-        let timelines = if is_stale && plan.mutant != Some(Mutant::StaleWritesLess) {
+        let timelines = if is_stale {
             timelines.unfiltered()
         } else {
             timelines.clone()

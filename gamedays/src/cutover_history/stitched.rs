@@ -61,7 +61,7 @@ impl Reading<'_> {
         let mut merge = SeriesMerge::default();
         for segment in &self.new.live {
             let mut shown = SeriesBuffer::default();
-            let points = segment.points(series).into_iter();
+            let points = segment.points(series);
             let points = points.filter(|(at, _, order)| self.shows(segment, series, (*at, order)));
             for (at, value, order) in points {
                 shown.timestamps_ms.push(at);

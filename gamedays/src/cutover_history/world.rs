@@ -126,7 +126,7 @@ impl World {
     /// A planned job is committed, if it may.
     pub fn commit(&mut self, job: usize) {
         let job = self.jobs.swap_remove(job);
-        match job.commit(&mut self.new, self.plan.mutant) {
+        match job.commit(&mut self.new) {
             Ok(()) => self.count_commit(&job),
             Err(Refusal::Moved | Refusal::Merged | Refusal::OlderFleet) => {
                 self.counts.superseded += 1;

@@ -81,11 +81,12 @@ impl Comparison {
             }
             for (at, bits) in points {
                 self.compared += 1;
-                match sent.get(at) {
-                    Some(value) if value == bits => {}
-                    Some(_) => self.differ(*key, &format!("another value at {at}")),
-                    None => self.differ(*key, &format!("a point at {at} that nobody sent")),
-                }
+                let what = match sent.get(at) {
+                    Some(value) if value == bits => continue,
+                    Some(_) => format!("another value at {at}"),
+                    None => format!("a point at {at} that nobody sent"),
+                };
+                self.differ(*key, &what);
             }
             let now: BTreeSet<i64> = points.iter().map(|(at, _)| *at).collect();
             let seen = self.seen.entry(*key).or_default();

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::migration_demo::MigrationOptions;
 
 /// How long one step may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Time between two tries.
 const BETWEEN: Duration = Duration::from_millis(500);
 /// What is shown before the first edge and after the last point.

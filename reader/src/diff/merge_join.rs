@@ -138,7 +138,7 @@ impl<'a> Pair<'a> {
     }
 
     fn metadata(&self) -> Option<&BTreeMap<String, String>> {
-        let said = self.series.iter().flatten();
+        let mut said = self.series.iter().flatten();
         said.find_map(|series| series.metadata.as_ref())
     }
 

@@ -18,7 +18,7 @@ use crate::output::{self, ReportFormat};
 /// Runs a command on the points of the old side, of the new one and of both as readers see them, and compares its outputs
 ///
 /// The command gets `org,metric,timestamp,value` on its standard input, by day, series and time, and finds in
-/// SKEIN_DIFF_FEED which points these are. Exit code 3 when its outputs differ, or it fails.
+/// `SKEIN_DIFF_FEED` which points these are. Exit code 3 when its outputs differ, or it fails.
 #[derive(Debug, Args)]
 pub(super) struct DependentsArgs {
     /// The command, for `sh -c`

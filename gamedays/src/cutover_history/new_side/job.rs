@@ -5,7 +5,6 @@ use std::rc::Rc;
 use skein_config::cutover::timelines::OwnershipFilter;
 
 use crate::cutover_history::input::Positions;
-use crate::cutover_history::mutant::Mutant;
 use crate::cutover_history::new_side::{Account, Manifest, Segment};
 use crate::cutover_history::node::Known;
 use crate::cutover_history::plan::METRICS;
@@ -62,7 +61,7 @@ impl Job {
     ///
     /// # Errors
     /// Why it may not.
-    pub fn commit(&self, manifest: &mut Manifest, mutant: Option<Mutant>) -> Result<(), Refusal> {
+    pub fn commit(&self, manifest: &mut Manifest) -> Result<(), Refusal> {
         let moves = self.from != self.to;
         if moves && manifest.positions != self.from {
             return Err(Refusal::Moved);
@@ -73,7 +72,7 @@ impl Job {
             return Err(Refusal::Merged);
         }
         let is_older = self.fleet < manifest.fleet && self.filter == OwnershipFilter::Owned;
-        if is_older && mutant != Some(Mutant::CommitsOlderFleet) {
+        if is_older {
             return Err(Refusal::OlderFleet);
         }
         if moves {

@@ -109,8 +109,7 @@ pub(super) fn contract(version: &OrgVersion, facts: &Facts<'_>) -> Option<OrgVer
 /// much as they have.
 pub(super) fn seal(version: &OrgVersion, facts: &Facts<'_>) -> Option<OrgVersion> {
     let is_over = time(version.edges.old_ends_at) + ms(facts.settings.late_horizon.0);
-    let is_known =
-        facts.is_known(version.fleet) || facts.mutant == Some(Mutant::SealsUnacknowledged);
+    let is_known = facts.is_known(version.fleet);
     if facts.now < is_over || !is_known || !facts.holds_all(Pipeline::Old) {
         return None;
     }

@@ -14,7 +14,7 @@ use skein_config::cutover::transition::decide;
 use skein_shared::cutover::{ComparisonName, NodeRole};
 use skein_shared::format::delete_entry::{EntryHash, Statement};
 use skein_shared::format::diff_verdict::{DiffCounts, DiffSides, DiffVerdict, Verdict};
-use skein_shared::timeline::{Pipeline, SealVector};
+use skein_shared::timeline::Pipeline;
 use skein_shared::window::{TimeSpan, TimestampMs};
 
 use crate::cutover_history::input::{Positions, chain, offset, org_id};

@@ -113,7 +113,10 @@ async fn read_object(
             let mut records = Vec::new();
             for frame in block.frames() {
                 let frame = frame?;
-                let mut spans = streams.get(&block.streams()[frame.stream]).into_iter().flatten();
+                let mut spans = streams
+                    .get(&block.streams()[frame.stream])
+                    .into_iter()
+                    .flatten();
                 let counts = spans.any(|span| span.contains(frame.record.offset));
                 let points = counts.then(|| points_of(&frame.record, org, &limits));
                 records.extend(points.into_iter().flatten());
