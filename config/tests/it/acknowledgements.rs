@@ -119,6 +119,7 @@ fn settings(liveness: Millis) -> CutoverSettings {
         evidence_age: Millis::seconds(1),
         coverage_percent: 95,
         old_place: String::new(),
+        dual_lookup: false,
     }
 }
 

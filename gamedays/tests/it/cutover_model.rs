@@ -18,10 +18,6 @@ fn is_clean(scope: &Scope) -> Explored {
     let explored = explore(scope);
     let broken = explored.broken.as_ref();
     let broken = broken.map(|it| format!("{}\n{}", it.promise, it.way));
-    println!(
-        "{scope:?}: {} states, {} steps, {:?}",
-        explored.states, explored.steps, explored.cutovers
-    );
     assert_eq!(broken, None, "{scope:?}");
     explored
 }
@@ -55,10 +51,6 @@ fn every_broken_rule_of_cutovers_is_found() {
                 ..SMALL
             };
             let broken = explore(&scope).broken;
-            println!(
-                "{bug:?}: {:?}",
-                broken.as_ref().map(|it| (it.promise, &it.way))
-            );
             broken.is_none()
         })
         .collect();

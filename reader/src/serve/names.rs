@@ -118,41 +118,40 @@ fn stream_of(org: OrgId, names: &[(u64, String)]) -> std::result::Result<Vec<u8>
 mod tests {
     use super::*;
 
+    /// The bodies of all pages joined, and their rows.
+    fn joined(named: &BTreeSet<Series>, form: PageForm, page_bytes: usize) -> (Vec<u8>, usize) {
+        let (mut after, mut lines, mut rows) = (None, Vec::new(), 0);
+        loop {
+            let page = NamePage::of(OrgId(7), named.clone(), after);
+            let page = page.cut(form, page_bytes).unwrap();
+            assert!(page.rows > 0 && page.rows < 4, "{page_bytes}");
+            rows += page.rows;
+            lines.extend(page.body);
+            after = page.last.map(|last| last.metric);
+            if after.is_none() {
+                return (lines, rows);
+            }
+        }
+    }
+
+    fn id_in(line: &str) -> String {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["metric"].as_str().unwrap().to_owned()
+    }
+
     #[test]
     fn pages_of_names_joined_are_all_names_by_their_ids() {
         let texts = ["up", "cpu{host=\"a\"}", "cpu{host=\"b\"}", "m"];
         let named: BTreeSet<Series> = texts.iter().map(|text| text.parse().unwrap()).collect();
-        let expected: BTreeMap<MetricId, Series> = named
-            .iter()
-            .map(|series| (series.id(), series.clone()))
-            .collect();
-        for (form, page_bytes) in [
-            (PageForm::JsonLines, 1),
-            (PageForm::JsonLines, 150),
-            (PageForm::Arrow, 30),
-        ] {
-            let (mut after, mut lines, mut rows) = (None, Vec::new(), 0);
-            loop {
-                let page = NamePage::of(OrgId(7), named.clone(), after);
-                let page = page.cut(form, page_bytes).unwrap();
-                assert!(page.rows > 0 && page.rows < 4, "{page_bytes}");
-                rows += page.rows;
-                lines.extend(page.body);
-                after = page.last.map(|last| last.metric);
-                if after.is_none() {
-                    break;
-                }
-            }
+        let mut expected: Vec<MetricId> = named.iter().map(Series::id).collect();
+        expected.sort_unstable();
+        let expected: Vec<String> = expected.iter().map(MetricId::to_string).collect();
+        assert_eq!(joined(&named, PageForm::Arrow, 30).1, 4);
+        for page_bytes in [1, 150] {
+            let (lines, rows) = joined(&named, PageForm::JsonLines, page_bytes);
             assert_eq!(rows, 4);
-            if form == PageForm::JsonLines {
-                let lines = String::from_utf8(lines).unwrap();
-                let ids = lines.lines().map(|line| {
-                    let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                    line["metric"].as_str().unwrap().to_owned()
-                });
-                let expected = expected.keys().map(MetricId::to_string);
-                assert!(ids.eq(expected), "{lines}");
-            }
+            let lines = String::from_utf8(lines).unwrap();
+            assert_eq!(lines.lines().map(id_in).collect::<Vec<_>>(), expected);
         }
     }
 }

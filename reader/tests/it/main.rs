@@ -36,4 +36,5 @@ mod boundaries;
 mod sides;
 #[cfg(test)]
 mod pinned;
+#[cfg(test)]
 mod diffs;

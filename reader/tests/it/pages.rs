@@ -181,11 +181,10 @@ async fn the_second_page_of_a_series_says_of_it_what_the_first_said() {
     let (found, _) = pages(&world, one, (PageForm::JsonLines, &[2000])).await;
     assert!(found.len() > 3);
     for page in &found {
-        for line in page.body.split(|byte| *byte == b'\n') {
-            if !line.is_empty() {
-                let line: serde_json::Value = serde_json::from_slice(line).unwrap();
-                assert_eq!(line["metadata"][SERIES_METADATA_KEY], "m5", "{line}");
-            }
+        let lines = page.body.split(|byte| *byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
+            let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+            assert_eq!(line["metadata"][SERIES_METADATA_KEY], "m5", "{line}");
         }
     }
 }

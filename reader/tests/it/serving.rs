@@ -139,10 +139,10 @@ async fn json_and_arrow_give_the_same_rows_bit_by_bit() {
     assert_eq!(json, expected.collect::<Vec<_>>());
     assert_eq!(all_pages(&server, path, ARROW).await, json);
 
-    let named = "/api/v1/points?org=7&metric=cpu%7Bhost%3D%22a+b%22%7D&from=0";
-    let named = server.get(named, "*/*").await.json();
-    assert_eq!(named["rows"], 500);
-    assert_eq!(named["series"][0]["series"], "cpu{host=\"a b\"}");
+    let one = "/api/v1/points?org=7&metric=cpu%7Bhost%3D%22a+b%22%7D&from=0";
+    let one = server.get(one, "*/*").await.json();
+    assert_eq!(one["rows"], 500);
+    assert_eq!(one["series"][0]["series"], "cpu{host=\"a b\"}");
     let lines = server.get(
         "/api/v1/points?org=7&metric=up&resolution=1h",
         "application/x-ndjson",

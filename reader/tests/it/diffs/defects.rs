@@ -1,5 +1,10 @@
 //! Ten defects that a pipeline can have, each planted by itself: every one is found, and named by its class.
 
+#![expect(
+    clippy::excessive_nesting,
+    reason = "a defect is planted where its test stands"
+)]
+
 use bytes::Bytes;
 use skein_reader::diff::discrepancy::{Difference, Hand, Kind, Near};
 use skein_reader::diff::side::{Side, Table, TablePoint};
@@ -56,7 +61,7 @@ async fn a_dropped_series_is_missing_as_a_whole() {
 async fn a_boundary_that_is_off_by_one_shows_at_the_edge() {
     let found = compare_with(&[7], table(&[7]), async |world| {
         write_changed(world, &[7], |record| {
-            record.points.retain(|(at, _)| *at > EDGE)
+            record.points.retain(|(at, _)| *at > EDGE);
         })
         .await;
     })
