@@ -36,9 +36,11 @@ use crate::migration_demo::watcher::Watcher;
 const SETTINGS: &str = "
 [connector]
 flush_interval = \"1 s\"
+status_interval = \"1 s\"
 
 [compactor]
 rollups = []
+watermark_delay = \"0 s\"
 
 [cutover]
 unenrolled = \"old\"

@@ -49,7 +49,7 @@ impl OldPlaces {
         }
     }
 
-    /// The same places, none of them opened: they say anew what they have.
+    /// The same places; those that are written to say anew what they have.
     #[must_use]
     pub fn fresh(&self) -> Self {
         let places = match &self.places {
@@ -58,7 +58,7 @@ impl OldPlaces {
                 bucket: named.bucket.clone(),
                 section: named.section.clone(),
                 default: named.default.clone(),
-                opened: Mutex::default(),
+                opened: Mutex::new(named.unchanging()),
             })),
         };
         Self { places }
@@ -90,18 +90,46 @@ impl OldPlaces {
 }
 
 impl NamedPlaces {
+    /// Of what was opened that which nobody writes to.
+    fn unchanging(&self) -> BTreeMap<String, OldSource> {
+        let mut opened = self
+            .opened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        opened.retain(|_, source| match source {
+            OldSource::Files(_) => false,
+            OldSource::Parquet(_) => true,
+        });
+        opened
+    }
+
     async fn open(&self, place: &str) -> Result<OldSource> {
         let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = opened().get(place) {
             return Ok(source.clone());
         }
         let source = if place.is_empty() || place == self.bucket.url() {
-            OldSource::Files(OldFiles::open(&self.bucket).await?)
+            self.own_files().await?
         } else {
             self.files_at(place).await?
         };
         opened().insert(place.to_owned(), source.clone());
         Ok(source)
+    }
+
+    /// Nothing is no answer where nobody has begun to write: points may be somewhere else.
+    async fn own_files(&self) -> Result<OldSource> {
+        let files = OldFiles::open(&self.bucket).await?;
+        if files.positions().is_empty() {
+            return Err(Error::OldPlace {
+                place: self.bucket.url().to_owned(),
+                reason: "no old pipeline has begun here: name the folder or bucket of the old system's files in \
+                         cutover.old_place"
+                    .to_owned(),
+            });
+        }
+        Ok(OldSource::Files(files))
     }
 
     async fn files_at(&self, place: &str) -> Result<OldSource> {

@@ -48,7 +48,7 @@ impl ReadSource {
             let snapshot = Snapshot::load(&self.bucket, timelines, selection).await?;
             Ok(match &self.old {
                 None => snapshot,
-                Some(places) => snapshot.with_old(places.clone()),
+                Some(places) => snapshot.with_old(places.fresh()),
             })
         })
     }

@@ -9,6 +9,7 @@ use skein_config::cutover::acknowledger::Acknowledger;
 use skein_connector::pipeline::{self, Controls, Setup};
 use skein_shared::bucket::Bucket;
 use skein_shared::cutover::NodeRole;
+use skein_shared::old_log;
 use skein_shared::units::Millis;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ use crate::old_pipeline::{self, OldControls, OldSetup};
 
 /// Time between two rounds of the compactor.
 const ROUND: Duration = Duration::from_millis(500);
+/// Time between two looks whether the old pipeline has begun.
+const BEGINS: Duration = Duration::from_millis(50);
 /// Time between two flushes of the old pipeline.
 const OLD_FLUSH: Millis = Millis(1_000);
 
@@ -64,6 +67,9 @@ impl Nodes {
             old_pipeline::run(setup, controls).await?;
             Ok(())
         });
+        while old_log::positions(bucket).await?.is_empty() && !old.is_finished() {
+            tokio::time::sleep(BEGINS).await;
+        }
         // A compaction stays on one thread.
         let runtime = Handle::current();
         let compactor = tokio::task::spawn_blocking(move || runtime.block_on(work.go_on()));
