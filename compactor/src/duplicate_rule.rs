@@ -105,6 +105,14 @@ impl SeriesMerge {
         self.pieces.extend_from_slice(&series.orders);
     }
 
+    /// Memory that gathering has taken and merging may take, about: columns in and out, sort keys, and for each piece what
+    /// it is sorted by.
+    pub fn held_bytes(&self) -> usize {
+        let point = 2 * (size_of::<i64>() + size_of::<f64>()) + size_of::<Key>();
+        let piece = 2 * size_of::<OrderRun>() + size_of::<Extent>() + size_of::<Order>();
+        self.values.len() * point + self.pieces.len() * piece
+    }
+
     /// How many points were gathered.
     pub fn gathered_points(&self) -> u64 {
         self.values.len() as u64
@@ -162,20 +170,15 @@ impl SeriesMerge {
         points
     }
 
-    /// Writes what is left, in ascending time, to `out`, and counts where the other points went. `owned`
-    /// says whether a point of this time is ours to write.
+    /// Writes what is left, in ascending time, to `out`, and counts where the other points went.
     ///
     /// # Panics
     /// If a series has more than 2^32 points in one window, which no memory budget admits.
-    pub fn merge_into(
-        &mut self,
-        owned: impl Fn(i64) -> bool,
-        out: &mut SeriesBuffer,
-    ) -> MergeCounts {
+    pub fn merge_into(&mut self, out: &mut SeriesBuffer) -> MergeCounts {
         out.clear();
         let gathered = self.timestamps_ms.len() as u64;
         let ascends = self.timestamps_ms.is_sorted_by(|a, b| a < b);
-        if ascends && self.timestamps_ms.iter().all(|ms| owned(*ms)) {
+        if ascends {
             // The usual case: nothing late, nothing double. The columns change hands uncopied.
             std::mem::swap(&mut out.timestamps_ms, &mut self.timestamps_ms);
             std::mem::swap(&mut out.values, &mut self.values);
@@ -192,12 +195,12 @@ impl SeriesMerge {
         let mut counts = MergeCounts::default();
         for together in overlapping(&extents) {
             match together {
-                [alone] if alone.ascends && self.times_of(*alone).iter().all(|ms| owned(*ms)) => {
+                [alone] if alone.ascends => {
                     counts.kept += u64::from(self.copy(*alone, out));
                 }
                 together => {
                     self.sort_keys(together);
-                    counts.add(self.emit(&owned, out));
+                    counts.add(self.emit(out));
                 }
             }
         }
@@ -279,14 +282,10 @@ impl SeriesMerge {
         (self.keys, self.by_order) = (keys, by_order);
     }
 
-    fn emit(&self, owned: &impl Fn(i64) -> bool, out: &mut SeriesBuffer) -> MergeCounts {
+    fn emit(&self, out: &mut SeriesBuffer) -> MergeCounts {
         let mut counts = MergeCounts::default();
         for same_time in self.keys.chunk_by(|a, b| a.timestamp_ms == b.timestamp_ms) {
             let last = same_time[same_time.len() - 1];
-            if !owned(last.timestamp_ms) {
-                counts.not_owned += same_time.len() as u64;
-                continue;
-            }
             counts.kept += 1;
             counts.duplicates += same_time.len() as u64 - 1;
             out.timestamps_ms.push(last.timestamp_ms);

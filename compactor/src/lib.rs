@@ -5,7 +5,8 @@
 //! forward; a [`run`] does that for every shard until nothing is left.
 //!
 //! What is sorted is references to payloads, not points: points are decoded series by series into columns
-//! that are used again, merged by the [`duplicate_rule`], and encoded.
+//! that are used again, merged by the [`duplicate_rule`], and encoded. What memory has no room for goes to the local disk:
+//! payloads in sorted runs ([`spill`]), and slices of a series that is too long for it ([`series_merger`]).
 
 pub mod error;
 pub mod ownership_filter;
@@ -27,6 +28,8 @@ pub mod block_reader;
 pub mod series_grouper;
 pub mod live_segments;
 pub mod collected;
+pub mod segment_input;
+pub mod series_merger;
 pub mod segment_set;
 pub mod series_encoder;
 pub mod segment_upload;

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::error::Result;
 
-/// Cursors over segments, driven from a thread of their own: decoding is CPU work.
+/// Cursors over segments, driven from a thread of their own: decoding is CPU work. Of a series they hold what one run has.
 #[derive(Debug)]
 pub struct LiveSegments {
     runtime: Handle,
@@ -22,17 +22,20 @@ pub struct LiveSegments {
 }
 
 impl LiveSegments {
-    /// Begins before the first of `series` in `files`; orders carry the indexes of `chains`, which has every
-    /// chain of the files.
+    /// Begins before the first of `series` in `files`, which are read with `read_bytes` of memory together; orders carry
+    /// the indexes of `chains`, which has every chain of the files.
     pub fn new(
-        runtime: Handle,
+        (runtime, read_bytes): (Handle, usize),
         files: &[Arc<SegmentFile>],
         chains: &ChainTable,
         series: SeriesRange,
     ) -> Self {
+        // A cursor holds twice as much as it fetches at once.
+        let each = (read_bytes / files.len().max(1) / 2) as u64;
         let range = CursorRange {
             first: series.first,
             last: series.last,
+            fetch_bytes: CursorRange::ALL.fetch_bytes.min(each),
             ..CursorRange::ALL
         };
         let cursors = files
@@ -66,23 +69,23 @@ impl LiveSegments {
         Ok(least)
     }
 
-    /// Gives `take` what every segment has of `key`, with the place of the segment's file, and moves on.
+    /// Gives `take` what every segment has of `key`, with the place of the segment's file, and moves on: run by run, each
+    /// segment's in ascending time, the metadata beside its first points.
     ///
     /// # Errors
-    /// As [`LiveSegments::least`].
+    /// As [`LiveSegments::least`]; what `take` gives.
     pub fn take(
         &mut self,
         key: SeriesKey,
-        mut take: impl FnMut(usize, &mut SeriesBuffer, Option<SeriesMetadata>),
+        mut take: impl FnMut(usize, &mut SeriesBuffer, Option<SeriesMetadata>) -> Result<()>,
     ) -> Result<()> {
         for (file, cursor) in self.cursors.iter_mut().enumerate() {
-            if self.runtime.block_on(cursor.peek())? != Some(key) {
-                continue;
-            }
-            let next = self.runtime.block_on(cursor.next(&mut self.buffer))?;
-            if let Some((_, metadata)) = next {
-                self.points += self.buffer.values.len() as u64;
-                take(file, &mut self.buffer, metadata);
+            while self.runtime.block_on(cursor.peek())? == Some(key) {
+                let next = self.runtime.block_on(cursor.next_piece(&mut self.buffer))?;
+                if let Some((_, metadata)) = next {
+                    self.points += self.buffer.values.len() as u64;
+                    take(file, &mut self.buffer, metadata)?;
+                }
             }
         }
         Ok(())

@@ -53,6 +53,13 @@ pub struct PayloadRef {
     place: Place,
 }
 
+impl PayloadRef {
+    /// How many bytes its packed points take.
+    pub fn packed_bytes(&self) -> usize {
+        self.place.len as usize
+    }
+}
+
 /// Where a payload comes in the order in which segments are written; no two payloads of a step are equal in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PayloadKey {

@@ -11,6 +11,9 @@ use skein_shared::ids::SeriesKey;
 use skein_shared::rollup::Rollup;
 use skein_shared::window::Resolution;
 
+use crate::error::Result;
+use crate::spill::{PointReader, PointRuns};
+
 /// Writers of one window, the raw one first.
 #[derive(Debug)]
 pub struct SegmentSet {
@@ -18,6 +21,18 @@ pub struct SegmentSet {
     rollups: Vec<RollupWriter>,
     /// The series' finest buckets, from which all others are joined.
     finest: Rollup,
+}
+
+/// A series whose points are read from the disk, block by block.
+#[derive(Debug)]
+pub struct LongSeries<'a> {
+    key: SeriesKey,
+    metadata: Option<&'a SeriesMetadata>,
+    /// None once all were pushed.
+    points: Option<PointReader>,
+    /// What was read of the next block.
+    read: SeriesBuffer,
+    block: SeriesBuffer,
 }
 
 #[derive(Debug)]
@@ -54,7 +69,7 @@ impl SegmentSet {
         }
     }
 
-    /// Takes one series; nothing when no point of it is left.
+    /// Takes one series in memory; nothing when no point of it is left.
     pub fn push(
         &mut self,
         key: SeriesKey,
@@ -64,17 +79,64 @@ impl SegmentSet {
         if merged.timestamps_ms.is_empty() {
             return;
         }
-        let points = SeriesPoints {
-            timestamps_ms: &merged.timestamps_ms,
-            values: &merged.values,
-            orders: &merged.orders,
-        };
-        self.raw.push_series(key, &points, metadata);
+        self.raw.push_series(key, &columns(merged), metadata);
         if self.rollups.is_empty() {
             return;
         }
         self.finest.begin(Rollup::FINEST);
-        self.finest.roll(points.timestamps_ms, points.values);
+        self.finest.roll(&merged.timestamps_ms, &merged.values);
+        self.push_rollups(key, metadata);
+    }
+
+    /// Begins a series whose points are the only run of `points`; [`SegmentSet::push_block`] takes them, until there are no
+    /// more.
+    ///
+    /// # Errors
+    /// What reading them back gives.
+    pub fn begin_long<'a>(
+        &mut self,
+        key: SeriesKey,
+        points: &PointRuns,
+        metadata: Option<&'a SeriesMetadata>,
+    ) -> Result<LongSeries<'a>> {
+        if points.points() > 0 {
+            let count = usize::try_from(points.points()).expect("an address has 64 bits");
+            self.raw.begin_series(key, count, metadata);
+            self.finest.begin(Rollup::FINEST);
+        }
+        Ok(LongSeries {
+            key,
+            metadata,
+            points: points.readers()?.pop(),
+            read: SeriesBuffer::default(),
+            block: SeriesBuffer::default(),
+        })
+    }
+
+    /// Takes the next block of a series that has begun; answers whether there may be more.
+    ///
+    /// # Errors
+    /// What reading its points back gives.
+    pub fn push_block(&mut self, series: &mut LongSeries<'_>) -> Result<bool> {
+        let (Some(points), Some(wanted)) = (&mut series.points, self.raw.next_block()) else {
+            if series.points.take().is_some() && !self.rollups.is_empty() {
+                self.push_rollups(series.key, series.metadata);
+            }
+            return Ok(false);
+        };
+        while series.read.values.len() < wanted && points.take_into(&mut series.read)? {}
+        series.block.clear();
+        series.read.move_first(wanted, &mut series.block);
+        self.raw.push_points(&columns(&series.block));
+        if !self.rollups.is_empty() {
+            let block = &series.block;
+            self.finest.roll(&block.timestamps_ms, &block.values);
+        }
+        Ok(true)
+    }
+
+    /// Pushes the finest buckets, and what is joined from them.
+    fn push_rollups(&mut self, key: SeriesKey, metadata: Option<&SeriesMetadata>) {
         for rollup in &mut self.rollups {
             if rollup.resolution == Rollup::FINEST {
                 rollup.writer.push_rollup(key, &self.finest, metadata);
@@ -100,5 +162,13 @@ impl SegmentSet {
         let rollups = self.rollups.into_iter().map(|rollup| rollup.writer);
         let writers = std::iter::once(self.raw).chain(rollups);
         writers.filter_map(SegmentWriter::finish).collect()
+    }
+}
+
+fn columns(points: &SeriesBuffer) -> SeriesPoints<'_> {
+    SeriesPoints {
+        timestamps_ms: &points.timestamps_ms,
+        values: &points.values,
+        orders: &points.orders,
     }
 }

@@ -11,6 +11,11 @@ use crate::error::Result;
 use crate::payload_arena::{PayloadArena, PayloadKey, PayloadRef};
 use crate::spill::{RunReader, Spill};
 
+/// Most payloads that are handed out at once, and most bytes of theirs unless a single one has more: a series may have more
+/// of them than memory has room for. So many are fetched from memory side by side.
+const MOST_PAYLOADS: usize = 32;
+const MOST_BYTES: usize = 256 << 10;
+
 /// All payloads of a step in the order of their keys, handed out series by series.
 #[derive(Debug)]
 pub struct SeriesGrouper {
@@ -22,7 +27,7 @@ pub struct SeriesGrouper {
 enum Source {
     /// Everything is in the arena, sorted; those from this reference on have not been handed out.
     Memory(usize),
-    /// The arena holds the series that was handed out last.
+    /// The arena holds the payloads that were handed out last.
     Disk(RunMerge),
 }
 
@@ -37,7 +42,7 @@ struct RunMerge {
     payload: Vec<u8>,
 }
 
-/// The payloads of one series in one window, by first timestamp; never none.
+/// The payloads of one series in one window, or the next of them, by first timestamp; never none.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesGroup<'a> {
     arena: &'a PayloadArena,
@@ -76,28 +81,43 @@ impl SeriesGrouper {
 
     /// Window and series that come next.
     pub fn peek(&self) -> Option<(Window, SeriesKey)> {
-        let key = match &self.source {
-            Source::Memory(next) => self.arena.refs().get(*next)?.key,
-            Source::Disk(merge) => merge.next.peek()?.0.0,
-        };
-        Some((key.window, key.series))
+        self.next_key().map(|key| series_of(&key))
     }
 
-    /// The payloads of the series that comes next; `None` at the end.
+    /// First timestamp of the payload that comes next, if it is of this series.
+    pub fn next_ms(&self, series: (Window, SeriesKey)) -> Option<i64> {
+        let key = self.next_key().filter(|key| series_of(key) == series);
+        key.map(|key| key.first_ms)
+    }
+
+    fn next_key(&self) -> Option<PayloadKey> {
+        match &self.source {
+            Source::Memory(next) => Some(self.arena.refs().get(*next)?.key),
+            Source::Disk(merge) => Some(merge.next.peek()?.0.0),
+        }
+    }
+
+    /// The next payloads of the series that comes next: all of them, or as many as are handed out at once; `None` at the
+    /// end.
     ///
     /// # Errors
     /// [`Error::Spill`](crate::Error::Spill).
-    pub fn take_series(&mut self) -> Result<Option<SeriesGroup<'_>>> {
+    pub fn take_payloads(&mut self) -> Result<Option<SeriesGroup<'_>>> {
         let Some(series) = self.peek() else {
             return Ok(None);
         };
         let range = match &mut self.source {
             Source::Memory(next) => {
-                let rest = &self.arena.refs()[*next..];
-                let is_of = |reference: &&PayloadRef| series_of(&reference.key) == series;
-                let count = rest.iter().take_while(is_of).count();
-                *next += count;
-                *next - count..*next
+                let first = *next;
+                let mut room = Room::default();
+                let is_next = |reference: &&PayloadRef| {
+                    series_of(&reference.key) == series && room.takes(reference.packed_bytes())
+                };
+                *next += self.arena.refs()[first..]
+                    .iter()
+                    .take_while(is_next)
+                    .count();
+                first..*next
             }
             Source::Disk(merge) => {
                 self.arena.clear();
@@ -133,10 +153,12 @@ impl SeriesGrouper {
 }
 
 impl RunMerge {
-    /// Moves the payloads of one series into `arena`.
+    /// Moves the next payloads of one series into `arena`.
     fn fill(&mut self, series: (Window, SeriesKey), arena: &mut PayloadArena) -> Result<()> {
+        let mut room = Room::default();
         while let Some(Reverse((key, run))) = self.next.peek().copied() {
-            if series_of(&key) != series {
+            let bytes = self.runs[run].peeked_bytes();
+            if series_of(&key) != series || !room.takes(bytes) {
                 break;
             }
             self.next.pop();
@@ -151,6 +173,24 @@ impl RunMerge {
             self.next.push(Reverse((key, run)));
         }
         Ok(())
+    }
+}
+
+/// What there is room for at once.
+#[derive(Debug, Default)]
+struct Room {
+    payloads: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// Whether there is room for one more payload, which takes it; for the first there always is.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let fits = self.payloads < MOST_PAYLOADS && self.bytes + bytes <= MOST_BYTES;
+        let taken = self.payloads == 0 || fits;
+        self.payloads += 1;
+        self.bytes += bytes;
+        taken
     }
 }
 

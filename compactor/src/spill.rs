@@ -7,10 +7,11 @@
 
 mod entry;
 mod run_reader;
+mod point_runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Error as IoError, ErrorKind as IoErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use skein_shared::window::Window;
 use crate::error::{Error, Result};
 use crate::payload_arena::PayloadArena;
 
+pub use self::point_runs::{CHUNK_POINTS, PointReader, PointRuns};
 pub use self::run_reader::RunReader;
 
 /// Bytes that are gathered for one write.
@@ -74,6 +76,11 @@ impl SpillPlace {
             folder: self.folder.clone(),
             source,
         }
+    }
+
+    fn damaged(&self) -> Error {
+        let reason = "what was spilled does not read back as it was written";
+        self.failed("read", IoError::new(IoErrorKind::InvalidData, reason))
     }
 }
 

@@ -23,6 +23,7 @@ use crate::error::Result;
 use crate::object_fetch::FetchSettings;
 use crate::payload_arena::ArenaPool;
 use crate::report::ProgressCounter;
+use crate::segment_input::MergeMemory;
 use crate::spill::SpillPlace;
 use crate::stage_timers::StageTimers;
 use crate::window_writer::WriterContext;
@@ -72,8 +73,10 @@ pub struct TaskMemory {
     pub tasks: usize,
     /// Payloads and references of one of them.
     arena_bytes: usize,
-    /// Objects, and later what was spilled, on the way in.
+    /// Objects, and later live segments and what was spilled, on the way in.
     read_bytes: usize,
+    /// One series on its way through the merge.
+    merge_bytes: usize,
     /// Requests under way or waiting.
     read_concurrency: usize,
 }
@@ -91,6 +94,7 @@ impl TaskContext {
         (cancel, progress): (CancellationToken, ProgressCounter),
     ) -> Result<Self> {
         let timers = StageTimers::default();
+        let spill_place = SpillPlace::open(&spill_folder(settings))?;
         Ok(Self {
             bucket: bucket.clone(),
             fetch: FetchSettings {
@@ -105,6 +109,11 @@ impl TaskContext {
                 max_overlays: rules.max_overlays,
                 rollups: rules.rollups.clone(),
                 profile: rules.profile,
+                merge_memory: MergeMemory {
+                    bytes: memory.merge_bytes,
+                    place: spill_place.clone(),
+                },
+                live_read_bytes: memory.read_bytes,
                 timelines: Arc::new(timelines),
                 deletes,
                 cancel: cancel.clone(),
@@ -112,7 +121,7 @@ impl TaskContext {
             },
             arena_bytes: memory.arena_bytes,
             most_task_bytes: u64::MAX,
-            spill_place: SpillPlace::open(&spill_folder(settings))?,
+            spill_place,
             spill_read_bytes: memory.read_bytes,
             arenas: ArenaPool::default(),
             limits: rules.limits,
@@ -157,7 +166,8 @@ impl TaskMemory {
         Self::shared_by(settings, 1)
     }
 
-    /// Of one task's share half goes to the arena, a quarter to reads; the rest is for encoder and uploads.
+    /// Of one task's share half goes to the arena, a quarter to reads, an eighth to merging; the rest is for encoder and
+    /// uploads.
     fn shared_by(settings: &CompactorSettings, wanted: u64) -> Self {
         let budget = settings.memory_budget.0;
         let tasks = wanted.min(budget / MIN_TASK_BYTES).max(1);
@@ -169,6 +179,7 @@ impl TaskMemory {
             tasks: index(tasks),
             arena_bytes: index(share / 2),
             read_bytes: index(share / 4),
+            merge_bytes: index(share / 8),
             read_concurrency: index(reads.clamp(1, u64::from(settings.read_concurrency))),
         }
     }

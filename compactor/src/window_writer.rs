@@ -31,8 +31,9 @@ use crate::merge_policy::{
 };
 use crate::ownership_filter::OwnershipRule;
 use crate::plan::state_of;
+use crate::segment_input::{MergeMemory, SegmentInput};
 use crate::segment_upload::{ClosingUpload, SegmentUpload};
-use crate::series_encoder::{Scratch, SegmentInput, encode_segment};
+use crate::series_encoder::{Scratch, encode_segment};
 use crate::series_grouper::SeriesGrouper;
 use crate::stage_timers::{Stage, StageTimers};
 
@@ -56,6 +57,10 @@ pub struct WriterContext {
     pub rollups: Vec<Resolution>,
     /// What their encoder is after.
     pub profile: Profile,
+    /// How much of one series is gathered in memory.
+    pub merge_memory: MergeMemory,
+    /// Bytes with which one window's live segments are read.
+    pub live_read_bytes: usize,
     /// Who writes which point.
     pub timelines: Arc<Timelines>,
     /// The deletes in force, from the first on.
@@ -180,7 +185,7 @@ impl<'a> WindowWriter<'a> {
             .map(|chain| chains.index_of(chain).unwrap_or_default())
             .collect();
         let context = self.context;
-        let runtime = context.runtime.clone();
+        let reads = (context.runtime.clone(), context.live_read_bytes);
         let rollups = match layer {
             Layer::Base => &context.rollups[..],
             Layer::Overlay { .. } => &[],
@@ -195,7 +200,7 @@ impl<'a> WindowWriter<'a> {
         };
         let live_masks: Vec<DeleteMask> = applied.iter().map(mask_of).collect();
         let ownership = OwnershipRule::new(&context.timelines, window, &chains);
-        let mut live = LiveSegments::new(runtime.clone(), &files, &chains, self.part.series);
+        let mut live = LiveSegments::new(reads, &files, &chains, self.part.series);
         let input = SegmentInput {
             identity,
             layer,
@@ -209,6 +214,7 @@ impl<'a> WindowWriter<'a> {
             expiry: &self.base.expiry,
             mask: &mask,
             live_masks: &live_masks,
+            merge_memory: &context.merge_memory,
             cancel: &context.cancel,
             timers,
         };

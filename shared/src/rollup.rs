@@ -164,23 +164,17 @@ impl Rollup {
         self.increase.push(bucket.increase);
     }
 
-    /// Appends the 5-minute buckets of points in ascending time, all of which lie in buckets behind those that are
-    /// there.
+    /// Appends the 5-minute buckets of points in ascending time, all of which are later than those that were rolled
+    /// before: however points are cut into pieces, the buckets have the same bits.
     ///
     /// # Panics
-    /// If the resolution is another, the lengths differ, or the first point lies in the last bucket or before: a bucket
-    /// that is made of two pieces would have other bits.
+    /// If the resolution is another, the lengths differ, or the first point lies before the last bucket.
     pub fn roll(&mut self, timestamps_ms: &[i64], values: &[f64]) {
         assert_eq!(self.resolution, Self::FINEST, "points are rolled finest");
         assert_eq!(timestamps_ms.len(), values.len(), "a value for each time");
-        let behind = |first: &i64| {
-            let start = self.resolution.bucket_start(TimestampMs(*first)).0;
-            self.starts_ms.last().is_none_or(|last| *last < start)
-        };
-        assert!(
-            timestamps_ms.first().is_none_or(behind),
-            "points are cut at the edges of buckets"
-        );
+        let last = self.starts_ms.last();
+        let is_later = |first: &i64| last.is_none_or(|start| start <= first);
+        assert!(timestamps_ms.first().is_none_or(is_later), "pieces ascend");
         roll::append(timestamps_ms, values, self);
     }
 

@@ -12,7 +12,10 @@ use skein_shared::window::{TimestampMs, Window};
 use crate::payload_arena::{PayloadKey, PayloadRef};
 
 /// Length of a head.
-pub(super) const HEAD_BYTES: usize = 4 + 4 + 8 + 8 + 8 + 8 + 4 + 1 + 8 + 4 + 8;
+pub(super) const HEAD_BYTES: usize = 4 + 4 + 8 + 8 + 8 + 8 + ORDER_BYTES;
+
+/// Length of an order.
+pub(super) const ORDER_BYTES: usize = 4 + 1 + 8 + 4 + 8;
 
 /// A head that was read, with the checksum that its payload must complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +29,6 @@ pub(super) struct Head {
 /// The head of the payload behind `reference`.
 pub(super) fn encode(reference: &PayloadRef, payload: &[u8]) -> [u8; HEAD_BYTES] {
     let key = reference.key;
-    let order = key.order;
-    let timestamp = order.record_timestamp;
     let length = u32::try_from(payload.len()).expect("the limits bound a payload");
     let mut head = [0; HEAD_BYTES];
     let mut at = 4;
@@ -40,14 +41,33 @@ pub(super) fn encode(reference: &PayloadRef, payload: &[u8]) -> [u8; HEAD_BYTES]
     put(&key.series.org.0.to_le_bytes());
     put(&key.series.metric.0.to_le_bytes());
     put(&key.first_ms.to_le_bytes());
+    put_order(&key.order, put);
+    let crc32c = checksum::crc32c_of_parts(&[&head[4..], payload]);
+    head[..4].copy_from_slice(&crc32c.to_le_bytes());
+    head
+}
+
+/// Gives `put` the bytes of an order.
+pub(super) fn put_order(order: &Order, mut put: impl FnMut(&[u8])) {
+    let timestamp = order.record_timestamp;
     put(&order.seals.to_le_bytes());
     put(&[u8::from(timestamp.is_some())]);
     put(&timestamp.unwrap_or_default().0.to_le_bytes());
     put(&order.chain.0.to_le_bytes());
     put(&order.offset.0.to_le_bytes());
-    let crc32c = checksum::crc32c_of_parts(&[&head[4..], payload]);
-    head[..4].copy_from_slice(&crc32c.to_le_bytes());
-    head
+}
+
+/// Reads [`put_order`] back.
+pub(super) fn take_order(rest: &mut &[u8]) -> Order {
+    let seals = u32::from_le_bytes(take(rest));
+    let [has_timestamp] = take::<1>(rest);
+    let timestamp = TimestampMs(i64::from_le_bytes(take(rest)));
+    Order {
+        seals,
+        record_timestamp: (has_timestamp != 0).then_some(timestamp),
+        chain: ChainIndex(u32::from_le_bytes(take(rest))),
+        offset: Offset(i64::from_le_bytes(take(rest))),
+    }
 }
 
 impl Head {
@@ -62,15 +82,7 @@ impl Head {
             metric: MetricId(u64::from_le_bytes(take(&mut rest))),
         };
         let first_ms = i64::from_le_bytes(take(&mut rest));
-        let seals = u32::from_le_bytes(take(&mut rest));
-        let [has_timestamp] = take::<1>(&mut rest);
-        let timestamp = TimestampMs(i64::from_le_bytes(take(&mut rest)));
-        let order = Order {
-            seals,
-            record_timestamp: (has_timestamp != 0).then_some(timestamp),
-            chain: ChainIndex(u32::from_le_bytes(take(&mut rest))),
-            offset: Offset(i64::from_le_bytes(take(&mut rest))),
-        };
+        let order = take_order(&mut rest);
         Self {
             key: PayloadKey {
                 window,
@@ -91,8 +103,10 @@ impl Head {
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let (first, behind) = rest.split_first_chunk().expect("a head has a fixed length");
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (first, behind) = rest
+        .split_first_chunk()
+        .expect("what is read has a fixed length");
     *rest = behind;
     *first
 }

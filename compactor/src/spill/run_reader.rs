@@ -1,7 +1,6 @@
 //! Reads one run front to back.
 
 use std::fs::File;
-use std::io::{Error as IoError, ErrorKind as IoErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -57,6 +56,11 @@ impl RunReader {
         Ok(self.head.map(|head| head.key))
     }
 
+    /// Bytes of the payload that the last [`RunReader::peek`] has named.
+    pub fn peeked_bytes(&self) -> usize {
+        self.head.map_or(0, |head| head.payload_bytes)
+    }
+
     /// Moves the next payload into `arena`, by way of `payload`.
     ///
     /// # Errors
@@ -67,12 +71,12 @@ impl RunReader {
             return Ok(());
         };
         if head.payload_bytes as u64 > self.left() {
-            return Err(self.damaged());
+            return Err(self.place.damaged());
         }
         payload.resize(head.payload_bytes, 0);
         self.read(payload)?;
         if !head.is_whole(payload) {
-            return Err(self.damaged());
+            return Err(self.place.damaged());
         }
         arena.push_sorted(head.key, payload);
         Ok(())
@@ -101,7 +105,7 @@ impl RunReader {
         let left = self.unread.end - self.unread.start;
         let count = usize::try_from(left).map_or(self.capacity, |left| left.min(self.capacity));
         if count == 0 {
-            return Err(self.damaged());
+            return Err(self.place.damaged());
         }
         self.buffer.resize(count, 0);
         let read = self.file.read_exact_at(&mut self.buffer, self.unread.start);
@@ -109,11 +113,5 @@ impl RunReader {
         self.unread.start += count as u64;
         self.taken = 0;
         Ok(())
-    }
-
-    fn damaged(&self) -> crate::Error {
-        let reason = "a payload does not read back as it was written";
-        let source = IoError::new(IoErrorKind::InvalidData, reason);
-        self.place.failed("read", source)
     }
 }

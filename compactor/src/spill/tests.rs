@@ -72,7 +72,7 @@ fn groups(mut grouper: SeriesGrouper) -> Result<Vec<Group>> {
     while let Some((window, _)) = grouper.peek() {
         let begins = last.replace(window) != Some(window);
         let chains = begins.then(|| grouper.chains_in(window));
-        let group = grouper.take_series()?.unwrap();
+        let group = grouper.take_payloads()?.unwrap();
         let payload = |r: &_| group.arena().bytes_of(r).to_vec();
         let payloads = group.payloads().iter().map(|r| (r.key, payload(r)));
         groups.push((chains.unwrap_or_default(), payloads.collect()));
@@ -136,11 +136,11 @@ fn a_payload_larger_than_the_buffer_reads_back() {
     arena.push_sorted(key, &payload);
     spill.append(&mut arena).unwrap();
     let mut merged = SeriesGrouper::merged(spill, arena, 0).unwrap();
-    let group = merged.take_series().unwrap().unwrap();
+    let group = merged.take_payloads().unwrap().unwrap();
     let reference = group.payloads()[0];
     assert_eq!(reference.key, key);
     assert_eq!(group.arena().bytes_of(&reference), payload);
-    assert!(merged.take_series().unwrap().is_none());
+    assert!(merged.take_payloads().unwrap().is_none());
 }
 
 #[test]

@@ -167,6 +167,54 @@ async fn segments_are_a_pure_function_of_the_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn merges_of_live_segments_are_the_same_with_little_memory() {
+    let records = records(4, 300);
+    let mut seen = None;
+    for budget in [1 << 28, 4_000] {
+        let world = World::new().await;
+        let settings = CompactorSettings {
+            max_overlays: 1,
+            memory_budget: ByteCount(budget),
+            ..settings()
+        };
+        compact_in(&world, &records, 5, &settings).await;
+        assert_same(&live_points(&world).await, &expected(&records));
+        let segments = summaries(&world).await;
+        assert_eq!(*seen.get_or_insert_with(|| segments.clone()), segments);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_series_longer_than_memory_is_the_same_segment() {
+    // More than one run of a segment has, which the second run of the compactor reads back piece by piece.
+    const PAYLOADS: i64 = 300;
+    let payload = |number: i64| {
+        let first = number * 1000;
+        let point = |index: i64| (NOON + index * 50, (index % 251) as f64);
+        let points: Vec<_> = (first..first + 1010).map(point).collect();
+        record((0, number, NOON + number), (7, 1), &points)
+    };
+    let records: Vec<_> = (0..PAYLOADS).map(payload).collect();
+    let mut seen = None;
+    for budget in [1 << 30, 8 << 20] {
+        let world = World::new().await;
+        let settings = CompactorSettings {
+            max_overlays: 1,
+            memory_budget: ByteCount(budget),
+            ..settings()
+        };
+        compact_in(&world, &records, 2, &settings).await;
+        world.tell_at_end(NOON + DAY + 300_000).await;
+        let report = world.compact_with(&settings).await.unwrap();
+        assert!(report.steps.rollups > 0, "the window is closed");
+        let segments = summaries(&world).await;
+        let points: u64 = segments.values().map(|summary| summary.raw_points).sum();
+        assert_eq!(points, 3 * (PAYLOADS.unsigned_abs() * 1000 + 10));
+        assert_eq!(*seen.get_or_insert_with(|| segments.clone()), segments);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_segment_larger_than_a_part_goes_out_in_parts() {
     let world = World::new().await;
     let mut dice = Dice(3);

@@ -121,7 +121,7 @@ impl Writing<'_> {
             for place in self.input.places(number).iter().filter(is_inside) {
                 self.gather(&mut merge, &mut job, *place);
             }
-            let counts = merge.merge_into(|_| true, &mut segment.series[number]);
+            let counts = merge.merge_into(&mut segment.series[number]);
             job.account.duplicates += counts.duplicates;
         }
         job.segment = Some(Rc::new(segment));
@@ -165,7 +165,7 @@ impl Writing<'_> {
                 merge.gather_segment(&kept);
             }
             let out = &mut segment.series[number];
-            let counts = merge.merge_into(|_| true, out);
+            let counts = merge.merge_into(out);
             job.account.duplicates += counts.duplicates;
             if segment.body == Body::Base {
                 out.orders.clear();

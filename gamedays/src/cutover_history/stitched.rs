@@ -52,7 +52,7 @@ impl Reading<'_> {
             merge.gather_segment(&segment.series[series]);
         }
         let mut merged = SeriesBuffer::default();
-        merge.merge_into(|_| true, &mut merged);
+        merge.merge_into(&mut merged);
         let times = merged.timestamps_ms.into_iter();
         times.zip(merged.values).collect()
     }
@@ -71,7 +71,7 @@ impl Reading<'_> {
             merge.gather_segment(&shown);
         }
         let mut merged = SeriesBuffer::default();
-        merge.merge_into(|_| true, &mut merged);
+        merge.merge_into(&mut merged);
         merged
     }
 

@@ -43,6 +43,44 @@ pub struct OrderRun {
     pub points: u32,
 }
 
+/// Stretches of a series, handed out by the number of their points.
+#[derive(Debug, Clone)]
+pub struct OrderCursor<'a> {
+    rest: &'a [OrderRun],
+    used: u32,
+}
+
+impl<'a> OrderCursor<'a> {
+    /// Begins before the first point of `stretches`.
+    pub fn new(stretches: &'a [OrderRun]) -> Self {
+        Self {
+            rest: stretches,
+            used: 0,
+        }
+    }
+
+    /// Gives `each` the stretches of the next `points`, cut where they begin and end.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn advance(&mut self, mut points: u32, mut each: impl FnMut(OrderRun)) {
+        while points > 0 {
+            let stretch = self.rest[0];
+            let taken = points.min(stretch.points - self.used);
+            each(OrderRun {
+                points: taken,
+                ..stretch
+            });
+            points -= taken;
+            self.used += taken;
+            if self.used == stretch.points {
+                self.rest = &self.rest[1..];
+                self.used = 0;
+            }
+        }
+    }
+}
+
 /// Sorted chains; a chain's index compares as the chain itself does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChainTable(Vec<Chain>);

@@ -1,5 +1,6 @@
 //! Reads a segment's runs, without I/O.
 
+mod series_buffer;
 mod buckets;
 mod stored;
 
@@ -7,7 +8,9 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::format::checksum::crc32c;
-use crate::format::order_column::{self, ChainIndex, ChainTable, Order, OrderRun, OrderShape};
+use crate::format::order_column::{
+    self, ChainIndex, ChainTable, Order, OrderCursor, OrderRun, OrderShape,
+};
 use crate::format::run_page::{PageBlock, PageOrders, RunPage};
 use crate::format::segment_footer::{RunFence, SegmentFooter};
 use crate::format::series_metadata::{self, RunMetadata};
@@ -16,37 +19,10 @@ use crate::format::value_column;
 use crate::ids::SeriesKey;
 use crate::window::{Resolution, TimeSpan, TimestampMs};
 
+pub use self::series_buffer::SeriesBuffer;
 pub use self::stored::{StoredBlock, StoredColumn};
 
 const FORMAT: &str = "segment run";
-
-/// The points of one series, in buffers that are used again.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SeriesBuffer {
-    /// Milliseconds since the epoch, strictly ascending.
-    pub timestamps_ms: Vec<i64>,
-    /// As many values.
-    pub values: Vec<f64>,
-    /// Where they came from; the stretches' points add up to as many.
-    pub orders: Vec<OrderRun>,
-}
-
-impl SeriesBuffer {
-    /// Forgets the points and keeps the memory.
-    pub fn clear(&mut self) {
-        self.timestamps_ms.clear();
-        self.values.clear();
-        self.orders.clear();
-    }
-
-    /// Appends a stretch; joined to the last where both are of the same record.
-    pub fn push_order(&mut self, stretch: OrderRun) {
-        match self.orders.last_mut() {
-            Some(last) if last.order == stretch.order => last.points += stretch.points,
-            Some(_) | None => self.orders.push(stretch),
-        }
-    }
-}
 
 /// What a run's reader has to know of the segment.
 #[derive(Debug, Clone)]
@@ -167,11 +143,11 @@ impl Run {
             Some(first) => &self.orders[*first..],
             None => &sealed,
         };
-        let mut orders = OrderFeed { rest, used: 0 };
+        let mut orders = OrderCursor::new(rest);
         for block in blocks {
             let start = buffer.timestamps_ms.len();
             if TimestampMs(block.last_ms) < span.from || span.to <= TimestampMs(block.first_ms) {
-                orders.skip(block.points);
+                orders.advance(block.points, |_| ());
                 continue;
             }
             self.read_block(block, buffer)?;
@@ -183,9 +159,9 @@ impl Run {
             buffer.values.truncate(start + end);
             buffer.values.drain(start..start + skipped);
             let (skipped, end) = (narrow(skipped), narrow(end));
-            orders.skip(skipped);
-            orders.take(end - skipped, buffer);
-            orders.skip(block.points - end);
+            orders.advance(skipped, |_| ());
+            orders.advance(end - skipped, |stretch| buffer.push_order(stretch));
+            orders.advance(block.points - end, |_| ());
         }
         Ok(())
     }
@@ -339,39 +315,6 @@ fn first_orders(page: &RunPage, orders: &[OrderRun]) -> Option<Vec<usize>> {
         }
     }
     (next == orders.len()).then_some(firsts)
-}
-
-/// Stretches of a series, handed out point by point.
-struct OrderFeed<'a> {
-    rest: &'a [OrderRun],
-    used: u32,
-}
-
-impl OrderFeed<'_> {
-    fn skip(&mut self, points: u32) {
-        self.advance(points, |_| ());
-    }
-
-    fn take(&mut self, points: u32, buffer: &mut SeriesBuffer) {
-        self.advance(points, |stretch| buffer.push_order(stretch));
-    }
-
-    fn advance(&mut self, mut points: u32, mut each: impl FnMut(OrderRun)) {
-        while points > 0 {
-            let stretch = self.rest[0];
-            let taken = points.min(stretch.points - self.used);
-            each(OrderRun {
-                points: taken,
-                ..stretch
-            });
-            points -= taken;
-            self.used += taken;
-            if self.used == stretch.points {
-                self.rest = &self.rest[1..];
-                self.used = 0;
-            }
-        }
-    }
 }
 
 fn narrow(count: usize) -> u32 {

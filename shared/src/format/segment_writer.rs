@@ -5,16 +5,15 @@
 
 mod encoding_bytes;
 mod chain_use;
+mod block_cut;
+mod written_bytes;
 mod run_builder;
 
-use std::fmt;
-
 use bytes::Bytes;
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::format::checksum;
 use crate::format::digest::ContentDigest;
-use crate::format::order_column::{ChainTable, Order, OrderRun};
+use crate::format::order_column::{ChainTable, Order, OrderCursor, OrderRun};
 use crate::format::profile::Profile;
 use crate::format::segment_footer::{self, METADATA, RUNS, RunFence, Section, SegmentFooter};
 use crate::ids::SeriesKey;
@@ -27,16 +26,17 @@ pub use crate::format::series_metadata::SeriesMetadata;
 
 pub use self::encoding_bytes::{EncodingBytes, EncodingCount};
 
+use self::block_cut::{BlockCut, OpenSeries};
 use self::chain_use::ChainUse;
 use self::run_builder::{
-    BlockEncoder, BlockPoints, BlockValues, OrderCursor, RUN_BUCKETS, RUN_POINTS, RunBuilder,
-    block_ranges,
+    BlockEncoder, BlockPoints, BlockValues, RUN_BUCKETS, RUN_POINTS, RunBuilder,
 };
+use self::written_bytes::{SectionHash, WrittenBytes};
 
 /// Version of the choices that the encoder takes; the same input and version give the same bytes.
 pub const ENCODER_VERSION: u32 = 3;
 
-/// The points of one series, in strictly ascending time.
+/// The points of one series, or a piece of them, in strictly ascending time.
 #[derive(Debug, Clone, Copy)]
 pub struct SeriesPoints<'a> {
     /// Milliseconds since the epoch, strictly ascending, inside the segment's window; not empty.
@@ -96,21 +96,10 @@ pub struct SegmentWriter {
     run: RunBuilder,
     metadata: Vec<u8>,
     runs_hash: SectionHash,
-    pending: Vec<u8>,
-    written_bytes: u64,
-    crc32c: u32,
+    written: WrittenBytes,
     last_series: Option<SeriesKey>,
+    open_series: Option<OpenSeries>,
     encoder: BlockEncoder,
-}
-
-/// xxh3-64 of a section that is written bit by bit.
-#[derive(Default)]
-struct SectionHash(Box<Xxh3Default>);
-
-impl fmt::Debug for SectionHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SectionHash({:016x})", self.0.digest())
-    }
 }
 
 impl SegmentWriter {
@@ -135,13 +124,12 @@ impl SegmentWriter {
             run: RunBuilder::default(),
             metadata: Vec::new(),
             runs_hash: SectionHash::default(),
-            pending: Vec::new(),
-            written_bytes: 0,
-            crc32c: 0,
+            written: WrittenBytes::default(),
             last_series: None,
+            open_series: None,
             encoder: BlockEncoder::new(profile),
         };
-        writer.append(&segment_footer::head());
+        writer.written.append(&segment_footer::head());
         writer
     }
 
@@ -156,36 +144,76 @@ impl SegmentWriter {
         points: &SeriesPoints<'_>,
         metadata: Option<&SeriesMetadata>,
     ) {
-        let count = points.values.len();
+        self.begin_series(key, points.values.len(), metadata);
+        self.push_points(points);
+    }
+
+    /// Begins a series of so many points, which come in pieces of whole blocks ([`SegmentWriter::push_points`]). The bytes
+    /// are those of a series that is pushed at once.
+    ///
+    /// # Panics
+    /// If `key` is not greater than the one before, which has to be complete.
+    pub fn begin_series(
+        &mut self,
+        key: SeriesKey,
+        points: usize,
+        metadata: Option<&SeriesMetadata>,
+    ) {
         assert!(self.footer.identity.resolution.is_raw(), "points are raw");
-        assert_eq!(
-            count,
-            points.timestamps_ms.len(),
-            "a value for each timestamp"
-        );
+        assert!(points > 0, "a series has points");
+        self.count_series(key);
+        self.open_series = Some(OpenSeries {
+            key,
+            blocks: BlockCut::new(points),
+            last_ms: None,
+            metadata: self.metadata_to_keep(metadata),
+        });
+    }
+
+    /// How many points the next block of the series has that was begun last; `None` when it is complete.
+    pub fn next_block(&self) -> Option<usize> {
+        let open = self.open_series.as_ref()?;
+        open.blocks.peek().map(|block| block.len())
+    }
+
+    /// Takes the next blocks of the series that was begun.
+    ///
+    /// # Panics
+    /// If `points` are no whole number of blocks, are no later than those before, or break what [`SeriesPoints`] says.
+    pub fn push_points(&mut self, points: &SeriesPoints<'_>) {
+        let count = points.values.len();
+        let times = points.timestamps_ms;
+        assert_eq!(count, times.len(), "a value for each timestamp");
         let has_orders = self.has_orders();
         if has_orders {
             let ordered: u64 = points.orders.iter().map(|run| u64::from(run.points)).sum();
             assert_eq!(count as u64, ordered, "an order for each point");
         }
-        self.begin_series(key, points.timestamps_ms);
+        let mut open = self.open_series.take().expect("a series was begun");
+        assert!(open.last_ms < times.first().copied(), "points ascend");
+        self.count_points(times);
         self.footer.raw_points += count as u64;
         self.footer
             .digest
-            .add_points(key, points.timestamps_ms, points.values);
+            .add_points(open.key, times, points.values);
+        open.last_ms = times.last().copied();
         let mut orders = OrderCursor::new(points.orders);
-        let mut metadata = self.metadata_to_keep(metadata);
-        for range in block_ranges(count) {
-            self.make_room(key, range.len(), RUN_POINTS);
+        let mut at = 0;
+        while at < count {
+            let block = open.blocks.next().expect("no more points than were said");
+            let range = at..at + block.len();
+            at = range.end;
+            self.make_room(open.key, range.len(), RUN_POINTS);
             if has_orders {
-                self.run.push_orders(key, range.len(), &mut orders);
+                self.run.push_orders(open.key, range.len(), &mut orders);
             }
             let block = BlockPoints {
-                timestamps_ms: &points.timestamps_ms[range.clone()],
+                timestamps_ms: &times[range.clone()],
                 values: BlockValues::Points(&points.values[range]),
             };
-            self.push_block(key, &block, &mut metadata);
+            self.push_block(open.key, &block, &mut open.metadata);
         }
+        self.open_series = Some(open);
     }
 
     /// Takes the buckets of one series, into a segment of their resolution, which has no chains.
@@ -201,11 +229,12 @@ impl SegmentWriter {
         let resolution = self.footer.identity.resolution;
         assert_eq!(rollup.resolution(), resolution, "buckets of the segment's");
         assert!(!self.has_orders(), "a rollup has no chains");
-        self.begin_series(key, &rollup.starts_ms);
+        self.count_series(key);
+        self.count_points(&rollup.starts_ms);
         self.footer.raw_points += rollup.raw_points();
         self.footer.digest.add_rollup(key, rollup);
         let mut metadata = self.metadata_to_keep(metadata);
-        for range in block_ranges(rollup.len()) {
+        for range in BlockCut::new(rollup.len()) {
             self.make_room(key, range.len(), RUN_BUCKETS);
             let block = BlockPoints {
                 timestamps_ms: &rollup.starts_ms[range.clone()],
@@ -251,13 +280,12 @@ impl SegmentWriter {
 
     /// Hands out what is written so far once there are `at_least_bytes` of it.
     pub fn take_bytes(&mut self, at_least_bytes: usize) -> Option<Bytes> {
-        let enough = !self.pending.is_empty() && self.pending.len() >= at_least_bytes;
-        enough.then(|| std::mem::take(&mut self.pending).into())
+        self.written.take(at_least_bytes)
     }
 
     /// Bytes written so far, handed out or not.
     pub fn written_bytes(&self) -> u64 {
-        self.written_bytes
+        self.written.len()
     }
 
     /// Points taken so far.
@@ -271,20 +299,21 @@ impl SegmentWriter {
     /// As [`SegmentFooter::encode`].
     pub fn finish(mut self) -> Option<FinishedSegment> {
         let last_series = self.last_series?;
+        assert_eq!(self.next_block(), None, "the last series is complete");
         self.end_run();
-        let runs_end = self.written_bytes;
+        let runs_end = self.written.len();
         let metadata = std::mem::take(&mut self.metadata);
-        self.append(&metadata);
+        self.written.append(&metadata);
         self.footer.sections = vec![
             Section {
                 name: RUNS.to_owned(),
                 bytes: segment_footer::HEAD_BYTES as u64..runs_end,
-                xxh3: self.runs_hash.0.digest(),
+                xxh3: self.runs_hash.digest(),
                 required: true,
             },
             Section {
                 name: METADATA.to_owned(),
-                bytes: runs_end..self.written_bytes,
+                bytes: runs_end..self.written.len(),
                 xxh3: xxh3_64(&metadata),
                 required: false,
             },
@@ -294,13 +323,13 @@ impl SegmentWriter {
         }
         (self.footer.chains, self.footer.chain_numbers) = self.chains.table();
         let tail = self.footer.encode();
-        self.append(&tail);
+        self.written.append(&tail);
         self.encoder.encodings.count("footer", 0, tail.len());
         let (first_timestamp, last_timestamp) = self.footer.time_bounds();
         let summary = SegmentSummary {
-            size_bytes: self.written_bytes,
+            size_bytes: self.written.len(),
             tail_bytes: u32::try_from(tail.len()).expect("an envelope stays below 4 GiB"),
-            crc32c: self.crc32c,
+            crc32c: self.written.crc32c(),
             digest: self.footer.digest,
             points: self.footer.points,
             raw_points: self.footer.raw_points,
@@ -311,17 +340,23 @@ impl SegmentWriter {
             last_series,
         };
         Some(FinishedSegment {
-            rest: self.pending.into(),
+            rest: self.written.rest(),
             summary,
             encodings: self.encoder.encodings,
         })
     }
 
-    fn begin_series(&mut self, key: SeriesKey, timestamps_ms: &[i64]) {
+    fn count_series(&mut self, key: SeriesKey) {
+        assert_eq!(self.next_block(), None, "the series before is complete");
         assert!(
             self.last_series.is_none_or(|last| last < key),
             "series are pushed in order"
         );
+        self.last_series = Some(key);
+        self.footer.series += 1;
+    }
+
+    fn count_points(&mut self, timestamps_ms: &[i64]) {
         let (Some(first), Some(last)) = (timestamps_ms.first(), timestamps_ms.last()) else {
             panic!("a series has points");
         };
@@ -330,8 +365,6 @@ impl SegmentWriter {
             let inside = span.contains(TimestampMs(timestamp));
             assert!(inside, "points lie in the segment's window: {timestamp}");
         }
-        self.last_series = Some(key);
-        self.footer.series += 1;
         self.footer.points += timestamps_ms.len() as u64;
     }
 
@@ -343,7 +376,7 @@ impl SegmentWriter {
             return;
         };
         self.footer.runs.push(RunFence {
-            offset: self.written_bytes,
+            offset: self.written.len(),
             metadata_offset: self.metadata.len() as u64,
             ..ended.fence
         });
@@ -357,18 +390,7 @@ impl SegmentWriter {
             .encodings
             .count("series metadata", 0, ended.metadata.len());
         self.metadata.extend_from_slice(&ended.metadata);
-        self.runs_hash.0.update(&ended.bytes);
-        self.append(&ended.bytes);
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        let length = bytes.len() as u64;
-        self.crc32c = if self.written_bytes == 0 {
-            checksum::crc32c(bytes)
-        } else {
-            checksum::combine(self.crc32c, checksum::crc32c(bytes), length)
-        };
-        self.pending.extend_from_slice(bytes);
-        self.written_bytes += length;
+        self.runs_hash.update(&ended.bytes);
+        self.written.append(&ended.bytes);
     }
 }

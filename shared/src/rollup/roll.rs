@@ -10,8 +10,18 @@ const WIDTH_MS: i64 = match Rollup::FINEST.bucket_width() {
     None => panic!("the finest buckets have a width"),
 };
 
-/// Appends the buckets of `timestamps_ms`, which ascend, and as many values.
+/// Appends the buckets of `timestamps_ms`, which ascend, and as many values. Those that still lie in the last bucket
+/// are added to it.
 pub(super) fn append(timestamps_ms: &[i64], values: &[f64], out: &mut Rollup) {
+    let in_last = in_last_bucket(timestamps_ms, out);
+    let ((_, timestamps_ms), (added, values)) =
+        (timestamps_ms.split_at(in_last), values.split_at(in_last));
+    if in_last > 0 {
+        let mut last = out.bucket(out.len() - 1);
+        out.truncate(out.len() - 1);
+        add(&mut last, added);
+        out.push(&last);
+    }
     // Nearly always, and then no bucket has to be looked at twice.
     let all_finite = are_finite(values);
     let (mut from, mut points) = (0, 1);
@@ -29,6 +39,19 @@ pub(super) fn append(timestamps_ms: &[i64], values: &[f64], out: &mut Rollup) {
         out.push(&bucket);
         (from, points) = (end, end - from);
     }
+}
+
+/// How many of the first points lie in the last bucket.
+fn in_last_bucket(timestamps_ms: &[i64], out: &Rollup) -> usize {
+    let (Some(first), Some(start)) = (timestamps_ms.first(), out.starts_ms.last()) else {
+        return 0;
+    };
+    let inside = first.rem_euclid(WIDTH_MS);
+    if first.saturating_sub(inside) != *start {
+        return 0;
+    }
+    let last_ms = first.saturating_add(WIDTH_MS - 1 - inside);
+    timestamps_ms.partition_point(|ms| *ms <= last_ms)
 }
 
 /// Where the bucket that begins at `from` and ends with `last_ms` ends. A bucket has about as many points as the one
@@ -88,6 +111,12 @@ fn of_finite(start_ms: i64, values: &[f64]) -> Bucket {
 /// The bucket of any values, NaNs and infinities among them.
 fn of_any(start_ms: i64, values: &[f64]) -> Bucket {
     let mut bucket = Bucket::empty(start_ms);
+    add(&mut bucket, values);
+    bucket
+}
+
+/// Adds any values, which come later than those of the bucket.
+fn add(bucket: &mut Bucket, values: &[f64]) {
     for &value in values {
         if value.is_nan() {
             bucket.nans += 1;
@@ -104,9 +133,6 @@ fn of_any(start_ms: i64, values: &[f64]) -> Bucket {
         bucket.sum += value;
         bucket.last = value;
     }
-    Bucket {
-        sum: canonical(bucket.sum),
-        increase: canonical(bucket.increase),
-        ..bucket
-    }
+    bucket.sum = canonical(bucket.sum);
+    bucket.increase = canonical(bucket.increase);
 }

@@ -151,6 +151,23 @@ impl SegmentCursor {
             .await
     }
 
+    /// Reads what the next run has of the series that comes next, as [`SegmentCursor::next`] does all of it: in ascending
+    /// time, with the metadata beside the first piece. The next call goes on where this one has ended.
+    ///
+    /// # Errors
+    /// As [`SegmentCursor::next`].
+    pub async fn next_piece(
+        &mut self,
+        buffer: &mut SeriesBuffer,
+    ) -> Result<Option<(SeriesKey, Option<SeriesMetadata>)>> {
+        buffer.clear();
+        let Some(key) = self.peek().await? else {
+            return Ok(None);
+        };
+        let metadata = self.read_piece(|run, index, span| run.read(index, span, buffer))?;
+        Ok(Some((key, metadata)))
+    }
+
     /// Reads the buckets of the next series into `rollup` (begun anew) and moves on; `None` at the end. Buckets count
     /// that begin in the range's span.
     ///
@@ -180,14 +197,22 @@ impl SegmentCursor {
         let mut metadata = None;
         // A long series goes on in the next run.
         while self.peek().await? == Some(key) {
-            let Some(open) = &mut self.open else {
-                break;
-            };
-            let read = read(&open.run, open.next, self.range.span);
-            self.file.located(read)?;
-            metadata = metadata.or(self.skip());
+            metadata = metadata.or(self.read_piece(&mut read)?);
         }
         Ok(Some((key, metadata)))
+    }
+
+    /// Reads what the open run has of the series that was peeked, and moves on; answers its metadata.
+    fn read_piece(
+        &mut self,
+        read: impl FnOnce(&Run, usize, TimeSpan) -> Result<()>,
+    ) -> Result<Option<SeriesMetadata>> {
+        let Some(open) = &self.open else {
+            return Ok(None);
+        };
+        let read = read(&open.run, open.next, self.range.span);
+        self.file.located(read)?;
+        Ok(self.skip())
     }
 
     /// Moves over one series and gives its metadata.

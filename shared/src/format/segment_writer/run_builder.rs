@@ -5,12 +5,10 @@ use std::ops::Range;
 use super::EncodingBytes;
 use super::chain_use::ChainUse;
 use crate::format::checksum::crc32c;
-use crate::format::order_column::{self, OrderRun};
+use crate::format::order_column::{self, OrderCursor, OrderRun};
 use crate::format::profile::Profile;
 use crate::format::rollup_columns::{RollupColumn, RollupEncoder};
-use crate::format::run_page::{
-    BLOCK_POINTS, PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage,
-};
+use crate::format::run_page::{PageBlock, PageOrders, PageSeries, RUN_BLOCKS, RunPage};
 use crate::format::segment_footer::RunFence;
 use crate::format::series_metadata::{self, RunMetadata, SeriesMetadata};
 use crate::format::timestamp_column::TimestampEncoder;
@@ -130,7 +128,12 @@ impl RunBuilder {
         if self.begins(key) {
             self.series_stretches = self.stretches.len();
         }
-        orders.take(points, self.series_stretches, &mut self.stretches);
+        // Equal neighbours become one stretch, so that how a caller cut them does not show in the bytes.
+        let (from, stretches) = (self.series_stretches, &mut self.stretches);
+        orders.advance(narrow(points), |next| match stretches[from..].last_mut() {
+            Some(last) if last.order == next.order => last.points += next.points,
+            Some(_) | None => stretches.push(next),
+        });
     }
 
     fn begins(&self, key: SeriesKey) -> bool {
@@ -240,48 +243,6 @@ impl RunBuilder {
             fence,
         })
     }
-}
-
-/// The stretches of a series, handed out block by block.
-#[derive(Debug)]
-pub(super) struct OrderCursor<'a> {
-    rest: &'a [OrderRun],
-    used: u32,
-}
-
-impl<'a> OrderCursor<'a> {
-    pub(super) fn new(stretches: &'a [OrderRun]) -> Self {
-        Self {
-            rest: stretches,
-            used: 0,
-        }
-    }
-
-    /// Appends the next `points` to `out`; equal neighbours from `series_start` on become one stretch,
-    /// so that how a caller cut them does not show in the bytes.
-    fn take(&mut self, points: usize, series_start: usize, out: &mut Vec<OrderRun>) {
-        let mut left = narrow(points);
-        while left > 0 {
-            let stretch = self.rest[0];
-            let points = left.min(stretch.points - self.used);
-            match out[series_start..].last_mut() {
-                Some(last) if last.order == stretch.order => last.points += points,
-                Some(_) | None => out.push(OrderRun { points, ..stretch }),
-            }
-            left -= points;
-            self.used += points;
-            if self.used == stretch.points {
-                self.rest = &self.rest[1..];
-                self.used = 0;
-            }
-        }
-    }
-}
-
-/// Cuts `points` into as few blocks as there may be, of equal size but for one point.
-pub(super) fn block_ranges(points: usize) -> impl Iterator<Item = Range<usize>> {
-    let blocks = points.div_ceil(BLOCK_POINTS);
-    (0..blocks).map(move |index| points * index / blocks..points * (index + 1) / blocks)
 }
 
 fn narrow(length: usize) -> u32 {

@@ -47,29 +47,53 @@ impl ShardManifest {
             .map(|leaf| LeafScope::of_list(leaf * LEAF_LISTS));
         let scopes = cold.map(|(scope, _)| *scope).chain(full);
         let missing = scopes.filter(|scope| !carried.contains(scope));
-        missing.map(|scope| self.part(scope)).collect()
+        self.parts(missing).into_values().collect()
     }
 
     /// The leaves that hold just what the manifest says there.
     pub fn carried_leaves(&self) -> impl Iterator<Item = &LeafRef> {
-        let says = |leaf: &&LeafRef| self.part(leaf.scope).content() == leaf.content;
+        let parts = self.parts(self.leaves.iter().map(|leaf| leaf.scope));
+        let says = move |leaf: &&LeafRef| {
+            let part = parts.get(&leaf.scope);
+            part.is_some_and(|part| part.content() == leaf.content)
+        };
         self.leaves.iter().filter(says)
     }
 
-    /// What the manifest says within `scope`.
-    fn part(&self, scope: LeafScope) -> ManifestLeaf {
-        let is_of = |window: &Window| LeafScope::of_window(*window) == scope;
-        let segments = self.segments.iter().filter(|s| is_of(&s.window)).cloned();
-        let seals = self.seals.iter().filter_map(|seal| seal.within(is_of));
-        let lists = self.quarantine.iter().enumerate();
-        let lists = lists.filter(|(place, _)| LeafScope::of_list(*place) == scope);
-        ManifestLeaf {
+    /// What the manifest says within each of `scopes`, found in one pass.
+    fn parts(&self, scopes: impl Iterator<Item = LeafScope>) -> BTreeMap<LeafScope, ManifestLeaf> {
+        let empty = |scope| ManifestLeaf {
             shard: self.shard,
             scope,
-            segments: segments.collect(),
-            seals: seals.collect(),
-            quarantine: lists.map(|(_, list)| list.clone()).collect(),
+            segments: Vec::new(),
+            seals: Vec::new(),
+            quarantine: Vec::new(),
+        };
+        let mut parts: BTreeMap<_, _> = scopes.map(|scope| (scope, empty(scope))).collect();
+        if parts.is_empty() {
+            return parts;
         }
+        for segment in &self.segments {
+            if let Some(part) = parts.get_mut(&LeafScope::of_window(segment.window)) {
+                part.segments.push(segment.clone());
+            }
+        }
+        for seal in &self.seals {
+            for (scope, windows) in seal.by_scope() {
+                if let Some(part) = parts.get_mut(&scope) {
+                    part.seals.push(SealRef {
+                        windows,
+                        ..seal.clone()
+                    });
+                }
+            }
+        }
+        for (place, list) in self.quarantine.iter().enumerate() {
+            if let Some(part) = parts.get_mut(&LeafScope::of_list(place)) {
+                part.quarantine.push(list.clone());
+            }
+        }
+        parts
     }
 
     /// What is in none of `leaves`.
@@ -127,6 +151,16 @@ impl ShardManifest {
 }
 
 impl SealRef {
+    /// Its windows by the leaf that they are of.
+    fn by_scope(&self) -> BTreeMap<LeafScope, BTreeSet<Window>> {
+        let mut scopes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for window in &self.windows {
+            let scope = LeafScope::of_window(*window);
+            scopes.entry(scope).or_default().insert(*window);
+        }
+        scopes
+    }
+
     /// The seal of those of its windows that `is_of` holds for; `None` without any.
     fn within(&self, is_of: impl Fn(&Window) -> bool) -> Option<Self> {
         let windows: BTreeSet<_> = self.windows.iter().copied().filter(&is_of).collect();
