@@ -79,13 +79,12 @@ impl LiveSegments {
         key: SeriesKey,
         mut take: impl FnMut(usize, &mut SeriesBuffer, Option<SeriesMetadata>) -> Result<()>,
     ) -> Result<()> {
+        let (runtime, buffer) = (&self.runtime, &mut self.buffer);
         for (file, cursor) in self.cursors.iter_mut().enumerate() {
-            while self.runtime.block_on(cursor.peek())? == Some(key) {
-                let next = self.runtime.block_on(cursor.next_piece(&mut self.buffer))?;
-                if let Some((_, metadata)) = next {
-                    self.points += self.buffer.values.len() as u64;
-                    take(file, &mut self.buffer, metadata)?;
-                }
+            while runtime.block_on(cursor.peek())? == Some(key) {
+                let piece = runtime.block_on(cursor.next_piece(buffer))?;
+                self.points += buffer.values.len() as u64;
+                take(file, buffer, piece.and_then(|(_, metadata)| metadata))?;
             }
         }
         Ok(())

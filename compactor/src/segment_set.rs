@@ -93,6 +93,9 @@ impl SegmentSet {
     ///
     /// # Errors
     /// What reading them back gives.
+    ///
+    /// # Panics
+    /// On a target whose addresses have fewer than 64 bits, with more points than they span.
     pub fn begin_long<'a>(
         &mut self,
         key: SeriesKey,

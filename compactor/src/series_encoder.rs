@@ -21,7 +21,7 @@ use crate::series_merger::{MergedSeries, SeriesCounts, SeriesMerger};
 use crate::stage_timers::Stage;
 
 /// Series are merged and then encoded in batches, so that a clock is asked once for many points: a batch is full with
-/// so many points, or so many series.
+/// so many points, or so many series, and behind a long one, which is read from the disk while it is encoded.
 const BATCH_POINTS: usize = 2048;
 const BATCH_SERIES: usize = 64;
 
@@ -79,8 +79,11 @@ impl Batch {
 
     /// The next series is there.
     fn keep_next(&mut self) {
-        let points = self.series[self.filled].point_count();
-        self.points = self.points.saturating_add(points);
+        let next = &self.series[self.filled];
+        self.points = match next.long {
+            Some(_) => usize::MAX,
+            None => self.points + next.points.values.len(),
+        };
         self.filled += 1;
     }
 
@@ -177,7 +180,7 @@ pub fn encode_segment(
         input.timers.record(Stage::Merge, merged - started);
         input.timers.record(Stage::Encode, merged.elapsed());
         segments.take_parts(part_bytes, &mut emit);
-        // A long series fills its batch, and so it is the last one.
+        // A long series ends its batch.
         if let Some(last) = batch.last() {
             encode_long(&mut segments, last, &input, |segments| {
                 segments.take_parts(part_bytes, &mut emit);

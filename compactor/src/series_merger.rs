@@ -50,9 +50,9 @@ pub struct MergedSeries {
 
 impl MergedSeries {
     /// How many points are left.
-    pub fn point_count(&self) -> usize {
+    fn point_count(&self) -> u64 {
         let long = self.long.as_ref().map_or(0, PointRuns::points);
-        self.points.values.len() + usize::try_from(long).expect("an address has 64 bits")
+        self.points.values.len() as u64 + long
     }
 }
 
@@ -108,6 +108,7 @@ impl SeriesMerger {
         out: &mut MergedSeries,
     ) -> Result<SeriesCounts> {
         self.merge.clear();
+        self.runs = None;
         self.counted = SeriesCounts::default();
         let rule = SliceRule {
             window: input.identity.window,
@@ -127,7 +128,7 @@ impl SeriesMerger {
             Some(runs) => Some(self.join(runs, rule)?),
             None => None,
         };
-        self.counted.counts.kept = out.point_count() as u64;
+        self.counted.counts.kept = out.point_count();
         Ok(self.counted)
     }
 
@@ -307,7 +308,8 @@ impl Joining {
     fn step(&mut self, bytes: usize, counts: &mut MergeCounts) -> Result<bool> {
         self.merge.clear();
         self.merge.gather_segment(&self.merged);
-        let full = self.merge.held_bytes() + bytes;
+        // A chunk at the least, or it would never end.
+        let full = self.merge.held_bytes() + bytes.max(1);
         while self.merge.held_bytes() < full
             && let Some(reader) = self.earliest()
         {

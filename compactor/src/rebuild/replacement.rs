@@ -191,15 +191,14 @@ async fn count_struck(
     let deletes = &context.writer.deletes;
     let mask_of = |segment| DeleteMask::new(pending(deletes, manifest, segment), &chains);
     let masks: Vec<DeleteMask> = live.iter().map(mask_of).collect();
-    let (runtime, timelines) = (
-        context.writer.runtime.clone(),
-        context.writer.timelines.clone(),
-    );
+    let writer = &context.writer;
+    let reads = (writer.runtime.clone(), writer.live_read_bytes);
+    let timelines = writer.timelines.clone();
     let window = live
         .first()
         .map_or(Window::of(TimestampMs(0)), |s| s.window);
     let counted = tokio::task::spawn_blocking(move || {
-        let mut live = LiveSegments::new(runtime, &files, &chains, Part::WHOLE.series);
+        let mut live = LiveSegments::new(reads, &files, &chains, Part::WHOLE.series);
         let mut rule = OwnershipRule::new(&timelines, window, &chains);
         let mut struck = Struck::default();
         while let Some(key) = live.least()? {
@@ -207,6 +206,7 @@ async fn count_struck(
                 masks[file].drop_of_segment(key, points, &mut struck.deleted);
                 let not_owned = rule.count_by_time(key.org, &points.timestamps_ms);
                 *struck.not_owned.entry(key.org).or_default() += not_owned;
+                Ok(())
             })?;
         }
         Ok(struck)

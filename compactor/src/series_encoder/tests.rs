@@ -48,7 +48,7 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
     let series = prop::sample::select(vec![(1, 1), (1, 1), (1, 1), (1, 2), (2, 1), (3, 9)]);
     let points = (0..600_i64, -3..9_i64, 1..60_i64).prop_map(|(start, step, count)| {
         // Not before the window.
-        let time = |n| WINDOW.start().0 + (start * MINUTE / 10 + n * step * 700).max(0);
+        let time = |n: i64| WINDOW.start().0 + (start * MINUTE / 10 + n * step * 700).max(0);
         (0..count).map(time).collect()
     });
     let write = (series, 0..3_u32, prop::option::of(0..500_i64), points);
@@ -139,7 +139,11 @@ fn timelines() -> Timelines {
     let cut = WINDOW.start().0 + 30 * MINUTE;
     let phases = [phase(i64::MIN, Pipeline::Old), phase(cut, Pipeline::New)];
     let table = chains();
-    let ends = table.chains().iter().cloned().zip([i64::MAX, 40].map(Offset));
+    let ends = table
+        .chains()
+        .iter()
+        .cloned()
+        .zip([i64::MAX, 40].map(Offset));
     let cutover = OrgCutover {
         version: 1,
         state: CutoverState::Sealed,

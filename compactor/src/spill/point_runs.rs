@@ -147,9 +147,13 @@ impl PointRuns {
         let chunk = &mut self.chunk;
         chunk.clear();
         chunk.extend_from_slice(&[0; HEAD_BYTES]);
-        chunk.extend(times.iter().flat_map(|ms| ms.to_le_bytes()));
-        let values = values.iter();
-        chunk.extend(values.flat_map(|value| value.to_bits().to_le_bytes()));
+        chunk.reserve(times.len() * POINT_BYTES);
+        for ms in times {
+            chunk.extend_from_slice(&ms.to_le_bytes());
+        }
+        for value in values {
+            chunk.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
         let points = u32::try_from(times.len()).expect("a chunk is small");
         let mut stretches = 0_u32;
         orders.advance(points, |stretch| {

@@ -61,10 +61,10 @@ mod tests {
         for points in [0, 1, 8_191, 8_192, 8_193, 100_000, 8_640_000] {
             let blocks: Vec<_> = BlockCut::new(points).collect();
             assert_eq!(blocks.len(), points.div_ceil(BLOCK_POINTS));
-            let ends = blocks.iter().map(|block| block.end);
+            let mut ends = blocks.iter().map(|block| block.end);
             let begins = blocks.iter().map(|block| block.start).skip(1);
             assert!(ends.clone().zip(begins).all(|(end, begin)| end == begin));
-            assert_eq!(ends.last().unwrap_or_default(), points);
+            assert_eq!(ends.next_back().unwrap_or_default(), points);
             let lengths = || blocks.iter().map(ExactSizeIterator::len);
             let (least, most) = (lengths().min(), lengths().max());
             assert!(most.unwrap_or_default() - least.unwrap_or_default() <= 1);

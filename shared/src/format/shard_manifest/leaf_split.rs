@@ -78,14 +78,9 @@ impl ShardManifest {
                 part.segments.push(segment.clone());
             }
         }
-        for seal in &self.seals {
-            for (scope, windows) in seal.by_scope() {
-                if let Some(part) = parts.get_mut(&scope) {
-                    part.seals.push(SealRef {
-                        windows,
-                        ..seal.clone()
-                    });
-                }
+        for (scope, seal) in self.seals.iter().flat_map(SealRef::by_scope) {
+            if let Some(part) = parts.get_mut(&scope) {
+                part.seals.push(seal);
             }
         }
         for (place, list) in self.quarantine.iter().enumerate() {
@@ -151,14 +146,21 @@ impl ShardManifest {
 }
 
 impl SealRef {
-    /// Its windows by the leaf that they are of.
-    fn by_scope(&self) -> BTreeMap<LeafScope, BTreeSet<Window>> {
+    /// The seal of the windows of each leaf.
+    fn by_scope(&self) -> impl Iterator<Item = (LeafScope, Self)> {
         let mut scopes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for window in &self.windows {
             let scope = LeafScope::of_window(*window);
             scopes.entry(scope).or_default().insert(*window);
         }
-        scopes
+        let seal = |(scope, windows)| {
+            let seal = Self {
+                windows,
+                ..self.clone()
+            };
+            (scope, seal)
+        };
+        scopes.into_iter().map(seal)
     }
 
     /// The seal of those of its windows that `is_of` holds for; `None` without any.
