@@ -22,7 +22,6 @@ use skein_shared::format::segment_reader::SeriesBuffer;
 use skein_shared::format::segment_writer::SeriesMetadata;
 use skein_shared::format::shard_manifest::Deleted;
 use skein_shared::ids::{OrgId, SeriesKey};
-use skein_shared::window::Window;
 
 use crate::duplicate_rule::{MergeCounts, SeriesMerge};
 use crate::error::Result;
@@ -79,13 +78,6 @@ pub struct SeriesMerger {
     first: SeriesBuffer,
 }
 
-/// What slices of a series are made by.
-#[derive(Debug, Clone, Copy)]
-struct SliceRule<'a> {
-    window: Window,
-    memory: &'a MergeMemory,
-}
-
 impl SeriesMerger {
     /// What deletes have taken since it was asked last.
     pub fn take_deleted(&mut self) -> Deleted {
@@ -110,22 +102,19 @@ impl SeriesMerger {
         self.merge.clear();
         self.runs = None;
         self.counted = SeriesCounts::default();
-        let rule = SliceRule {
-            window: input.identity.window,
-            memory: input.merge_memory,
-        };
+        let memory = input.merge_memory;
         out.key = key;
-        out.metadata = self.gather_fresh(input, key, rule)?;
-        self.gather_live(input, key, (rule, &mut out.metadata))?;
+        out.metadata = self.gather_fresh(input, key, memory)?;
+        self.gather_live(input, key, (memory, &mut out.metadata))?;
         if self.runs.is_some() {
             out.points.clear();
-            self.spill(rule, None)?;
+            self.spill(memory, None)?;
         } else {
             let merged = self.merge.merge_into(&mut out.points);
             self.counted.counts.add(merged);
         }
         out.long = match self.runs.take() {
-            Some(runs) => Some(self.join(runs, rule)?),
+            Some(runs) => Some(self.join(runs, memory)?),
             None => None,
         };
         self.counted.counts.kept = out.point_count();
@@ -137,32 +126,30 @@ impl SeriesMerger {
         &mut self,
         input: &mut SegmentInput<'_>,
         key: SeriesKey,
-        rule: SliceRule<'_>,
+        memory: &MergeMemory,
     ) -> Result<Option<SeriesMetadata>> {
-        let mut newest = None;
-        while input.fresh.peek() == Some((rule.window, key))
+        let (window, mut newest) = (input.identity.window, None);
+        while input.fresh.peek() == Some((window, key))
             && let Some(group) = input.fresh.take_payloads()?
         {
             let (mask, ownership) = (input.mask, &mut input.ownership);
             let says = |order, times: &[i64]| {
-                let is_left = !mask.takes_record(key, order, rule.window);
+                let is_left = !mask.takes_record(key, order, window);
                 let word = ownership.word(key.org, order, times);
                 word.filter(|_| is_left)
             };
             let before = self.merge.gathered_points();
             let said = gather(group, input.chain_indexes, &mut self.merge, says);
             self.counted.points_in += self.merge.gathered_points() - before;
-            if weight(&newest) < weight(&said) {
-                newest = said;
-            }
-            if self.merge.held_bytes() >= rule.memory.bytes {
+            keep_weightiest(&mut newest, said);
+            if self.merge.held_bytes() >= memory.bytes {
                 self.strike_out(input, key);
-                let next_ms = input.fresh.next_ms((rule.window, key));
-                self.spill(rule, next_ms)?;
+                let next_ms = input.fresh.next_ms((window, key));
+                self.spill(memory, next_ms)?;
             }
         }
         self.strike_out(input, key);
-        let newest = newest.filter(|_| !input.expiry.drops(key.org, rule.window));
+        let newest = newest.filter(|_| !input.expiry.drops(key.org, window));
         Ok(newest.map(|(_, metadata)| metadata))
     }
 
@@ -190,9 +177,9 @@ impl SeriesMerger {
         &mut self,
         input: &mut SegmentInput<'_>,
         key: SeriesKey,
-        (rule, metadata): (SliceRule<'_>, &mut Option<SeriesMetadata>),
+        (memory, metadata): (&MergeMemory, &mut Option<SeriesMetadata>),
     ) -> Result<()> {
-        let masks = input.live_masks;
+        let (window, masks) = (input.identity.window, input.live_masks);
         let mut said = Said::default();
         input.live.take(key, |file, points, theirs| {
             let mask = &masks[file];
@@ -201,14 +188,14 @@ impl SeriesMerger {
             let others = input.ownership.drop_of_segment(key.org, points);
             self.count_not_owned(key.org, others);
             self.merge.gather_segment(points);
-            let says = |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, rule.window);
+            let says = |theirs: &SeriesMetadata| !mask.takes_record(key, theirs.order, window);
             if said.file != file {
                 let before = std::mem::replace(&mut said, Said::of(file));
                 keep_newest(metadata, before.word());
             }
             said.add(theirs.filter(says), others, points);
-            if self.merge.held_bytes() >= rule.memory.bytes {
-                self.spill(rule, None)?;
+            if self.merge.held_bytes() >= memory.bytes {
+                self.spill(memory, None)?;
             }
             Ok(())
         })?;
@@ -218,14 +205,14 @@ impl SeriesMerger {
 
     /// Merges what is gathered, and brings it to the disk. Points from `next_ms` on are gathered again where they are few:
     /// those that come next compete with them, and slices that follow one another are one run.
-    fn spill(&mut self, rule: SliceRule<'_>, next_ms: Option<i64>) -> Result<()> {
+    fn spill(&mut self, memory: &MergeMemory, next_ms: Option<i64>) -> Result<()> {
         let merged = self.merge.merge_into(&mut self.slice);
         self.merge.clear();
         // What is kept is counted at the end: some of it is gathered again.
         self.counted.counts.add(MergeCounts { kept: 0, ..merged });
         let mut runs = match self.runs.take() {
             Some(runs) => runs,
-            None => PointRuns::create(&rule.memory.place)?,
+            None => PointRuns::create(&memory.place)?,
         };
         let points = self.slice.values.len();
         let before = count_before(&self.slice, next_ms);
@@ -238,25 +225,25 @@ impl SeriesMerger {
             runs.append(&self.slice)?;
         }
         if runs.runs() >= MOST_RUNS {
-            runs = self.join(runs, rule)?;
+            runs = self.join(runs, memory)?;
         }
         self.runs = Some(runs);
         Ok(())
     }
 
     /// Merges all runs into one.
-    fn join(&mut self, runs: PointRuns, rule: SliceRule<'_>) -> Result<PointRuns> {
+    fn join(&mut self, runs: PointRuns, memory: &MergeMemory) -> Result<PointRuns> {
         if runs.runs() <= 1 {
             return Ok(runs);
         }
         let mut joining = Joining {
             readers: runs.readers()?,
-            joined: PointRuns::create(&rule.memory.place)?,
+            joined: PointRuns::create(&memory.place)?,
             merge: SeriesMerge::default(),
             merged: SeriesBuffer::default(),
             piece: SeriesBuffer::default(),
         };
-        while joining.step(rule.memory.bytes, &mut self.counted.counts)? {}
+        while joining.step(memory.bytes, &mut self.counted.counts)? {}
         Ok(joining.joined)
     }
 }
@@ -382,9 +369,14 @@ fn gather(
     Some((word, SeriesMetadata { order, entries }))
 }
 
-fn weight(said: &Option<(Word, SeriesMetadata)>) -> Option<(Word, Order)> {
-    let said = said.as_ref();
-    said.map(|(word, metadata)| (*word, metadata.order))
+fn keep_weightiest(
+    ours: &mut Option<(Word, SeriesMetadata)>,
+    theirs: Option<(Word, SeriesMetadata)>,
+) {
+    let weight = |(word, metadata): &(Word, SeriesMetadata)| (*word, metadata.order);
+    if ours.as_ref().map(weight) < theirs.as_ref().map(weight) {
+        *ours = theirs;
+    }
 }
 
 fn keep_newest(ours: &mut Option<SeriesMetadata>, theirs: Option<SeriesMetadata>) {
@@ -393,3 +385,6 @@ fn keep_newest(ours: &mut Option<SeriesMetadata>, theirs: Option<SeriesMetadata>
         *ours = theirs;
     }
 }
+
+#[cfg(test)]
+mod tests;
