@@ -231,6 +231,10 @@ impl<'a> Expected<'a> {
             let end = vector.0.get(chain(place.chain));
             end.is_none_or(|end| offset(place.offset) >= *end)
         };
+        let counted = |is_there: bool, seals| {
+            let beyond = is_there.then_some(Counts::Beyond(seals));
+            beyond.unwrap_or(Counts::No)
+        };
         let (in_new, seals) = match (phase.visible, self.seal) {
             (Pipeline::New, _) => return counted(in_new, 0),
             (Pipeline::Old, None) => return counted(in_old, 0),
@@ -289,13 +293,5 @@ impl<'a> Expected<'a> {
             format!("{}: {writers} shows {visible}", from.0)
         });
         phases.collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn counted(is_there: bool, seals: u8) -> Counts {
-    if is_there {
-        Counts::Beyond(seals)
-    } else {
-        Counts::No
     }
 }

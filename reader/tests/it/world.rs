@@ -1,5 +1,7 @@
 //! A bucket with segments in it, and what a read must give.
 
+mod rollups;
+
 use std::collections::BTreeMap;
 
 use skein_config::cutover::timelines::Timelines;
@@ -22,13 +24,15 @@ use skein_shared::ids::{
 use skein_shared::manifest_log::{self, Committed};
 use skein_shared::offset::Offset;
 use skein_shared::retry::RetryPolicy;
-use skein_shared::rollup::Rollup;
 use skein_shared::segment_fetch::MetadataFetch;
 use skein_shared::series::SERIES_METADATA_KEY;
 use skein_shared::shard_map::{Routing, ShardMap};
 use skein_shared::shard_map_log;
 use skein_shared::timeline::OwnershipFilter;
 use skein_shared::window::{Resolution, TimeSpan, TimestampMs, Window};
+
+pub(crate) use rollups::rolled;
+use rollups::rollup_segment;
 
 const BUCKET: &str = "skein-test";
 
@@ -347,62 +351,4 @@ fn segment(shard: ShardId, window: Window, records: &[Written]) -> (Vec<u8>, Seg
         filter: OwnershipFilter::Owned,
     };
     (finished.rest.to_vec(), entry)
-}
-
-/// The bytes of the rollup of [`segment`].
-fn rollup_segment(
-    shard: ShardId,
-    window: Window,
-    records: &[Written],
-    resolution: Resolution,
-) -> (Vec<u8>, SegmentEntry) {
-    let mut series: BTreeMap<SeriesKey, BTreeMap<i64, f64>> = BTreeMap::new();
-    for record in records {
-        let points = series.entry(record.key).or_default();
-        points.extend(record.points.iter().copied());
-    }
-    let identity = SegmentIdentity {
-        shard,
-        window,
-        resolution,
-    };
-    let mut writer = SegmentWriter::new(identity, ChainTable::default(), Profile::default());
-    for (key, points) in series {
-        let own = records.iter().filter(|record| record.key == key);
-        let newest = own.max_by_key(|record| record.record_ms).unwrap();
-        let metadata = newest.name.as_ref().map(|name| SeriesMetadata {
-            order: Order {
-                seals: 1,
-                record_timestamp: Some(TimestampMs(newest.record_ms)),
-                ..Order::default()
-            },
-            entries: BTreeMap::from([(SERIES_METADATA_KEY.to_owned(), name.clone())]),
-        });
-        let rollup = rolled(&points, resolution);
-        writer.push_rollup(key, &rollup, metadata.as_ref());
-    }
-    let finished = writer.finish().unwrap();
-    let entry = SegmentEntry {
-        key: String::new(),
-        window,
-        resolution,
-        layer: Layer::Base,
-        rollup_of: None,
-        generation: Generation(0),
-        write_id: WriteId::random(),
-        summary: finished.summary,
-        deletes_applied: 0,
-        filter: OwnershipFilter::Owned,
-    };
-    (finished.rest.to_vec(), entry)
-}
-
-/// The buckets that these points make.
-pub(crate) fn rolled(points: &BTreeMap<i64, f64>, resolution: Resolution) -> Rollup {
-    let times: Vec<i64> = points.keys().copied().collect();
-    let values: Vec<f64> = points.values().copied().collect();
-    let (mut finest, mut rollup) = (Rollup::default(), Rollup::default());
-    finest.roll(&times, &values);
-    finest.coarsen(resolution, &mut rollup);
-    rollup
 }
