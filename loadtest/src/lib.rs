@@ -9,7 +9,6 @@ pub mod generator;
 pub mod producer;
 pub mod old_pipeline;
 pub mod demo;
-pub mod migration_demo;
 pub mod spread;
 mod own_process;
 mod full_topic;

@@ -70,23 +70,6 @@ pub fn produce_generated(
     Ok(report)
 }
 
-/// Sends records as they come, until there are no more. Blocks: call it on a thread of its own.
-///
-/// # Errors
-/// As [`produce_generated`].
-pub fn produce_each(
-    options: ProduceOptions<'_>,
-    mut next: impl FnMut() -> Option<OutgoingRecord>,
-) -> Result<ProduceReport> {
-    let mut sender = Sender::open(options)?;
-    while let Some(record) = next() {
-        sender.send(&record)?;
-    }
-    let report = sender.finish()?;
-    told(&report);
-    Ok(report)
-}
-
 /// Sends the rows of a CSV file, grouped by series, in payloads of many points. All records carry `now`
 /// as timestamp, so that of two rows for the same point the later row wins, and a later file wins over an
 /// earlier one. A bad row is reported and left out. Blocks: call it on a thread of its own.

@@ -9,11 +9,7 @@ use skein_loadtest::demo::plant::Plant;
 use skein_loadtest::demo::progress::StageProgress;
 use skein_loadtest::demo::{self, DemoOptions, DemoReport};
 use skein_loadtest::generator::GeneratorSettings;
-use skein_loadtest::migration_demo::{self, MigrationOptions, MigrationReport};
 use skein_shared::telemetry::{self, Telemetry};
-
-use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 
 use crate::cli::runtime;
 use crate::exit_code::ExitCode;
@@ -30,7 +26,6 @@ use crate::signals::cancel_on_signal;
 #[command(after_help = "\
 Examples:
   skein demo
-  skein demo --migrate
   skein demo --plant flip        damages a segment on the way: must end with exit code 3
   skein demo --keep              goes on serving, to look around with `skein --config DIR/skein.toml ls`")]
 pub(crate) struct DemoArgs {
@@ -40,9 +35,6 @@ pub(crate) struct DemoArgs {
     /// Decides every value
     #[arg(long, default_value_t = GeneratorSettings::demo().seed)]
     seed: u64,
-    /// Moves three orgs from an old pipeline to this one and back and again, while points come and are read; about a minute
-    #[arg(long, conflicts_with_all = ["points", "plant"])]
-    migrate: bool,
     /// Damages something on the way, which must be found
     #[arg(long, value_name = "flip|drop|dup")]
     plant: Option<Plant>,
@@ -66,9 +58,6 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     let runtime = runtime()?;
     let _inside = runtime.enter();
     let cancel = cancel_on_signal()?;
-    if args.migrate {
-        return migrate(args, &runtime, &cancel);
-    }
     let options = DemoOptions {
         directory: args.dir.clone().unwrap_or_else(fresh_directory),
         load: GeneratorSettings {
@@ -97,57 +86,6 @@ pub(crate) fn run(args: &DemoArgs) -> Outcome {
     } else {
         ExitCode::Difference
     })
-}
-
-fn migrate(args: &DemoArgs, runtime: &Runtime, cancel: &CancellationToken) -> Outcome {
-    let options = MigrationOptions {
-        directory: args.dir.clone().unwrap_or_else(fresh_directory),
-        seed: args.seed,
-        cancel: cancel.clone(),
-        tell: Arc::new(|what| eprintln!("{what}")),
-    };
-    eprintln!(
-        "settings that are days in earnest are seconds here: leads, holds, horizons and the grid of edges"
-    );
-    let migration = runtime.block_on(migration_demo::run(options))?;
-    let report = &migration.report;
-    match args.format {
-        ReportFormat::Json => output::json(report)?,
-        ReportFormat::Text => output::lines(&moved(report))?,
-    }
-    if args.keep {
-        let file = migration.stack.config_file().display();
-        eprintln!("still serving; look around with: skein --config {file} migrate status");
-        runtime.block_on(cancel.cancelled());
-    }
-    Ok(match report.differences {
-        0 => ExitCode::Ok,
-        _ => ExitCode::Difference,
-    })
-}
-
-fn moved(report: &MigrationReport) -> Vec<String> {
-    let mut lines = report.picture.clone();
-    lines.push(format!(
-        "{} orgs moved in {} versions; comparisons: {}",
-        report.orgs.len(),
-        report.versions,
-        report.comparisons.join(", ")
-    ));
-    lines.push(format!(
-        "{} points in {} records; {} reads while it went on, {} points of them compared with what was sent",
-        report.points, report.records, report.reads, report.points_compared
-    ));
-    let differences = report.first_differences.iter();
-    lines.extend(differences.map(|difference| format!("DIFFERS {difference}")));
-    lines.push(match report.differences {
-        0 => format!(
-            "every read gave what one system would have given; everything lies in {}",
-            report.directory.display()
-        ),
-        count => format!("{count} differences"),
-    });
-    lines
 }
 
 /// The demo tells on its own how far it is, and quarantines records on purpose: the log is for errors.
