@@ -58,18 +58,18 @@ async fn a_server_gives_what_read_gives_to_those_who_may_and_ends_when_asked() {
 
     let mut server = skein.env("SKEIN_HTTP_TOKEN", TOKEN).start(&listen, None);
     let address = address_of(&mut server).await;
-    let denied = ask(address, "GET /api/v1/points?org=1", None)
+    let denied = ask(address, "GET /api/v1/points?org=1000", None)
         .await
         .unwrap();
     assert_eq!(denied.0, 401, "{}", denied.1);
     let ready = ask(address, "GET /readyz", None).await.unwrap();
     assert_eq!(ready.0, 200, "{}", ready.1);
 
-    let read = ["read", "--org", "1", "--format", "json"];
+    let read = ["read", "--org", "1000", "--format", "json"];
     let read = skein.last_line(&read).await;
     let (mut rows, mut pages, mut page) = (0, 0, String::new());
     loop {
-        let path = format!("/api/v1/points?org=1&page_bytes=8192{page}");
+        let path = format!("/api/v1/points?org=1000&page_bytes=8192{page}");
         let document = document(address, &path).await;
         rows += document["rows"].as_u64().unwrap();
         pages += 1;
