@@ -20,7 +20,7 @@ pub fn is_step(verb: &str, (from, to): (CutoverState, CutoverState)) -> bool {
             (S::Reversed, S::Scheduled),
         ]),
         "reverse-traffic" => {
-            let froms = [
+            let starts = [
                 S::Scheduled,
                 S::Armed,
                 S::Switched,
@@ -28,7 +28,7 @@ pub fn is_step(verb: &str, (from, to): (CutoverState, CutoverState)) -> bool {
                 S::Sealed,
                 S::Done,
             ];
-            to == S::Reversing && froms.contains(&from)
+            to == S::Reversing && starts.contains(&from)
         }
         "complete" => is_way(&[(S::Switched, S::Contracting), (S::Sealed, S::Done)]),
         "cancel" => is_way(&[
