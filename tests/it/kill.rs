@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::real_services::RealServices;
-use crate::skein::Skein;
+use crate::skein::{Skein, check_idle_writes};
 
 /// How many points to send; the test command's default is small.
 const POINTS_VARIABLE: &str = "SKEIN_E2E_POINTS";
@@ -63,6 +63,7 @@ async fn connectors_killed_at_every_step_of_a_flush_lose_and_double_nothing() {
     check_all_shards_have_segments(&skein).await;
     let second = skein.report(&["compact", "run"]).await;
     assert_eq!(second["generations"], 0, "{second}");
+    check_idle_writes(&second);
     check_points(&skein, &expected).await;
 }
 

@@ -302,3 +302,14 @@ async fn collect(stderr: impl AsyncRead + Unpin) -> String {
     }
     text
 }
+
+/// Of a compaction that had nothing to do: it says which cutovers it goes by, at its start and every `cutover.poll` of 10 s,
+/// and writes nothing besides.
+#[track_caller]
+pub(crate) fn check_idle_writes(report: &Value) {
+    let count = |name: &str| report[name].as_u64().unwrap();
+    assert!(
+        count("write_requests") <= 1 + count("elapsed_ms") / 10_000,
+        "{report}"
+    );
+}
